@@ -1,0 +1,238 @@
+import { z } from 'zod';
+import { durationSchema } from './duration.ts';
+import { isPersonal } from './fields.ts';
+import { APPROVED, POLICY_STATES } from './state.ts';
+import { instantOf, toWireTime } from './time.ts';
+
+export const POLICY_TYPES = [
+  'POLICY_TYPE_OTHER',
+  'POLICY_TYPE_MEDICAL',
+  'POLICY_TYPE_ACCIDENT',
+  'POLICY_TYPE_CRITICAL',
+  'POLICY_TYPE_CAR',
+  'POLICY_TYPE_LIFE',
+  'POLICY_TYPE_PROPERTY',
+  'POLICY_TYPE_PET',
+  'POLICY_TYPE_ANNUITY',
+] as const;
+
+/** Cover without end: no expiry, no renewal window. */
+export const LIFETIME = 'COVERAGE_TERM_TYPE_LIFETIME';
+
+/** The furthest that a renewal window may reach from the end of cover, either way. */
+export const WINDOW_LIMIT = '60d';
+const WINDOW_LIMIT_MS = 60 * 24 * 60 * 60 * 1000;
+
+const MOST_NAMES = 11;
+// RSA-2048 OAEP with SHA-1 seals at most 214 bytes (RFC 8017, 7.1.1: k - 2·20 - 2).
+const MOST_NAME_BYTES = 214;
+
+type Check = (value: string) => { rule: string; message: string } | undefined;
+
+function checked(field: string, ...checks: Check[]): z.ZodType<string, string> {
+  return z.string({ error: () => 'expected text' }).superRefine((value, context) => {
+    for (const check of checks) {
+      const fault = check(value);
+      if (!fault) continue;
+      const found = isPersonal(field) ? '' : `, found ${JSON.stringify(value.slice(0, 80))}`;
+      context.addIssue({ code: 'custom', params: { rule: fault.rule }, message: `${fault.message}${found}` });
+    }
+  });
+}
+
+/** A length in characters (code points), as WeChat Pay's `string(n)` counts them. */
+function atMost(most: number): Check {
+  return (value) => {
+    const length = [...value].length;
+    return length > most
+      ? { rule: 'too-long', message: `expected at most ${most} characters, has ${length}` }
+      : undefined;
+  };
+}
+
+const notEmpty: Check = (value) => (value === '' ? { rule: 'empty', message: 'expected text, found none' } : undefined);
+
+/** Clear text fields take characters of 1 to 3 bytes in UTF-8 only. */
+const threeByteCharacters: Check = (value) => {
+  const wide = [...value].find((character) => (character.codePointAt(0) ?? 0) > 0xffff);
+  if (wide === undefined) return undefined;
+  const point = `U+${(wide.codePointAt(0) ?? 0).toString(16).toUpperCase()}`;
+  return {
+    rule: 'wide-character',
+    message: `the character ${point} takes 4 bytes in UTF-8, WeChat Pay takes at most 3`,
+  };
+};
+
+const number: Check = (value) =>
+  /^[0-9A-Za-z]{1,32}$/.test(value)
+    ? undefined
+    : { rule: 'insurance-number', message: 'expected 1 to 32 letters and digits' };
+
+const time: Check = (value) =>
+  instantOf(value) === undefined
+    ? { rule: 'time', message: 'expected an RFC 3339 time with an offset, such as 2025-09-21T17:11:12+08:00' }
+    : undefined;
+
+const nameFits: Check = (value) =>
+  new TextEncoder().encode(value).length > MOST_NAME_BYTES
+    ? { rule: 'too-long', message: `expected at most ${MOST_NAME_BYTES} bytes in UTF-8` }
+    : undefined;
+
+const amount = z.custom<number>((value) => Number.isSafeInteger(value) && (value as number) >= 0, {
+  error: (issue) => `expected a whole number of fen, found ${JSON.stringify(issue.input) ?? 'nothing'}`,
+  params: { rule: 'amount' },
+});
+
+function text(field: string, most?: number): z.ZodType<string, string> {
+  return checked(field, threeByteCharacters, ...(most === undefined ? [] : [atMost(most)]));
+}
+
+function timeField(field: string): z.ZodType<string, string> {
+  return checked(field, time).transform(toWireTime);
+}
+
+const fields = {
+  out_insurance_no: checked('out_insurance_no', number),
+  insurance_name: checked('insurance_name', notEmpty, threeByteCharacters, atMost(50)),
+  insured_name_list: z
+    .array(checked('insured_name_list', notEmpty, nameFits))
+    .max(MOST_NAMES, { error: `expected at most ${MOST_NAMES} names` })
+    .optional(),
+  insurance_company_code: text('insurance_company_code', 32).optional(),
+  effective_time: timeField('effective_time'),
+  expired_time: timeField('expired_time').optional(),
+  coverage_detail: text('coverage_detail').optional(),
+  support_renewal: z.boolean().optional(),
+  start_renewal_time: timeField('start_renewal_time').optional(),
+  end_renewal_time: timeField('end_renewal_time').optional(),
+  policy_type: z.enum(POLICY_TYPES),
+  car_number: text('car_number').optional(),
+  pet_name: text('pet_name').optional(),
+  address: text('address').optional(),
+  policy_state: z.enum(POLICY_STATES),
+  policy_code: text('policy_code').optional(),
+  plan_id: z.union([z.number().int().nonnegative(), checked('plan_id', notEmpty, threeByteCharacters)]).optional(),
+  out_contract_code: text('out_contract_code', 32).optional(),
+  policy_periods: z.array(z.number().int().nonnegative()).optional(),
+  free_insurance: z.boolean().optional(),
+  combined_payment: z.boolean().optional(),
+  payment_method: z.enum(['PAYMENT_METHOD_OTHER', 'PAYMENT_METHOD_PERIOD', 'PAYMENT_METHOD_LUMP_SUM']).optional(),
+  period_premium_mode: z
+    .enum(['PERIOD_PREMIUM_MODE_EQUAL', 'PERIOD_PREMIUM_MODE_FIRST_DIFF', 'PERIOD_PREMIUM_MODE_MULTI_DIFF'])
+    .optional(),
+  payment_period: z
+    .enum([
+      'PAYMENT_PERIOD_DAY',
+      'PAYMENT_PERIOD_WEEK',
+      'PAYMENT_PERIOD_BIWEEKLY',
+      'PAYMENT_PERIOD_MONTH',
+      'PAYMENT_PERIOD_QUARTER',
+      'PAYMENT_PERIOD_HALF_YEAR',
+      'PAYMENT_PERIOD_YEAR',
+    ])
+    .optional(),
+  first_period_amount: amount.optional(),
+  subsequent_period_amount: amount.optional(),
+  coverage_term_type: z.enum(['COVERAGE_TERM_TYPE_FIXED_DATE', LIFETIME]).optional(),
+};
+
+/** The fields alone, without the rules that join several: the shape of a PATCH body, say in the sandbox. */
+export const policyFieldsSchema = z.looseObject(fields).partial();
+
+type Shape = z.output<z.ZodObject<typeof fields, z.core.$loose>>;
+
+function joined(policy: Shape, context: z.RefinementCtx): void {
+  const broken = (field: string, rule: string, message: string): void => {
+    context.addIssue({ code: 'custom', path: [field], params: { rule }, message });
+  };
+  const effective = instantOf(policy.effective_time);
+  const expired = instantOf(policy.expired_time);
+  if (policy.expired_time === undefined && policy.coverage_term_type !== LIFETIME)
+    broken('expired_time', 'missing', `expected a time, or coverage_term_type ${LIFETIME}`);
+  if (effective !== undefined && expired !== undefined && expired <= effective)
+    broken('expired_time', 'expired-after-effective', `expected a time after effective_time ${policy.effective_time}`);
+  if (policy.policy_type === 'POLICY_TYPE_CAR' && !policy.car_number)
+    broken('car_number', 'car-number', 'expected with POLICY_TYPE_CAR');
+  if (policy.policy_type === 'POLICY_TYPE_PET' && !policy.pet_name)
+    broken('pet_name', 'pet-name', 'expected with POLICY_TYPE_PET');
+  if (policy.policy_state === APPROVED && !policy.policy_code)
+    broken('policy_code', 'policy-code', `expected with ${APPROVED}`);
+  for (const fault of windowFaults(policy)) broken(fault.field, 'renewal-window', fault.message);
+}
+
+function windowFaults(policy: Partial<Shape>): { field: string; message: string }[] {
+  const faults: { field: string; message: string }[] = [];
+  const [effective, expired] = [instantOf(policy.effective_time), instantOf(policy.expired_time)];
+  const [start, end] = [instantOf(policy.start_renewal_time), instantOf(policy.end_renewal_time)];
+  for (const [field, at] of [
+    ['start_renewal_time', start],
+    ['end_renewal_time', end],
+  ] as const) {
+    if (at !== undefined && expired !== undefined && Math.abs(at - expired) > WINDOW_LIMIT_MS)
+      faults.push({ field, message: `expected within ${WINDOW_LIMIT} of expired_time ${policy.expired_time}` });
+  }
+  if (start !== undefined && effective !== undefined && start <= effective)
+    faults.push({ field: 'start_renewal_time', message: `expected after effective_time ${policy.effective_time}` });
+  if (start !== undefined && end !== undefined && end <= start)
+    faults.push({
+      field: 'end_renewal_time',
+      message: `expected after start_renewal_time ${policy.start_renewal_time}`,
+    });
+  return faults;
+}
+
+/**
+ * A whole policy, names in the clear, wire names and wire types. Times come out in `+08:00`; unknown fields are kept.
+ * Limits and joined rules: the field table of the contract (docs/contract.md).
+ */
+export const policySchema = z.looseObject(fields).superRefine(joined);
+export type Policy = z.output<typeof policySchema>;
+/** Some fields of a policy: what a PATCH carries, what an amendment changes. */
+export type PolicyFields = Partial<Policy>;
+
+/** What an upload (POST) needs beside the policy. */
+const uploadSchema = z.looseObject({
+  appid: z.string().min(1),
+  openid: z.string().min(1),
+  payee_mchid: z.string().optional(),
+  payee_appid: z.string().optional(),
+  payee_openid: z.string().optional(),
+});
+
+const renewalSchema = z
+  .strictObject({
+    opens_before: durationSchema('1s', WINDOW_LIMIT).default('60d'),
+    closes_after: durationSchema('0s', WINDOW_LIMIT).default('30d'),
+  })
+  .prefault({});
+
+const verificationSchema = z
+  .strictObject({
+    every: durationSchema('1s', '365d').default('7d'),
+    on_drift: z.enum(['heal', 'report']).default('heal'),
+    on_state_drift: z.enum(['report', 'heal']).default('report'),
+  })
+  .prefault({});
+
+/** The record that users hand in: the policy, and how it is to be kept. Comes out with every default filled in. */
+export const recordSchema = z.strictObject({
+  mchid: z.string().regex(/^\d{8,10}$/, { error: 'expected a merchant id of 8 to 10 digits' }),
+  policy: policySchema,
+  upload: uploadSchema.optional(),
+  adopt: z.enum(['push', 'remote', 'report']).default('push'),
+  renewal: renewalSchema,
+  verification: verificationSchema,
+  issuing_alert_after: durationSchema('1s', '3650d').default('3d'),
+  retry_alert_after: durationSchema('1s', '365d').default('15m'),
+  reinstatement_within: durationSchema('0s', '3650d').optional(),
+});
+
+/** As handed in: optional parts may lack. */
+export type RecordInput = z.input<typeof recordSchema>;
+/** As kept: every default filled in but `reinstatement_within`, whose default depends on why the policy ended. */
+export type PolicyRecord = z.output<typeof recordSchema>;
+
+/** `policy/{mchid}/{out_insurance_no}`: the workflow of a policy. */
+export function workflowIdOf(mchid: string, outInsuranceNo: string): string {
+  return `policy/${mchid}/${outInsuranceNo}`;
+}

@@ -1,0 +1,32 @@
+/** WeChat Pay's policy states: 出单中, 已承保, 拒保, 已失效. */
+export const POLICY_STATES = [
+  'POLICY_STATE_ISSUING',
+  'POLICY_STATE_APPROVED',
+  'POLICY_STATE_DECLINED',
+  'POLICY_STATE_INACTIVE',
+] as const;
+
+export type PolicyState = (typeof POLICY_STATES)[number];
+
+export const ISSUING = 'POLICY_STATE_ISSUING';
+export const APPROVED = 'POLICY_STATE_APPROVED';
+export const DECLINED = 'POLICY_STATE_DECLINED';
+export const INACTIVE = 'POLICY_STATE_INACTIVE';
+
+/** Every transition that WeChat Pay takes; any other makes the update fail. INACTIVE to APPROVED is a reinstatement. */
+export const TRANSITIONS: Readonly<Record<PolicyState, readonly PolicyState[]>> = {
+  [ISSUING]: [APPROVED, DECLINED, INACTIVE],
+  [APPROVED]: [INACTIVE],
+  [DECLINED]: [],
+  [INACTIVE]: [APPROVED],
+};
+
+/** Whether `from` to `to` is on the table. A state to itself is not: what WeChat Pay does with it is undocumented. */
+export function isTransition(from: PolicyState, to: PolicyState): boolean {
+  return TRANSITIONS[from].includes(to);
+}
+
+/** `APPROVED` for `POLICY_STATE_APPROVED`: how people write and read states. */
+export function shortState(state: PolicyState): string {
+  return state.slice('POLICY_STATE_'.length);
+}

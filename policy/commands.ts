@@ -1,0 +1,251 @@
+import { z } from 'zod';
+import { differences, sameValue } from './difference.ts';
+import { durationSchema } from './duration.ts';
+import { CAUSES, cancelled, expiryOf, heldPolicy, type Life, plannedWindow, unmarked, withPolicy } from './life.ts';
+import { LIFETIME, type Policy, type PolicyFields, policyFieldsSchema, policySchema, WINDOW_LIMIT } from './record.ts';
+import { APPROVED, DECLINED, INACTIVE, ISSUING, type PolicyState, shortState } from './state.ts';
+import { instantOf } from './time.ts';
+import { parse, refuse } from './violation.ts';
+
+/** What every message may carry. */
+const envelope = {
+  /** Id of the event in the source system: a known one gets its first answer again. */
+  event_id: z.string().min(1).max(200).optional(),
+  /** Grows per policy in the source system: one not above the last accepted is superseded. */
+  version: z.number().int().nonnegative().optional(),
+  /** Who asked, for the history of commands. */
+  by: z.string().max(200).optional(),
+};
+
+const rfc3339 = z.string().refine((value) => instantOf(value) !== undefined, {
+  params: { rule: 'time' },
+  error: 'expected an RFC 3339 time with an offset, such as 2025-09-21T17:11:12+08:00',
+});
+
+const reason = z.string().min(1).max(500);
+
+export const approveSchema = z.strictObject({
+  ...envelope,
+  policy_code: z.string().min(1),
+  effective_time: rfc3339.optional(),
+  expired_time: rfc3339.optional(),
+  policy_periods: z.array(z.number().int()).optional(),
+});
+export const declineSchema = z.strictObject({ ...envelope, reason });
+export const cancelSchema = z.strictObject({
+  ...envelope,
+  cause: z.enum(CAUSES).default('SURRENDER'),
+  reason: reason.optional(),
+  at: rfc3339.optional(),
+});
+export const withdrawSchema = z.strictObject({ ...envelope });
+export const amendSchema = z.looseObject({ ...envelope });
+const termWindowSchema = z.strictObject({
+  opens_before: durationSchema('1s', WINDOW_LIMIT).optional(),
+  closes_after: durationSchema('0s', WINDOW_LIMIT).optional(),
+  start_renewal_time: rfc3339.optional(),
+  end_renewal_time: rfc3339.optional(),
+});
+export const renewSchema = z.union([
+  z.strictObject({ ...envelope, as: z.string().regex(/^[0-9A-Za-z]{1,32}$/) }),
+  z.strictObject({
+    ...envelope,
+    expired_time: rfc3339,
+    effective_time: rfc3339.optional(),
+    policy_code: z.string().min(1).optional(),
+    window: termWindowSchema.optional(),
+  }),
+]);
+export const reinstateSchema = z.strictObject({ ...envelope, expired_time: rfc3339.optional(), reason });
+/** Messages that change nothing in the record of themselves: `verify`, `accept`, `resume`. */
+export const bareSchema = z.strictObject({ ...envelope });
+
+export const COMMAND_SCHEMAS = {
+  approve: approveSchema,
+  decline: declineSchema,
+  cancel: cancelSchema,
+  withdraw: withdrawSchema,
+  amend: amendSchema,
+  renew: renewSchema,
+  reinstate: reinstateSchema,
+} as const;
+
+export type CommandName = keyof typeof COMMAND_SCHEMAS;
+export type CommandInput<Name extends CommandName> = z.input<(typeof COMMAND_SCHEMAS)[Name]>;
+export interface Envelope {
+  event_id?: string;
+  version?: number;
+  by?: string;
+}
+
+type Parsed<Name extends CommandName> = z.output<(typeof COMMAND_SCHEMAS)[Name]>;
+/** The life after a command; the very same object where the command finds everything already so. */
+type Rule<Name extends CommandName> = (life: Life, command: Parsed<Name>, now: number) => Life;
+
+/** Refuses a command that the state does not allow, in words that say which states do. */
+function only(life: Life, command: CommandName, ...states: PolicyState[]): void {
+  const state = life.record.policy.policy_state;
+  if (states.includes(state)) return;
+  const allowed = states.map(shortState).join(' or ');
+  refuse('illegal-transition', `${command}: expected a policy that is ${allowed}, found ${shortState(state)}`);
+}
+
+/** The life with fields changed, the whole policy checked again; the same object when they change nothing. */
+function changed(life: Life, fields: PolicyFields): Life {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const policy = life.record.policy;
+  if (given.every(([field, value]) => sameValue(field, value, policy[field]))) return life;
+  return withPolicy(life, parse(policySchema, { ...policy, ...Object.fromEntries(given) }));
+}
+
+const approve: Rule<'approve'> = (life, { event_id: _e, version: _v, by: _b, ...fields }) => {
+  if (life.record.policy.policy_state === APPROVED && changed(life, fields) === life) return life;
+  only(life, 'approve', ISSUING);
+  const approved = changed(life, { ...fields, policy_state: APPROVED });
+  return unmarked(replanned(life, approved), 'issuing-overdue', 'issuing-past-expiry');
+};
+
+const decline: Rule<'decline'> = (life) => {
+  if (life.record.policy.policy_state === DECLINED) return life;
+  only(life, 'decline', ISSUING);
+  const { cancellation: _dropped, ...rest } = changed(life, { policy_state: DECLINED });
+  return unmarked(rest, 'issuing-overdue', 'issuing-past-expiry');
+};
+
+const cancel: Rule<'cancel'> = (life, { cause, at }, now) => {
+  const state = life.record.policy.policy_state;
+  if (state === INACTIVE) return life;
+  only(life, 'cancel', ISSUING, APPROVED);
+  const when = at === undefined ? now : (instantOf(at) ?? now);
+  if (when <= now) return unmarked(cancelled(life, cause, now, at), 'issuing-overdue', 'issuing-past-expiry');
+  if (life.cancellation?.at === when && life.cancellation.cause === cause) return life;
+  return { ...life, cancellation: { cause, at: when } };
+};
+
+const withdraw: Rule<'withdraw'> = (life) => {
+  const { cancellation, ...rest } = life;
+  if (cancellation) return rest;
+  if (life.record.policy.policy_state === INACTIVE)
+    refuse('illegal-transition', 'withdraw: the policy is INACTIVE already; reinstate it');
+  return life;
+};
+
+const AMEND_NEVER = ['out_insurance_no', 'policy_state', 'insurance_company_code'];
+
+const amend: Rule<'amend'> = (life, { event_id: _e, version: _v, by: _b, ...fields }) => {
+  for (const [field, value] of Object.entries(fields)) {
+    if (AMEND_NEVER.includes(field))
+      refuse('not-amendable', `amend: ${field} cannot be amended; states have commands of their own`, field);
+    const holds = !sameValue(field, life.record.policy[field], undefined);
+    if (typeof value !== 'boolean' && sameValue(field, value, undefined) && holds)
+      refuse('cannot-clear', `amend: ${field} can be replaced, not emptied`, field);
+  }
+  parse(policyFieldsSchema, fields);
+  return replanned(life, changed(life, fields));
+};
+
+const renew: Rule<'renew'> = (life, command, now) => {
+  if ('as' in command) {
+    if (life.continued_as === command.as) return life;
+    only(life, 'renew', APPROVED, INACTIVE);
+    const window = life.window === 'none' ? 'none' : 'closed';
+    return { ...life, continued_as: command.as, window };
+  }
+  return renewTerm(life, command, now);
+};
+
+function renewTerm(life: Life, command: Exclude<Parsed<'renew'>, { as: string }>, now: number): Life {
+  const { event_id: _e, version: _v, by: _b, window, ...term } = command;
+  const { start_renewal_time, end_renewal_time, ...spans } = window ?? {};
+  const policy = life.record.policy;
+  const same = changed(life, { ...term, start_renewal_time, end_renewal_time }) === life;
+  if (same && policy.policy_state === APPROVED) return life;
+  const expiredByTime = policy.policy_state === INACTIVE && life.inactive?.cause === 'EXPIRY';
+  if (!expiredByTime) only(life, 'renew', APPROVED);
+  if (policy.coverage_term_type === LIFETIME) refuse('lifetime', 'renew: cover for life has no terms');
+  const [until, next] = [expiryOf(policy) ?? 0, instantOf(term.expired_time) ?? 0];
+  if (next <= until)
+    refuse('renewal-term', `renew: expected expired_time after ${policy.expired_time}, found ${term.expired_time}`);
+  inForce(next, term.expired_time, 'renew', now);
+  const { start_renewal_time: _s, end_renewal_time: _n, ...lastTerm } = policy;
+  const given = { start_renewal_time, end_renewal_time };
+  const renewed = parse(policySchema, { ...lastTerm, ...defined({ ...term, ...given }), policy_state: APPROVED });
+  const { inactive: _over, continued_as: _by, ...rest } = life;
+  const record = { ...life.record, policy: renewed, renewal: { ...life.record.renewal, ...defined(spans) } };
+  return { ...rest, record, ...plannedAnew(life, renewed) };
+}
+
+const reinstate: Rule<'reinstate'> = (life, { expired_time }, now) => {
+  const state = life.record.policy.policy_state;
+  if (state === APPROVED && changed(life, { expired_time }) === life) return life;
+  only(life, 'reinstate', INACTIVE);
+  const { inactive: _over, ...rest } = changed(life, { expired_time, policy_state: APPROVED });
+  const policy = rest.record.policy;
+  inForce(expiryOf(policy), policy.expired_time, 'reinstate', now);
+  return { ...rest, ...plannedAnew(life, policy) };
+};
+
+/** Refuses a term whose cover has ended already: it would expire at once. */
+function inForce(expires: number | undefined, given: string | undefined, command: CommandName, now: number): void {
+  if (expires !== undefined && expires <= now)
+    refuse('expired', `${command}: expected an expired_time to come, found ${given}`, 'expired_time');
+}
+
+function defined<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
+}
+
+/** The window of a term that has changed; whether WeChat Pay holds a window is remembered. */
+function plannedAnew(life: Life, policy: Policy): Pick<Life, 'window' | 'window_sent'> {
+  const window = plannedWindow(policy);
+  return { window, window_sent: life.window_sent || window === 'given' };
+}
+
+const WINDOW_FIELDS = [
+  'expired_time',
+  'support_renewal',
+  'start_renewal_time',
+  'end_renewal_time',
+  'coverage_term_type',
+];
+
+/** Plans the window anew where a field that it depends on has changed, unless the policy has ended. */
+function replanned(before: Life, after: Life): Life {
+  const [was, is] = [before.record.policy, after.record.policy];
+  const same = WINDOW_FIELDS.every((field) => sameValue(field, was[field], is[field]));
+  const over = is.policy_state === INACTIVE && after.inactive?.cause !== 'EXPIRY';
+  return same || over || after.continued_as ? after : { ...after, ...plannedAnew(after, is) };
+}
+
+const RULES: { [Name in CommandName]: Rule<Name> } = { approve, decline, cancel, withdraw, amend, renew, reinstate };
+
+/**
+ * The life after a command. Returns the very same object where everything is already so. Times are ms since the epoch.
+ * @throws {RuleViolation} when the command is malformed or illegal now; `rule` names why.
+ */
+export function obey<Name extends CommandName>(life: Life, name: Name, input: unknown, now: number): Life {
+  const command = parse(COMMAND_SCHEMAS[name], input ?? {}) as Parsed<Name>;
+  return (RULES[name] as Rule<Name>)(life, command, now);
+}
+
+/**
+ * The life after WeChat Pay's record was made ours: every field that WeChat Pay holds otherwise takes its value, the
+ * state too; a field of ours that it does not hold is given up.
+ * @throws {RuleViolation} when the result would break a rule of the record.
+ */
+export function adopted(life: Life, remote: PolicyFields, now: number): Life {
+  const found = differences(heldPolicy(life), remote);
+  if (found.length === 0) return life;
+  const policy: Record<string, unknown> = { ...life.record.policy };
+  for (const { field, theirs } of found) {
+    if (theirs === undefined) delete policy[field];
+    else policy[field] = theirs;
+  }
+  const record = { ...life.record, policy: parse(policySchema, policy) };
+  const taken = replanned(life, { ...life, record });
+  const state = record.policy.policy_state;
+  if (state === life.record.policy.policy_state) return taken;
+  const { inactive: _was, cancellation: _dropped, ...rest } = taken;
+  return state === INACTIVE ? { ...rest, inactive: { cause: 'GIVEN', since: now } } : rest;
+}

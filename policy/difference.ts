@@ -1,0 +1,85 @@
+import { ANSWER_ONLY, TIME_FIELDS } from './fields.ts';
+import type { PolicyFields } from './record.ts';
+import { instantOf } from './time.ts';
+
+/** A field that WeChat Pay holds otherwise than we do. `theirs` is absent where it holds nothing. */
+export interface Difference {
+  field: string;
+  ours: unknown;
+  theirs?: unknown;
+}
+
+// WeChat Pay leaves out what is empty; a boolean that is left out reads as false.
+function isEmpty(value: unknown): boolean {
+  return value == null || value === '' || value === false || (Array.isArray(value) && value.length === 0);
+}
+
+/**
+ * A text that is equal for two values just when WeChat Pay means the same by them: 12535 and "12535" as `plan_id`,
+ * one instant in two offsets, names in any order, absent and empty.
+ */
+export function comparable(field: string, value: unknown): string {
+  if (isEmpty(value)) return '';
+  if (field === 'plan_id') return `"${String(value)}"`;
+  if (TIME_FIELDS.has(field)) return String(instantOf(value) ?? value);
+  if (field === 'insured_name_list' && Array.isArray(value)) return JSON.stringify([...value].sort());
+  return JSON.stringify(sortKeys(value));
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value as Record<string, unknown>);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, part]) => [key, sortKeys(part)]));
+}
+
+/** Whether WeChat Pay means the same by two values of a field. */
+export function sameValue(field: string, a: unknown, b: unknown): boolean {
+  return comparable(field, a) === comparable(field, b);
+}
+
+/**
+ * Where `theirs` does not hold what `ours` says. Only fields that ours gives a value count: unknown fields of WeChat
+ * Pay's are no drift, and nothing can be emptied by an update. `unreadable` fields (sealed for a key that is not
+ * ours) are left out: nobody can say whether they differ.
+ */
+export function differences(
+  ours: PolicyFields,
+  theirs: PolicyFields,
+  unreadable: readonly string[] = [],
+): Difference[] {
+  return Object.entries(ours)
+    .filter(([field]) => !ANSWER_ONLY.has(field) && !unreadable.includes(field))
+    .filter(([, value]) => value === false || !isEmpty(value))
+    .filter(([field, value]) => !sameValue(field, value, theirs[field]))
+    .map(([field, value]) => ({ field, ours: value, ...(theirs[field] == null ? {} : { theirs: theirs[field] }) }));
+}
+
+/**
+ * The body of the PATCH that brings WeChat Pay from `confirmed` to `held`: the fields that differ, and those that an
+ * attempt of unknown outcome carried, with the values that hold now, for such an attempt may still land. The state
+ * already confirmed is never sent. `policy_code` goes with a state; the three fields of a renewal window go together.
+ * An empty object: nothing to send.
+ */
+export function patchOf(
+  held: PolicyFields,
+  confirmed: PolicyFields,
+  unconfirmed: readonly PolicyFields[] = [],
+  unreadable: readonly string[] = [],
+): PolicyFields {
+  const wanted = new Set(differences(held, confirmed, unreadable).map(({ field }) => field));
+  for (const attempt of unconfirmed) for (const field of Object.keys(attempt)) wanted.add(field);
+  if (held.policy_state === confirmed.policy_state) wanted.delete('policy_state');
+  if (wanted.has('policy_state')) wanted.add('policy_code');
+  if (wanted.has('start_renewal_time') || wanted.has('end_renewal_time'))
+    for (const field of ['support_renewal', 'start_renewal_time', 'end_renewal_time']) wanted.add(field);
+  const fields = Object.keys(held).filter((field) => wanted.has(field) && !ANSWER_ONLY.has(field));
+  return Object.fromEntries(
+    fields.filter((field) => held[field] === false || !isEmpty(held[field])).map((field) => [field, held[field]]),
+  );
+}
+
+/** Whether the two agree in every field of `fields`: whether an attempt that carried them has been taken. */
+export function holds(fields: PolicyFields, theirs: PolicyFields): boolean {
+  return differences(fields, theirs).length === 0;
+}

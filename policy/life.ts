@@ -1,0 +1,196 @@
+import { DAY, ms } from './duration.ts';
+import { LIFETIME, type Policy, type PolicyFields, type PolicyRecord } from './record.ts';
+import { APPROVED, INACTIVE, ISSUING } from './state.ts';
+import { instantOf, wireTime } from './time.ts';
+
+/** Why a policy ended before its time: 退保, 犹豫期退保, 失效 (unpaid premium), 终止. */
+export const CAUSES = ['SURRENDER', 'HESITATION', 'LAPSE', 'TERMINATED'] as const;
+export type Cause = (typeof CAUSES)[number];
+
+/**
+ * Where the renewal window stands. `none`: the record does not support renewal. `given`: the record names the times,
+ * they are sent from the start. `planned`: a timer will open it. `open`, `closed`: a timer, a surrender or another
+ * policy's taking over did.
+ */
+export type Window = 'none' | 'given' | 'planned' | 'open' | 'closed';
+
+/** What the merchant wants of a policy, and where it stands by now. Changed by commands and due times only. */
+export interface Life {
+  /** The record with every accepted change; `record.policy.policy_state` is the state that the merchant wants. */
+  record: PolicyRecord;
+  /** When the policy was opened with us, in ms since the epoch. */
+  opened_at: number;
+  window: Window;
+  /** WeChat Pay was given a window once: from then on the times it holds must be those of the present term. */
+  window_sent: boolean;
+  /** A cancellation whose time has not come. */
+  cancellation?: { cause: Cause; at: number };
+  /** Why the policy is INACTIVE, and since when, in ms since the epoch. */
+  inactive?: { cause: Cause | 'EXPIRY' | 'GIVEN'; since: number; business_date?: string };
+  /** The number of the policy that continues this one. */
+  continued_as?: string;
+  /** What a person should look at, by name of the rule; nothing else depends on it. */
+  attention: string[];
+}
+
+/** The life of a record just opened. */
+export function openedLife(record: PolicyRecord, now: number): Life {
+  const inactive = record.policy.policy_state === INACTIVE ? { cause: 'GIVEN' as const, since: now } : undefined;
+  const window = plannedWindow(record.policy);
+  return {
+    record,
+    opened_at: now,
+    window,
+    window_sent: window === 'given',
+    attention: [],
+    ...(inactive && { inactive }),
+  };
+}
+
+/** How the window of a new term begins. A record without renewal, or with cover for life, has none. */
+export function plannedWindow(policy: Policy): Window {
+  if (policy.support_renewal !== true || policy.coverage_term_type === LIFETIME) return 'none';
+  return policy.start_renewal_time || policy.end_renewal_time ? 'given' : 'planned';
+}
+
+/** `expired_time` in ms since the epoch; `undefined` for cover for life. */
+export function expiryOf(policy: Policy): number | undefined {
+  return policy.coverage_term_type === LIFETIME ? undefined : instantOf(policy.expired_time);
+}
+
+/** The window's times in ms since the epoch, as given or as computed from the end of cover; start after effective. */
+export function windowTimes(record: PolicyRecord): { opens: number; closes: number } | undefined {
+  const expires = expiryOf(record.policy);
+  if (expires === undefined) return undefined;
+  const effective = instantOf(record.policy.effective_time) ?? 0;
+  const opens = instantOf(record.policy.start_renewal_time) ?? expires - ms(record.renewal.opens_before);
+  const closes = instantOf(record.policy.end_renewal_time) ?? expires + ms(record.renewal.closes_after);
+  return { opens: Math.max(opens, effective + 1000), closes };
+}
+
+/**
+ * What WeChat Pay should hold now: the record, and the window as it stands. Before a planned window opens its times
+ * are not sent, but where WeChat Pay holds those of a former term, they are replaced at once: left as they are,
+ * they would offer a renewal that has already happened.
+ */
+export function heldPolicy(life: Life): Policy {
+  const policy = life.record.policy;
+  const times = windowTimes(life.record);
+  if (life.window === 'closed') {
+    const { start_renewal_time: _start, end_renewal_time: _end, ...rest } = policy;
+    return { ...rest, support_renewal: false };
+  }
+  if (!times || !(life.window === 'open' || (life.window === 'planned' && life.window_sent))) return policy;
+  return { ...policy, start_renewal_time: wireTime(times.opens), end_renewal_time: wireTime(times.closes) };
+}
+
+export type DueKind =
+  | 'issuing-overdue'
+  | 'issuing-past-expiry'
+  | 'cancellation'
+  | 'expiry'
+  | 'window-opens'
+  | 'window-closes'
+  | 'end';
+
+export interface Due {
+  what: DueKind;
+  /** In ms since the epoch. */
+  at: number;
+}
+
+/** How long an INACTIVE policy can be reinstated before its life ends: 30 days, after a lapse two years. */
+export function reinstatementWithin(life: Life): number {
+  const given = life.record.reinstatement_within;
+  if (given !== undefined) return ms(given);
+  return (life.inactive?.cause === 'LAPSE' ? 730 : 30) * DAY;
+}
+
+/** Everything that will come due of itself, earliest first. */
+export function dueTimes(life: Life): Due[] {
+  const state = life.record.policy.policy_state;
+  const expires = expiryOf(life.record.policy);
+  const times = windowTimes(life.record);
+  const due: Due[] = [];
+  const add = (what: DueKind, at: number | undefined): void => {
+    if (at !== undefined) due.push({ what, at });
+  };
+  if (state === ISSUING) {
+    if (!life.attention.includes('issuing-overdue'))
+      add('issuing-overdue', life.opened_at + ms(life.record.issuing_alert_after));
+    if (!life.attention.includes('issuing-past-expiry')) add('issuing-past-expiry', expires);
+  }
+  if (state === APPROVED) {
+    add('expiry', expires);
+    if (life.window === 'planned') add('window-opens', times?.opens);
+  }
+  if (life.cancellation && (state === ISSUING || state === APPROVED)) add('cancellation', life.cancellation.at);
+  if (life.window === 'open' || life.window === 'given') add('window-closes', times?.closes);
+  if (state === INACTIVE && life.inactive && life.window !== 'open' && life.window !== 'given')
+    add('end', life.inactive.since + reinstatementWithin(life));
+  return due.sort((a, b) => a.at - b.at || ORDER.indexOf(a.what) - ORDER.indexOf(b.what));
+}
+
+// Due in the same millisecond: a cancellation gives the policy's end its cause, before the expiry would.
+const ORDER: readonly DueKind[] = [
+  'cancellation',
+  'expiry',
+  'window-opens',
+  'window-closes',
+  'issuing-past-expiry',
+  'issuing-overdue',
+  'end',
+];
+
+/** The life after what came due; `end` changes nothing, the workflow completes once all is confirmed. */
+export function afterDue(life: Life, due: Due): Life {
+  switch (due.what) {
+    case 'issuing-overdue':
+    case 'issuing-past-expiry':
+      return marked(life, due.what);
+    case 'cancellation':
+      return cancelled(life, life.cancellation?.cause ?? 'SURRENDER', due.at);
+    case 'expiry':
+      return withPolicy({ ...life, inactive: { cause: 'EXPIRY', since: due.at } }, { policy_state: INACTIVE });
+    case 'window-opens':
+      return { ...life, window: 'open', window_sent: true };
+    case 'window-closes':
+      return { ...life, window: 'closed' };
+    case 'end':
+      return life;
+  }
+}
+
+/** The life with everything applied that is due by `now`; `changed` when WeChat Pay should hold something else. */
+export function settleDue(life: Life, now: number): { life: Life; applied: Due[] } {
+  const applied: Due[] = [];
+  for (;;) {
+    const due = dueTimes(life).find(({ what, at }) => what !== 'end' && at <= now);
+    if (!due) return { life, applied };
+    life = afterDue(life, due);
+    applied.push(due);
+  }
+}
+
+/** A policy that ends before its time; its open window closes in the same PATCH. */
+export function cancelled(life: Life, cause: Cause, since: number, businessDate?: string): Life {
+  const { cancellation: _taken, ...rest } = life;
+  const window = life.window === 'open' || life.window === 'given' ? 'closed' : life.window;
+  const inactive = { cause, since, ...(businessDate !== undefined && { business_date: businessDate }) };
+  return withPolicy({ ...rest, window, inactive }, { policy_state: INACTIVE });
+}
+
+/** Marks the life for a person's attention, once. */
+export function marked(life: Life, mark: string): Life {
+  return life.attention.includes(mark) ? life : { ...life, attention: [...life.attention, mark] };
+}
+
+/** The life without a mark that no longer applies. */
+export function unmarked(life: Life, ...marks: string[]): Life {
+  return { ...life, attention: life.attention.filter((mark) => !marks.includes(mark)) };
+}
+
+/** The life with some fields of its policy replaced. */
+export function withPolicy(life: Life, fields: PolicyFields): Life {
+  return { ...life, record: { ...life.record, policy: { ...life.record.policy, ...fields } } };
+}

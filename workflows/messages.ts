@@ -1,0 +1,105 @@
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { CommandInput, Envelope } from '../policy/commands.ts';
+import type { Difference } from '../policy/difference.ts';
+import type { DueKind } from '../policy/life.ts';
+import type { RecordInput } from '../policy/record.ts';
+import type { PolicyState } from '../policy/state.ts';
+
+/** Name of the workflow type; policies live for years under it. */
+export const WORKFLOW_TYPE = 'policyLifecycle';
+/** Queue of workflows and `record` activities. */
+export const WORKFLOW_QUEUE = 'policy-sync';
+
+/** Queue of a merchant's calls to WeChat Pay: its rate limit is held by the Temporal server. */
+export function callQueueOf(mchid: string): string {
+  return `calls/${mchid}`;
+}
+
+/** How far WeChat Pay's copy is in step with ours. */
+export type PolicySync = 'PENDING' | 'RETRYING' | 'SYNCED' | 'BLOCKED' | 'DIVERGED' | 'STOPPED';
+
+/** The answer to every message: the revision that it made, or found. */
+export interface Answer {
+  revision: number;
+  outcome: 'accepted' | 'unchanged' | 'superseded';
+}
+
+/** Why nothing is sent until a person acts. Never holds a personal value. */
+export interface Block {
+  /** WeChat Pay's code, or one of ours: NOT_TAKEN, UNKNOWN_POLICY, ILLEGAL_TRANSITION. */
+  code: string;
+  message: string;
+  request_id?: string;
+  /** RFC 3339, UTC. */
+  at: string;
+}
+
+/** The `status` query. No personal data. Times are RFC 3339 in UTC. */
+export interface Status {
+  mchid: string;
+  out_insurance_no: string;
+  state: PolicyState;
+  sync: PolicySync;
+  revision: number;
+  /** The last revision that WeChat Pay is known to hold whole. */
+  synced_revision: number;
+  /** What comes due next of itself. */
+  next: { what: DueKind | 'fresh-run'; at: string } | null;
+  block: Block | null;
+  /** Names of the fields in which WeChat Pay's record is known to differ and is left so. */
+  diverged: string[];
+  /** What a person should look at. */
+  attention: string[];
+  /** A cancellation that will come. */
+  cancellation: { cause: string; at: string } | null;
+  window: string;
+  /** The call that the loop waits for; its attempts are in Temporal's description of the workflow. */
+  call: 'query' | 'push' | 'upload' | 'verify' | null;
+}
+
+/** The second argument of the workflow: absent when started by hand. */
+export interface StartOptions {
+  /** Digest of the record as opened; the same record again is the same policy. */
+  digest?: string;
+  /** Restart from the record in MongoDB; the first argument is then null. */
+  restore?: { mchid: string; out_insurance_no: string; by: 'reinstate' | 'resume' | 'audit' };
+  /** What a run hands to the next; made by the workflow only. */
+  carried?: unknown;
+}
+
+export type PolicyLifecycle = (record: RecordInput | null, options?: StartOptions) => Promise<void>;
+
+/** Kind of the failure by which a message is refused: its `type` is the rule, so that the UI shows it. */
+export const REFUSALS = {
+  exists: 'exists',
+  ended: 'ended',
+  unavailable: 'Unavailable',
+  stopped: 'stopped',
+  plain: 'plain-payload',
+} as const;
+
+export const open = defineUpdate<Answer, [Envelope & { digest: string }]>('open');
+export const approve = defineUpdate<Answer, [CommandInput<'approve'>]>('approve');
+export const decline = defineUpdate<Answer, [CommandInput<'decline'>]>('decline');
+export const cancel = defineUpdate<Answer, [CommandInput<'cancel'>?]>('cancel');
+export const cancelSignal = defineSignal<[CommandInput<'cancel'>?]>('cancel');
+export const withdraw = defineUpdate<Answer, [Envelope?]>('withdraw');
+export const amend = defineUpdate<Answer, [CommandInput<'amend'>]>('amend');
+export const renew = defineUpdate<Answer, [CommandInput<'renew'>]>('renew');
+export const reinstate = defineUpdate<Answer, [CommandInput<'reinstate'>]>('reinstate');
+export const accept = defineUpdate<Answer, [Envelope?]>('accept');
+export const resume = defineUpdate<Answer, [Envelope?]>('resume');
+/** Answers what differs now; values of personal fields included, sealed in transit like every payload. */
+export const verify = defineUpdate<Answer & { differences: Difference[] }, [Envelope?]>('verify');
+export const status = defineQuery<Status>('status');
+
+/** Search attributes, each changed only at a transition. */
+export const SEARCH_ATTRIBUTES = {
+  state: defineSearchAttributeKey('PolicyState', SearchAttributeType.KEYWORD),
+  sync: defineSearchAttributeKey('PolicySync', SearchAttributeType.KEYWORD),
+  type: defineSearchAttributeKey('PolicyType', SearchAttributeType.KEYWORD),
+  mchid: defineSearchAttributeKey('MerchantId', SearchAttributeType.KEYWORD),
+  expires: defineSearchAttributeKey('PolicyExpiresAt', SearchAttributeType.DATETIME),
+  opens: defineSearchAttributeKey('RenewalOpensAt', SearchAttributeType.DATETIME),
+} as const;

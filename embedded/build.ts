@@ -1,0 +1,49 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { lastLines, startGuarded, type Task } from './guarded.ts';
+
+/**
+ * Runs a command to its end, with its output in `logFile`.
+ * @param silentFor milliseconds without a new line of output after which the command is ended and counts as failed
+ * @throws Error in one line, the last one of its output
+ */
+export async function runToEnd(task: Task, silentFor = Number.POSITIVE_INFINITY): Promise<void> {
+  const program = await startGuarded(task);
+  let silent = false;
+  const watch = watchSize(task.logFile, silentFor, () => {
+    silent = true;
+    void program.stop();
+  });
+  const exit = await program.exited.finally(() => clearInterval(watch));
+  if (exit.code === 0) return;
+  if (silent) throw new Error(`no answer for ${Math.round(silentFor / 1_000)} s`);
+  throw new Error((exit.code !== null && lastLines(task.logFile, 1)) || exit.reason);
+}
+
+/**
+ * Builds a Go program into `folder`. Whether the module proxy can be reached is asked first: the build itself would try
+ * for minutes.
+ * @param build what follows `go`, and the folder it runs in
+ * @throws Error in one line when the proxy does not answer within 8 s or the build fails
+ */
+export async function buildWithGo(
+  go: string,
+  module: string,
+  build: { args: string[]; cwd: string; folder: string },
+): Promise<void> {
+  const logFile = join(build.folder, 'build.log');
+  const env = { ...process.env, GOBIN: build.folder, CGO_ENABLED: '0' };
+  await runToEnd({ command: go, args: ['list', '-m', module], cwd: build.folder, env, logFile }, 8_000);
+  await runToEnd({ command: go, args: build.args, cwd: build.cwd, env, logFile });
+}
+
+function watchSize(file: string, silentFor: number, onSilent: () => void): NodeJS.Timeout {
+  let size = 0;
+  let grown = Date.now();
+  return setInterval(() => {
+    const now = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    if (now !== size) grown = Date.now();
+    size = now;
+    if (Date.now() - grown > silentFor) onSilent();
+  }, 250);
+}

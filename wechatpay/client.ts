@@ -101,10 +101,15 @@ export class WechatPay {
     const url = this.#url(method === 'POST' ? POLICIES : pathOf(out_insurance_no), call.host ?? 0);
     const key = this.#sealingKey();
     const wire = fields && withSealedNames(fields, key);
-    const outgoing = await this.#signed(method, url, Buffer.from(wire ? JSON.stringify(wire) : ''), key.id);
+    const { outgoing, secrets } = await this.#signed(
+      method,
+      url,
+      Buffer.from(wire ? JSON.stringify(wire) : ''),
+      key.id,
+    );
     if (call.signal?.aborted)
       throw new NoEffectError('aborted before it was sent', { reason: 'aborted', host: url.host });
-    const sent = [...personalValues(fields ?? {}), ...personalValues(wire ?? {})];
+    const sent = [...secrets, ...personalValues(fields ?? {}), ...personalValues(wire ?? {})];
     const facts = (): CallFacts => ({ host: url.host, sent, now: this.#now() });
     const answer = await this.#exchange(outgoing, call.signal, facts);
     return {
@@ -127,7 +132,12 @@ export class WechatPay {
     return this.#merchant.wechatpay_keys[0] ?? refuseKey('wechatpay_keys');
   }
 
-  async #signed(method: Outgoing['method'], url: URL, body: Buffer, serial: string): Promise<Outgoing> {
+  async #signed(
+    method: Outgoing['method'],
+    url: URL,
+    body: Buffer,
+    serial: string,
+  ): Promise<{ outgoing: Outgoing; secrets: string[] }> {
     const { mchid, merchant_keys } = this.#merchant;
     const { serial_no, private_key } = merchant_keys[0] ?? refuseKey('merchant_keys');
     const timestamp = Math.floor(this.#now() / 1000);
@@ -137,18 +147,14 @@ export class WechatPay {
       // Node's error is left behind: what it may say of a key is not ours to show.
       Promise.reject(unusable(`merchant_keys: the key ${serial_no} cannot sign with RSA-SHA256`)),
     );
-    return {
-      method,
-      url,
-      body,
-      headers: {
-        Accept: 'application/json',
-        ...(body.length > 0 && { 'Content-Type': 'application/json' }),
-        'User-Agent': this.#userAgent,
-        'Wechatpay-Serial': serial,
-        Authorization: authorization({ mchid, serial_no, nonce_str, timestamp, signature }),
-      },
+    const headers = {
+      Accept: 'application/json',
+      ...(body.length > 0 && { 'Content-Type': 'application/json' }),
+      'User-Agent': this.#userAgent,
+      'Wechatpay-Serial': serial,
+      Authorization: authorization({ mchid, serial_no, nonce_str, timestamp, signature }),
     };
+    return { outgoing: { method, url, headers, body }, secrets: [nonce_str, signature] };
   }
 
   async #exchange(outgoing: Outgoing, signal: AbortSignal | undefined, facts: () => CallFacts): Promise<Received> {

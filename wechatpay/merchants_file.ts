@@ -12,7 +12,7 @@ export class MerchantsFileError extends Error {
 }
 
 export interface MerchantsFile {
-  /** Usable merchants by mchid, in the order of the file. */
+  /** Usable merchants by mchid. */
   merchants: Map<string, Merchant>;
   /** What makes a merchant unusable; it does not take the others down. One line each, naming the setting. */
   faults: { mchid: string; message: string }[];

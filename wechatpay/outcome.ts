@@ -14,7 +14,7 @@ import type { Verdict } from './verification.ts';
 export interface CallFacts {
   /** Host and port. */
   host: string;
-  /** Personal values that the call sent, to be cut out of messages. */
+  /** Personal values and secrets that the call sent, to be cut out of messages. */
   sent: readonly string[];
   /** Unix milliseconds. */
   now: number;

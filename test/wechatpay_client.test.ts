@@ -1,0 +1,272 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Formatter, Rsa } from 'wechatpay-axios-plugin';
+import { APPROVED } from '../policy/state.ts';
+import { RuleViolation } from '../policy/violation.ts';
+import { WechatPay } from '../wechatpay/client.ts';
+import { parseAuthorization } from '../wechatpay/signature.ts';
+import {
+  answer,
+  type Handler,
+  heldPolicy,
+  KEY_ID,
+  MERCHANT_SERIAL,
+  merchantAt,
+  merchantPair,
+  NUMBER,
+  type Recorded,
+  signedHeaders,
+  strangerPair,
+  wechatpayPair,
+  withCounterpart,
+} from './wechatpay_counterpart.ts';
+
+const PATH = `/v3/inspolicymgr/deduct/policies/${NUMBER}`;
+const holds: Handler = (_request, response) => answer(response, 200, heldPolicy());
+
+/** Verifies a request with wechatpay-axios-plugin, as WeChat Pay would, and returns its Authorization parameters. */
+function accepted({ method, path, headers, body }: Recorded): NonNullable<ReturnType<typeof parseAuthorization>> {
+  const parameters = parseAuthorization(headers.authorization ?? '');
+  assert.ok(parameters);
+  const { timestamp, nonce_str, signature, mchid, serial_no } = parameters;
+  assert.deepEqual([mchid, serial_no], ['1900000001', MERCHANT_SERIAL]);
+  const message = Formatter.request(method, path, timestamp, nonce_str, String(body));
+  assert.ok(Rsa.verify(String(message), signature, merchantPair.publicKey));
+  return parameters;
+}
+
+function only<T>(items: T[]): T {
+  assert.equal(items.length, 1);
+  return items[0] as T;
+}
+
+describe('a call', () => {
+  it('queries with a signed GET without a body that names the sealing key', () =>
+    withCounterpart(holds, async ({ url, requests }) => {
+      await new WechatPay(merchantAt(url)).queryPolicy(NUMBER);
+      const request = only(requests);
+      accepted(request);
+      assert.deepEqual([request.method, request.path, request.body.length], ['GET', PATH, 0]);
+      assert.equal(request.headers['wechatpay-serial'], KEY_ID);
+      assert.equal(request.headers.accept, 'application/json');
+      assert.equal(request.headers['content-type'], undefined);
+      assert.match(request.headers['user-agent'] ?? '', /^wechatpay-policy-sync /);
+    }));
+
+  it('updates with a PATCH whose bytes are those that were signed, names sealed', () =>
+    withCounterpart(holds, async ({ url, requests }) => {
+      const fields = {
+        policy_state: APPROVED,
+        plan_id: 12535,
+        insured_name_list: ['张三', '李四'],
+        car_number: '粤B·AB123',
+      } as const;
+      await new WechatPay(merchantAt(url), { userAgent: 'insurer/1' }).updatePolicy(NUMBER, {
+        ...fields,
+        insured_name_list: [...fields.insured_name_list],
+      });
+      const request = only(requests);
+      accepted(request);
+      assert.deepEqual([request.method, request.path], ['PATCH', PATH]);
+      assert.equal(request.headers['content-length'], String(request.body.length));
+      assert.equal(request.headers['content-type'], 'application/json');
+      assert.equal(request.headers['wechatpay-serial'], KEY_ID);
+      assert.equal(request.headers['user-agent'], 'insurer/1');
+      const { insured_name_list, ...clear } = JSON.parse(String(request.body)) as { insured_name_list: string[] };
+      const { insured_name_list: names, ...rest } = fields;
+      assert.deepEqual(clear, rest);
+      assert.deepEqual(
+        insured_name_list.map((sealed) => Rsa.decrypt(sealed, wechatpayPair.privateKey)),
+        names,
+      );
+    }));
+
+  it('never carries in a PATCH what the path or the upload has set, nor an empty list of names', () =>
+    withCounterpart(holds, async ({ url, requests }) => {
+      const fields = { out_insurance_no: NUMBER, insurance_company_code: 'C1', insured_name_list: [], address: 'a b' };
+      await new WechatPay(merchantAt(url)).updatePolicy(NUMBER, fields);
+      assert.deepEqual(JSON.parse(String(only(requests).body)), { address: 'a b' });
+    }));
+
+  it('uploads with a POST of the whole policy and the upload’s own fields', () =>
+    withCounterpart(holds, async ({ url, requests }) => {
+      const body = {
+        out_insurance_no: NUMBER,
+        insurance_company_code: 'C1',
+        openid: 'oUpF8uMuAJO',
+        insured_name_list: ['张三'],
+      };
+      const { policy } = await new WechatPay(merchantAt(url)).uploadPolicy(body);
+      assert.equal(policy.out_insurance_no, NUMBER);
+      const request = only(requests);
+      accepted(request);
+      assert.deepEqual([request.method, request.path], ['POST', '/v3/inspolicymgr/deduct/policies']);
+      const { insured_name_list, ...clear } = JSON.parse(String(request.body)) as { insured_name_list: [string] };
+      assert.deepEqual(clear, { out_insurance_no: NUMBER, insurance_company_code: 'C1', openid: 'oUpF8uMuAJO' });
+      assert.equal(Rsa.decrypt(insured_name_list[0], wechatpayPair.privateKey), '张三');
+    }));
+
+  it('is signed anew each time: another nonce, the time of the attempt', () =>
+    withCounterpart(holds, async ({ url, requests }) => {
+      let now = Date.now();
+      const client = new WechatPay(merchantAt(url), { now: () => now });
+      await client.queryPolicy(NUMBER);
+      now += 60_000;
+      await client.queryPolicy(NUMBER);
+      const [first, second] = requests.map(accepted);
+      assert.notEqual(first?.nonce_str, second?.nonce_str);
+      assert.equal(Number(second?.timestamp) - Number(first?.timestamp), 60);
+      assert.equal(Number(second?.timestamp), Math.floor(now / 1000));
+    }));
+
+  it('goes to the host it is told to, in turn', () =>
+    withCounterpart(holds, (main) =>
+      withCounterpart(holds, async (backup) => {
+        const client = new WechatPay(merchantAt(main.url, backup.url));
+        const hosts: string[] = [];
+        for (const host of [0, 1, 2, 3]) hosts.push((await client.queryPolicy(NUMBER, { host })).host);
+        const [one, two] = [new URL(main.url).host, new URL(backup.url).host];
+        assert.deepEqual(hosts, [one, two, one, two]);
+        assert.deepEqual([main.requests.length, backup.requests.length], [2, 2]);
+      }),
+    ));
+
+  it('signs the path that it sends, percent-encoded', () =>
+    withCounterpart(
+      (_request, response) => answer(response, 200, { out_insurance_no: '保/单?1#' }),
+      async ({ url, requests }) => {
+        await new WechatPay(merchantAt(url)).queryPolicy('保/单?1#');
+        accepted(only(requests));
+        assert.equal(only(requests).path, `/v3/inspolicymgr/deduct/policies/${encodeURIComponent('保/单?1#')}`);
+      },
+    ));
+
+  it('refuses a number that would lead to another resource, and sends nothing', () =>
+    withCounterpart(holds, async ({ url, requests }) => {
+      const client = new WechatPay(merchantAt(url));
+      for (const number of ['', '.', '..'])
+        await assert.rejects(
+          client.queryPolicy(number),
+          (error) => error instanceof RuleViolation && error.rule === 'insurance-number',
+        );
+      assert.equal(requests.length, 0);
+    }));
+
+  it('takes a fetch of the caller’s', () =>
+    withCounterpart(holds, async ({ url }) => {
+      let calls = 0;
+      const counting: typeof fetch = (input, init) => {
+        calls++;
+        return fetch(input, init);
+      };
+      await new WechatPay(merchantAt(url), { fetch: counting }).queryPolicy(NUMBER);
+      assert.equal(calls, 1);
+    }));
+
+  it('brings any fields back as they were sent', () =>
+    withCounterpart(
+      ({ body }, response) => {
+        const { insured_name_list, ...rest } = JSON.parse(String(body)) as { insured_name_list?: string[] };
+        const names = insured_name_list?.map((sealed) => Rsa.decrypt(sealed, wechatpayPair.privateKey));
+        const resealed = names?.map((name) => Rsa.encrypt(name, merchantPair.publicKey));
+        answer(response, 200, { ...rest, ...(resealed && { insured_name_list: resealed }), out_insurance_no: NUMBER });
+      },
+      async ({ url, requests }) => {
+        const client = new WechatPay(merchantAt(url));
+        const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
+        const fields = fc.record(
+          {
+            insured_name_list: fc.array(text, { minLength: 1, maxLength: 11 }),
+            address: text,
+            plan_id: fc.oneof(fc.nat(), text),
+            support_renewal: fc.boolean(),
+            policy_periods: fc.array(fc.nat()),
+            a_field_of_tomorrow: fc.jsonValue(),
+          },
+          { requiredKeys: [] },
+        );
+        await fc.assert(
+          fc.asyncProperty(fields, async (sent) => {
+            const expected = JSON.parse(JSON.stringify({ ...sent, out_insurance_no: NUMBER }));
+            assert.deepEqual((await client.updatePolicy(NUMBER, sent)).policy, expected);
+          }),
+          { numRuns: 40 },
+        );
+        requests.forEach(accepted);
+      },
+    ));
+});
+
+describe('an answer', () => {
+  it('is the whole policy, unknown fields too, names in the clear, with its Request-ID', () =>
+    withCounterpart(holds, async ({ url }) => {
+      const { policy, unreadable, request_id, status, host, duration_ms } = await new WechatPay(
+        merchantAt(url),
+      ).queryPolicy(NUMBER);
+      assert.deepEqual(policy, { ...heldPolicy(), insured_name_list: ['张三'] });
+      assert.deepEqual([unreadable, request_id, status], [[], '08F1A2B3C4-0', 200]);
+      assert.equal(host, new URL(url).host);
+      assert.ok(duration_ms >= 0);
+    }));
+
+  it('opens names with any of the merchant’s keys: a certificate’s rotation under way', () =>
+    withCounterpart(holds, async ({ url }) => {
+      const merchant = merchantAt(url);
+      const added = { serial_no: '77', private_key: strangerPair.privateKey };
+      const { policy } = await new WechatPay({
+        ...merchant,
+        merchant_keys: [...merchant.merchant_keys, added],
+      }).queryPolicy(NUMBER);
+      assert.deepEqual(policy.insured_name_list, ['张三']);
+    }));
+
+  it('leaves out names that no key opens, and says so', () =>
+    withCounterpart(
+      (_request, response) => {
+        const names = [Rsa.encrypt('张三', merchantPair.publicKey), Rsa.encrypt('李四', strangerPair.publicKey)];
+        answer(response, 200, { ...heldPolicy(), insured_name_list: names });
+      },
+      async ({ url }) => {
+        const { policy, unreadable } = await new WechatPay(merchantAt(url)).queryPolicy(NUMBER);
+        assert.ok(!('insured_name_list' in policy));
+        assert.deepEqual(unreadable, ['insured_name_list']);
+      },
+    ));
+
+  it('with no names, or null for them, is readable', () =>
+    withCounterpart(
+      (_request, response) => answer(response, 200, { out_insurance_no: NUMBER, insured_name_list: null }),
+      async ({ url }) => {
+        const { policy, unreadable } = await new WechatPay(merchantAt(url)).queryPolicy(NUMBER);
+        assert.deepEqual([policy, unreadable], [{ out_insurance_no: NUMBER }, []]);
+      },
+    ));
+
+  it('verifies with each of WeChat Pay’s keys, the one that Wechatpay-Serial names: their rotation under way', () =>
+    withCounterpart(
+      (_request, response) => {
+        const body = JSON.stringify(heldPolicy());
+        response
+          .writeHead(200, signedHeaders(body, { serial: 'PUB_KEY_ID_NEW', key: strangerPair.privateKey }))
+          .end(body);
+      },
+      async ({ url }) => {
+        const merchant = merchantAt(url);
+        const added = { id: 'PUB_KEY_ID_NEW', public_key: strangerPair.publicKey };
+        const client = new WechatPay({ ...merchant, wechatpay_keys: [...merchant.wechatpay_keys, added] });
+        assert.equal((await client.queryPolicy(NUMBER)).status, 200);
+      },
+    ));
+
+  it('is verified on its raw bytes, before anything is parsed', () =>
+    withCounterpart(
+      (_request, response) => {
+        const body = `{ "out_insurance_no" : "${NUMBER}",\n "address" : "\\u4e0a" }\n`;
+        response.writeHead(200, signedHeaders(body)).end(body);
+      },
+      async ({ url }) => {
+        assert.equal((await new WechatPay(merchantAt(url)).queryPolicy(NUMBER)).policy.address, '上');
+      },
+    ));
+});

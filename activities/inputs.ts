@@ -1,0 +1,186 @@
+import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
+
+/**
+ * Every input carries it: calls run on queues without versions, so a worker of another build may get them. It is
+ * raised when a worker of the former format could not do right by an input of the new one.
+ */
+export const FORMAT = 1;
+
+/** What MongoDB should hold of a policy, as the workflow knows it when it schedules the activity. Times: epoch ms. */
+export interface Snapshot {
+  mchid: string;
+  out_insurance_no: string;
+  /** The first run of this life; a restarted policy is another life. */
+  life: string;
+  record: PolicyRecord;
+  sync: string;
+  revision: number;
+  synced_revision: number;
+  /** Raised with each activity scheduled. The outcome of a call is written with `step + 1`. */
+  step: number;
+  block: { code: string; message: string; request_id?: string; at: string } | null;
+  attention: string[];
+  due: { what: string; at: number } | null;
+  /** The last version of the source system that was accepted. */
+  version: number | null;
+  digest: string | null;
+  window: string;
+  cancellation: { cause: string; at: number } | null;
+  opened_at: number;
+  /** JSON text that a restart gives back to the workflow; the workflow's own matter, sealed at rest. */
+  carried: string;
+  /** What verifications found, and what became of it by now; written once each, later states over earlier ones. */
+  discrepancies: Discrepancy[];
+  /** Attempts that MongoDB could not take when they were made. */
+  owed?: OwedAttempts;
+}
+
+export interface Discrepancy {
+  /** Unique in the policy's life. */
+  id: string;
+  field: string;
+  ours: unknown;
+  theirs?: unknown;
+  /** Epoch ms. */
+  found_at: number;
+  kind: 'drift' | 'state' | 'not-taken' | 'unreadable' | 'adopt' | 'absent';
+  became: 'healing' | 'healed' | 'reported' | 'adopted';
+}
+
+export interface OwedAttempts {
+  activity_id: string;
+  count: number;
+  last_code?: string;
+  last_request_id?: string;
+}
+
+/** Input of `query`, `push` and `upload`. */
+export interface CallInput {
+  format: typeof FORMAT;
+  snapshot: Snapshot;
+  /** What a push or an upload carries, names in the clear. */
+  fields?: PolicyFields;
+  /** Nothing is sent before this time (epoch ms): an attempt that comes earlier asks to be retried then. */
+  not_before?: number;
+  /** An attempt without effect at or after this time (epoch ms) returns `waiting`, once, so that RETRYING shows. */
+  alert_at?: number;
+  /** Which host the first attempt goes to; attempts take them in turn. */
+  host: number;
+}
+
+/** Input of `verify`: lives for as long as nothing is found. */
+export interface VerifyInput {
+  format: typeof FORMAT;
+  snapshot: Snapshot;
+  /** What WeChat Pay is known to hold of the fields that are ours; anything else is a finding. */
+  expected: PolicyFields;
+  /** WeChat Pay is known not to have the policy: its appearance is the finding. */
+  expect_absent?: boolean;
+  /** Fields that nobody could open when last seen. */
+  unreadable: string[];
+  /** When WeChat Pay confirmed it (epoch ms): verifications come soon after, then further and further apart. */
+  confirmed_at: number;
+  /** The longest time between two, in ms. */
+  every: number;
+  /** Id of the payload key of the workflow's run; another active key is a finding, for the run to be made anew. */
+  payload_key?: string;
+}
+
+interface Recorded {
+  /** False when MongoDB did not take the record: the workflow owes it. */
+  recorded: boolean;
+  /** Id of the payload key that encrypts now. */
+  payload_key?: string;
+  request_id?: string;
+}
+
+/** 2xx, signature verified, for the number asked. */
+export interface Confirmed extends Recorded {
+  outcome: 'confirmed';
+  policy: PolicyFields;
+  /** Fields whose sealed values no key of ours opens. */
+  unreadable: string[];
+  /** Epoch ms. */
+  at: number;
+}
+
+/** A signed refusal. `message` has every value sent cut out of it. */
+export interface Refused extends Recorded {
+  outcome: 'refused';
+  status: number;
+  code: string;
+  message: string;
+}
+
+/** It may or may not have taken effect; a PATCH or POST only, GETs are retried. */
+export interface Unknown extends Recorded {
+  outcome: 'unknown';
+  code: string;
+  status?: number;
+}
+
+/** Certainly without effect so far, and waiting for longer than `alert_at`. */
+export interface Waiting extends Recorded {
+  outcome: 'waiting';
+  code: string;
+}
+
+/** The active payload key is another than the run's. */
+export interface KeyChanged extends Recorded {
+  outcome: 'key-changed';
+}
+
+export type CallResult = Confirmed | Refused | Unknown | Waiting;
+export type VerifyResult = Confirmed | Refused | KeyChanged;
+
+export interface RecordInput {
+  format: typeof FORMAT;
+  snapshot: Snapshot;
+  /** The life is over: how it ended. */
+  end?: 'DECLINED' | 'INACTIVE' | 'STOPPED';
+}
+
+/** A record that a restart begins from. */
+export interface RestoredRecord {
+  outcome: 'restored';
+  record: PolicyRecord;
+  /** WeChat Pay's policy as last observed; null when never seen. */
+  remote: PolicyFields | null;
+  revision: number;
+  synced_revision: number;
+  step: number;
+  version: number | null;
+  digest: string | null;
+  opened_at: number;
+  end: 'DECLINED' | 'INACTIVE' | 'STOPPED' | null;
+  /** As it was in the snapshot. */
+  carried: string;
+}
+
+/** Activities on a merchant's queue `calls/{mchid}`: one attempt is one HTTP request. */
+export interface CallActivities {
+  /** GET, retried without end. */
+  query(input: CallInput): Promise<CallResult>;
+  /** PATCH. */
+  push(input: CallInput): Promise<CallResult>;
+  /** POST. */
+  upload(input: CallInput): Promise<CallResult>;
+  /** GET, again and again; see `VerifyInput`. */
+  verify(input: VerifyInput): Promise<VerifyResult>;
+}
+
+/** Activities on the queue `policy-sync`: MongoDB only. */
+export interface RecordActivities {
+  /** Takes the number for this life; the same life again is claimed again. */
+  claim(input: RecordInput): Promise<{ outcome: 'claimed' | 'exists' } | { outcome: 'ended'; end: string }>;
+  /** Takes over an ended or stopped policy for a new life (`audit` also one whose workflow is lost). */
+  restore(input: {
+    format: typeof FORMAT;
+    mchid: string;
+    out_insurance_no: string;
+    life: string;
+    by: 'reinstate' | 'resume' | 'audit';
+  }): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' }>;
+  /** Writes the snapshot, guarded by revision and step. */
+  record(input: RecordInput): Promise<{ payload_key?: string }>;
+}

@@ -1,0 +1,108 @@
+import { isPersonal } from '../policy/fields.ts';
+import { type Keyring, keyOf, UnknownKey } from './keys.ts';
+import { open, SealBroken, seal } from './seal.ts';
+
+const SEALED = 'sealed:v1:';
+const CLEAR = 'plain:v1:';
+// Half of a surrogate pair is no UTF-8, and PostgreSQL, under FerretDB, stores no NUL.
+const UNSTORABLE = /[\0\ud800-\udfff]/u;
+
+/** A stored value that no key of ours opens; `reason` is one line without any value. */
+export interface Unreadable {
+  field: string;
+  reason: string;
+}
+
+/**
+ * A JSON value as it rests in MongoDB: `sealed:v1:<key id>:<base64>`. Without keys it stays in the clear, and one that
+ * MongoDB might refuse, or that could be taken for a sealed one, becomes `plain:v1:<JSON>`.
+ *
+ * @param associated names document and field: the value opens nowhere else
+ */
+export function sealValue(keyring: Keyring | undefined, value: unknown, associated: string): unknown {
+  if (value === undefined) return undefined;
+  if (!keyring) return inTheClear(value);
+  const sealed = seal(keyring.active, Buffer.from(JSON.stringify(value)), associated);
+  return `${SEALED}${keyring.active.id}:${Buffer.from(sealed).toString('base64')}`;
+}
+
+/**
+ * The value that `sealValue` was given, with whatever keys there were then.
+ * @throws UnknownKey, SealBroken
+ */
+export function openValue(keyring: Keyring | undefined, stored: unknown, associated: string): unknown {
+  if (typeof stored !== 'string') return stored;
+  if (stored.startsWith(CLEAR)) return JSON.parse(stored.slice(CLEAR.length));
+  if (!stored.startsWith(SEALED)) return stored;
+  const [id = '', base64 = ''] = stored.slice(SEALED.length).split(':');
+  const plaintext = open(keyOf(keyring, id), Buffer.from(base64, 'base64'), associated);
+  return JSON.parse(Buffer.from(plaintext).toString());
+}
+
+/** The value of a field as it rests: sealed where the field is personal (`isPersonal`). */
+export function sealField(keyring: Keyring | undefined, field: string, value: unknown, associated: string): unknown {
+  return sealValue(isPersonal(field) ? keyring : undefined, value, associated);
+}
+
+/** The value of a field; `undefined`, and noted in `unreadable`, where it does not open. */
+export function openField(
+  keyring: Keyring | undefined,
+  field: string,
+  stored: unknown,
+  associated: string,
+  unreadable: Unreadable[],
+): unknown {
+  try {
+    return openValue(keyring, stored, associated);
+  } catch (error) {
+    if (!(error instanceof UnknownKey) && !(error instanceof SealBroken)) throw error;
+    unreadable.push({ field, reason: error.message });
+    return undefined;
+  }
+}
+
+/** The fields of a policy or an upload as they rest: the personal ones sealed, under names that MongoDB takes. */
+export function sealFields(
+  keyring: Keyring | undefined,
+  fields: Readonly<Record<string, unknown>>,
+  associated: string,
+): Record<string, unknown> {
+  const stored = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([field, value]) => [storedName(field), sealField(keyring, field, value, `${associated}/${field}`)]);
+  return Object.fromEntries(stored);
+}
+
+/** What `sealFields` was given. A field that does not open is `undefined`, and listed in `unreadable`. */
+export function openFields(
+  keyring: Keyring | undefined,
+  stored: Readonly<Record<string, unknown>>,
+  associated: string,
+): { fields: Record<string, unknown>; unreadable: Unreadable[] } {
+  const unreadable: Unreadable[] = [];
+  const opened = Object.entries(stored).map(([name, value]) => {
+    const field = nameOf(name);
+    return [field, openField(keyring, field, value, `${associated}/${field}`, unreadable)];
+  });
+  return { fields: Object.fromEntries(opened), unreadable };
+}
+
+function inTheClear(value: unknown): unknown {
+  return isStorable(value) ? value : CLEAR + JSON.stringify(value);
+}
+
+function isStorable(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every((item) => !Array.isArray(item) && isStorable(item));
+  if (typeof value === 'string')
+    return !value.startsWith(SEALED) && !value.startsWith(CLEAR) && !UNSTORABLE.test(value);
+  return value === null || typeof value !== 'object';
+}
+
+// WeChat Pay may add fields of any name; MongoDB's protocol has no "$" at the start, no "." and no NUL in one.
+function storedName(field: string): string {
+  return field.replace(/[%.$\0]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+function nameOf(stored: string): string {
+  return stored.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}

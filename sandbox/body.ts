@@ -1,0 +1,52 @@
+import type { KeyObject } from 'node:crypto';
+import { type PolicyFields, policyFieldsSchema } from '../policy/record.ts';
+import { openName } from '../wechatpay/sealing.ts';
+import { paramError } from './refusal.ts';
+
+const LONGEST_CIPHERTEXT = 1024;
+
+/** What JSON says, whatever it is. Throws PARAM_ERROR where the bytes are not JSON in UTF-8. */
+export function jsonIn(body: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    // The parser's error would quote the body.
+    throw paramError('body', 'expected JSON in UTF-8');
+  }
+}
+
+/** A JSON object, or PARAM_ERROR. */
+export function objectIn(body: Buffer): Record<string, unknown> {
+  const value = jsonIn(body);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw paramError('body', 'expected a JSON object');
+}
+
+/**
+ * The fields of a policy that a PATCH or POST carries: each optional, with the types and lengths of the contract; names
+ * opened with WeChat Pay's key, an empty list of them left out ("no update"), times in `+08:00`, unknown fields kept.
+ * Throws PARAM_ERROR with the field.
+ */
+export function policyFieldsIn(body: Buffer, wechatpayKey: KeyObject): PolicyFields {
+  const { insured_name_list: names, ...rest } = objectIn(body);
+  const opened = names === undefined ? {} : { insured_name_list: openedNames(names, wechatpayKey) };
+  const { data, error } = policyFieldsSchema.safeParse({ ...rest, ...opened });
+  const issue = error?.issues[0];
+  if (issue) throw paramError(issue.path.map(String).join('.'), issue.message);
+  const { insured_name_list, ...fields } = data ?? {};
+  return insured_name_list?.length ? { ...fields, insured_name_list } : fields;
+}
+
+function openedNames(names: unknown, key: KeyObject): unknown {
+  // Anything else is left to the schema, which refuses it by its type.
+  if (!Array.isArray(names)) return names;
+  return names.map((sealed: unknown, at) => {
+    const field = `insured_name_list.${at}`;
+    if (typeof sealed !== 'string') throw paramError(field, 'expected text');
+    if (sealed.length > LONGEST_CIPHERTEXT)
+      throw paramError(field, `expected at most ${LONGEST_CIPHERTEXT} characters`);
+    const name = openName([key], sealed);
+    if (name === undefined) throw paramError(field, 'expected a name sealed with the key that Wechatpay-Serial names');
+    return name;
+  });
+}

@@ -1,0 +1,67 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { jsonIn, objectIn } from './body.ts';
+import type { Parts } from './exchange.ts';
+import { notFound, paramError } from './refusal.ts';
+
+interface OfPolicy {
+  Params: { out_insurance_no: string };
+  Body: Buffer | undefined;
+}
+
+// No field is checked, but the names have to be such as can be sealed.
+const sealableSchema = z
+  .array(z.string().refine((name) => Buffer.byteLength(name) <= 214, 'expected at most 214 bytes in UTF-8'))
+  .optional();
+
+/**
+ * `/_sandbox`, neither signed nor logged: shows what the sandbox holds, names in the clear, and changes it behind the
+ * merchant's back. PUT holds a policy exactly as given; PATCH merges, where `null` takes a field away.
+ */
+export function control(app: FastifyInstance, { store, faults, requests }: Parts): void {
+  app.get('/policies', () => store.all());
+
+  app.get<OfPolicy>('/policies/:out_insurance_no', ({ params }) => store.get(params.out_insurance_no));
+
+  app.put<OfPolicy>('/policies/:out_insurance_no', ({ params, body }) => {
+    return store.put({ ...policyIn(body, params.out_insurance_no), ...params });
+  });
+
+  app.patch<OfPolicy>('/policies/:out_insurance_no', ({ params, body }) => {
+    const held = store.get(params.out_insurance_no);
+    const merged = { ...held, ...policyIn(body, params.out_insurance_no) };
+    const left = Object.entries(merged).filter(([, value]) => value !== null);
+    return store.put({ ...Object.fromEntries(left), ...params });
+  });
+
+  app.delete<OfPolicy>('/policies/:out_insurance_no', ({ params }, reply) => {
+    store.delete(params.out_insurance_no);
+    return reply.code(204).send();
+  });
+
+  app.get<{ Querystring: { after?: string } }>('/requests', ({ query: { after = '0' } }) => {
+    if (!/^\d+$/.test(after)) throw paramError('after', 'expected the n of a request');
+    return requests.after(Number(after));
+  });
+
+  app.get('/faults', () => faults.list());
+
+  app.put<{ Body: Buffer | undefined }>('/faults', ({ body }) => {
+    const fault = faults.replace(jsonIn(body ?? Buffer.alloc(0)));
+    if (fault !== undefined) throw paramError('body', fault);
+    return faults.list();
+  });
+
+  app.setNotFoundHandler(() => {
+    throw notFound('no such path and method under /_sandbox');
+  });
+}
+
+function policyIn(body: Buffer | undefined, out_insurance_no: string): Record<string, unknown> {
+  const policy = objectIn(body ?? Buffer.alloc(0));
+  if (policy.out_insurance_no !== undefined && policy.out_insurance_no !== out_insurance_no)
+    throw paramError('out_insurance_no', 'expected that of the path, or none');
+  const issue = sealableSchema.nullable().safeParse(policy.insured_name_list).error?.issues[0];
+  if (issue) throw paramError(['insured_name_list', ...issue.path].map(String).join('.'), issue.message);
+  return policy;
+}

@@ -1,0 +1,108 @@
+import type { PolicyFields } from '../policy/record.ts';
+import { isTransition, POLICY_STATES, type PolicyState } from '../policy/state.ts';
+import { officialFault } from './official.ts';
+import { invalidRequest, notFound, paramError } from './refusal.ts';
+
+/** A policy as the sandbox holds it, names in the clear; what `/_sandbox` puts in may be anything. */
+export type HeldPolicy = Record<string, unknown> & { out_insurance_no: string };
+
+/** What an upload has to carry: what every answer has, and whom it is for (上传保单). */
+const REQUIRED = [
+  'out_insurance_no',
+  'insurance_name',
+  'insured_name_list',
+  'insurance_company_code',
+  'effective_time',
+  'expired_time',
+  'coverage_detail',
+  'support_renewal',
+  'policy_type',
+  'policy_state',
+  'plan_id',
+  'out_contract_code',
+  'free_insurance',
+  'appid',
+  'openid',
+];
+/** Whom an upload is for; no part of the policy. */
+const UPLOAD_ONLY = new Set(['appid', 'openid', 'payee_mchid', 'payee_appid', 'payee_openid']);
+
+/** The policies that WeChat Pay holds, in memory, and by what rules they change. Every change is one synchronous step. */
+export class PolicyStore {
+  readonly #strict: boolean;
+  readonly #held = new Map<string, HeldPolicy>();
+
+  /** `strict`: refuse what only the official pages forbid, too. */
+  constructor(strict: boolean) {
+    this.#strict = strict;
+  }
+
+  all(): HeldPolicy[] {
+    return [...this.#held.values()];
+  }
+
+  find(out_insurance_no: string): HeldPolicy | undefined {
+    return this.#held.get(out_insurance_no);
+  }
+
+  /** Throws NOT_FOUND where there is no such policy. */
+  get(out_insurance_no: string): HeldPolicy {
+    const held = this.#held.get(out_insurance_no);
+    if (!held) throw notFound('no such policy');
+    return held;
+  }
+
+  /** Holds a policy exactly as given, by no rule at all. */
+  put(policy: HeldPolicy): HeldPolicy {
+    this.#held.set(policy.out_insurance_no, policy);
+    return policy;
+  }
+
+  /** Throws NOT_FOUND where there is no such policy. */
+  delete(out_insurance_no: string): void {
+    this.get(out_insurance_no);
+    this.#held.delete(out_insurance_no);
+  }
+
+  /** An update (更新保单信息): what it carries replaces what is held. Throws a `Refusal`. */
+  update(out_insurance_no: string, sent: PolicyFields): HeldPolicy {
+    if (sent.out_insurance_no !== undefined)
+      throw paramError('out_insurance_no', 'not expected: the path names the policy');
+    const held = this.get(out_insurance_no);
+    const { policy_state } = sent;
+    if (policy_state !== undefined && policy_state !== held.policy_state && !leadsTo(held.policy_state, policy_state))
+      throw invalidRequest(`policy_state: ${String(held.policy_state)} cannot become ${policy_state}`);
+    const policy = { ...held, ...sent, out_insurance_no };
+    this.#official(policy, sent, held);
+    return this.put(policy);
+  }
+
+  /** An upload (上传保单) of a number not yet known. Throws a `Refusal`. */
+  upload(sent: PolicyFields): HeldPolicy {
+    const lacking = REQUIRED.find(
+      (field) => sent[field] === undefined && !(field === 'expired_time' && lifetime(sent)),
+    );
+    const { out_insurance_no } = sent;
+    if (lacking !== undefined || out_insurance_no === undefined)
+      throw paramError(lacking ?? 'out_insurance_no', 'expected, found none');
+    if (this.#held.has(out_insurance_no)) throw invalidRequest('out_insurance_no: uploaded before');
+    const kept = Object.fromEntries(Object.entries(sent).filter(([field]) => !UPLOAD_ONLY.has(field)));
+    const policy = { ...kept, out_insurance_no };
+    this.#official(policy, sent);
+    return this.put(policy);
+  }
+
+  #official(policy: HeldPolicy, sent: PolicyFields, held?: HeldPolicy): void {
+    const fault = this.#strict ? officialFault(policy, sent, held) : undefined;
+    if (fault !== undefined) throw invalidRequest(fault);
+  }
+}
+
+function lifetime(policy: PolicyFields): boolean {
+  return policy.coverage_term_type === 'COVERAGE_TERM_TYPE_LIFETIME';
+}
+
+function leadsTo(from: unknown, to: PolicyState): boolean {
+  const known = POLICY_STATES.find((state) => state === from);
+  return known !== undefined && isTransition(known, to);
+}

@@ -2,11 +2,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildWithGo } from './build.ts';
 import { findCached, makeCached } from './cache.ts';
-import { type Guarded, startGuarded } from './guarded.ts';
+import { type Guarded, lastLines, startGuarded } from './guarded.ts';
 import type { Log } from './log.ts';
 import { findOnPath } from './path.ts';
+import type { Place } from './place.ts';
 import { freePort } from './ports.ts';
-import { findPostgres, POSTGRES_CONNECTIONS, startPostgres } from './postgres.ts';
+import { findPostgres, POSTGRES_CONNECTIONS, type Postgres, startPostgres } from './postgres.ts';
 import { withProgress } from './progress.ts';
 
 const build = { tool: 'ferretdb', version: '1.24.2' };
@@ -39,30 +40,40 @@ export async function buildFerretDb(log: Log): Promise<string | undefined> {
 }
 
 /**
- * Starts PostgreSQL and FerretDB on loopback ports, their data in `directory`.
- * @returns FerretDB, whose `stop()` ends PostgreSQL after it
+ * Starts PostgreSQL and FerretDB, which listens on `port`.
+ * @returns FerretDB, whose `stop()` ends PostgreSQL after it, and which ends when PostgreSQL does
  */
-export async function startFerretDb(program: string, directory: string, port: number): Promise<Guarded> {
+export async function startFerretDb(program: string, { directory, port, scratch }: Place): Promise<Guarded> {
   const postgresPort = await freePort();
-  const postgres = await startPostgres(await findPostgres(), directory, postgresPort);
+  const postgres = await startPostgres(await findPostgres(), { directory, port: postgresPort, scratch });
   const url = `postgres://ferretdb@127.0.0.1:${postgresPort}/postgres?pool_max_conns=${POSTGRES_CONNECTIONS}`;
-  try {
-    const ferretdb = await startGuarded({
-      command: program,
-      args: ['-listen', `127.0.0.1:${port}`, '-postgres', url],
-      logFile: join(directory, 'ferretdb.log'),
-    });
-    const stop = async () => {
+  const ferretdb = await startGuarded({
+    command: program,
+    args: ['-listen', `127.0.0.1:${port}`, '-postgres', url],
+    logFile: join(directory, 'ferretdb.log'),
+  }).catch(async (error) => {
+    await postgres.stop();
+    throw error;
+  });
+  return together(ferretdb, postgres);
+}
+
+/** FerretDB without its PostgreSQL would only ever answer with errors. */
+function together(ferretdb: Guarded, postgres: Postgres): Guarded {
+  const withoutPostgres = postgres.exited.then(async (exit) => {
+    const reason = `its PostgreSQL ended, ${exit.reason}: ${lastLines(postgres.logFile)}`;
+    await ferretdb.stop();
+    return { code: exit.code, reason };
+  });
+  return {
+    pid: ferretdb.pid,
+    exited: Promise.race([ferretdb.exited, withoutPostgres]),
+    async stop() {
       const exit = await ferretdb.stop();
       await postgres.stop();
       return exit;
-    };
-    void postgres.exited.then(() => ferretdb.stop());
-    return { ...ferretdb, stop };
-  } catch (error) {
-    await postgres.stop();
-    throw error;
-  }
+    },
+  };
 }
 
 function inFolder(folder: string | undefined): string | undefined {

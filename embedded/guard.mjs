@@ -1,11 +1,11 @@
 // Runs one server and outlives its parent just long enough to end it. Started by guarded.ts with a JSON description:
-// { command, args, cwd?, uid?, gid?, signal, logFile, lockFile? }
+// { command, args, cwd?, uid?, gid?, signal, logFile, lockFile?, scratch? }
 //
 // The parent holds the other end of standard input. The system closes it when the parent ends, however it ends, and that
 // is when the server must go. Guard and server have sessions of their own, so Ctrl-C in a terminal reaches neither.
 
 import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { openSync, rmSync } from 'node:fs';
 import { takeLock } from './lock.mjs';
 
 const GRACE_MS = 5_000;
@@ -64,6 +64,8 @@ function tell(message) {
 
 function leave(message) {
   release?.();
+  // After a crash the folder stays until the parent has read the log in it.
+  if (ending && task.scratch) rmSync(task.scratch, { recursive: true, force: true });
   tell(message);
   process.exit(0);
 }

@@ -15,6 +15,8 @@ export type Task = {
   logFile: string;
   /** Held while the program runs, so that no two servers ever work on one directory. */
   lockFile?: string;
+  /** Folder removed after the program ended because it was to. */
+  scratch?: string;
   cwd?: string;
   env?: NodeJS.ProcessEnv;
   uid?: number;

@@ -1,15 +1,16 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { MongoClient } from 'mongodb';
 import { findCached, makeCached } from './cache.ts';
 import { download } from './download.ts';
-import { EmbeddedServerError } from './errors.ts';
 import { buildFerretDb, cachedFerretDb, startFerretDb } from './ferretdb.ts';
-import { type Guarded, lastLines, startGuarded } from './guarded.ts';
+import { type Guarded, startGuarded } from './guarded.ts';
+import { launch } from './launch.ts';
 import type { Log } from './log.ts';
 import { findOnPath } from './path.ts';
+import type { Place } from './place.ts';
 import { freePort } from './ports.ts';
 import { withProgress } from './progress.ts';
 import { type Found, firstOf, type Source } from './sources.ts';
@@ -54,17 +55,26 @@ export async function startMongo(options: MongoOptions): Promise<Mongo> {
   }
   const found = await findMongo(options.log);
   options.log(`MongoDB: ${found.source}`);
-  return launch(found, options.directory);
+  return start(found, options.directory);
 }
 
 function sources(log: Log): Source[] {
   return [
-    { name: '`mongod` on PATH', find: () => findOnPath('mongod') },
+    { name: '`mongod` on PATH', find: () => recentEnough(findOnPath('mongod')) },
     { name: 'the official download, from the cache', find: () => inFolder(findCached(downloadedMongod)) },
     { name: 'FerretDB on PostgreSQL, from the cache', find: cachedFerretDb },
     { name: 'the official download', find: () => downloaded(log) },
     { name: 'FerretDB on PostgreSQL, built by Go', find: () => buildFerretDb(log) },
   ];
+}
+
+/** The driver speaks to 4.4 and later; one that cannot even tell its version lacks a library. */
+function recentEnough(file: string | undefined): string | undefined {
+  if (!file) return undefined;
+  const version = execFileSync(file, ['--version'], { encoding: 'utf8', timeout: 10_000 });
+  const [, major, minor] = /db version v(\d+)\.(\d+)/.exec(version) ?? [];
+  if (Number(major) > 4 || (major === '4' && Number(minor) >= 4)) return file;
+  throw new Error(`it is version ${major}.${minor}, 4.4 is needed`);
 }
 
 function inFolder(folder: string | undefined): string | undefined {
@@ -79,30 +89,24 @@ async function downloaded(log: Log): Promise<string | undefined> {
   );
 }
 
-async function launch(found: Found, given: string | undefined): Promise<Mongo> {
-  const directory = given ?? mkdtempSync(join(tmpdir(), 'policy-sync-mongodb-'));
+async function start(found: Found, given: string | undefined): Promise<Mongo> {
+  const scratch = given ? undefined : mkdtempSync(join(tmpdir(), 'policy-sync-mongodb-'));
+  const directory = given ?? scratch ?? '';
   mkdirSync(directory, { recursive: true });
-  const removeTemporary = () => given ?? rmSync(directory, { recursive: true, force: true });
   const kind = basename(found.file) === 'ferretdb' ? 'ferretdb' : 'mongod';
-  try {
+
+  const attempt = async () => {
     const port = await freePort();
-    const start = kind === 'ferretdb' ? startFerretDb : startMongod;
-    const server = await start(found.file, directory, port);
+    const server = await (kind === 'ferretdb' ? startFerretDb : startMongod)(found.file, { directory, port, scratch });
     // FerretDB stalls under some hundred callers at once; a pool of this size queues them in the driver.
     const uri = `mongodb://127.0.0.1:${port}/${kind === 'ferretdb' ? '?maxPoolSize=20' : ''}`;
-    await untilReady(uri, server, join(directory, `${kind}.log`));
-    const stop = async () => {
-      await server.stop();
-      removeTemporary();
-    };
-    return { uri, kind, source: found.source, directory, stop };
-  } catch (error) {
-    removeTemporary();
-    throw error;
-  }
+    return { server, logFile: join(directory, `${kind}.log`), uri, answers: () => answers(uri) };
+  };
+  const { server, uri } = await launch('MongoDB server', attempt, scratch);
+  return { uri, kind, source: found.source, directory, stop: async () => void (await server.stop()) };
 }
 
-function startMongod(program: string, directory: string, port: number): Promise<Guarded> {
+function startMongod(program: string, { directory, port, scratch }: Place): Promise<Guarded> {
   const data = join(directory, 'mongod');
   mkdirSync(data, { recursive: true });
   return startGuarded({
@@ -110,25 +114,8 @@ function startMongod(program: string, directory: string, port: number): Promise<
     args: ['--dbpath', data, '--port', String(port), '--bind_ip', '127.0.0.1', '--nounixsocket', '--quiet'],
     logFile: join(directory, 'mongod.log'),
     lockFile: join(directory, 'mongod.lock'),
+    scratch,
   });
-}
-
-async function untilReady(uri: string, server: Guarded, logFile: string): Promise<void> {
-  let over: string | undefined;
-  void server.exited.then((exit) => {
-    over = exit.reason;
-  });
-  const deadline = Date.now() + 60_000;
-  while (!(await answers(uri))) {
-    if (over === undefined && Date.now() > deadline) {
-      await server.stop();
-      over = 'no answer within 60 s';
-    }
-    if (over !== undefined) {
-      throw new EmbeddedServerError(`the MongoDB server did not start (${over}): ${lastLines(logFile)}`);
-    }
-    await delay(100);
-  }
 }
 
 async function answers(uri: string): Promise<boolean> {

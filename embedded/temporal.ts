@@ -1,14 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { buildWithGo } from './build.ts';
 import { findCached, makeCached } from './cache.ts';
 import { download } from './download.ts';
-import { EmbeddedServerError } from './errors.ts';
-import { type Guarded, lastLines, startGuarded } from './guarded.ts';
+import { startGuarded } from './guarded.ts';
+import { launch } from './launch.ts';
 import type { Log } from './log.ts';
 import { findOnPath } from './path.ts';
 import { freePort } from './ports.ts';
@@ -39,18 +38,23 @@ export type Temporal = {
   stop(): Promise<void>;
 };
 
-const download_ = { tool: 'temporal', version: 'sdk-1.24' };
-const build = { tool: 'temporal', version: 'cli-1.5.1' };
+const official = { tool: 'temporal', version: 'sdk-1.24' };
+const byGo = { tool: 'temporal', version: 'cli-1.5.1' };
 const module = 'github.com/temporalio/cli@v1.5.1';
 const program = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
 const otherwise =
   'set TEMPORAL_ADDRESS to a server of yours, or put the `temporal` command line on PATH, or install Go 1.24 or later';
+
+// A proxy in the environment is not for loopback.
+const direct = { 'grpc.enable_http_proxy': 0 };
 
 const dynamicConfig = {
   // A user's change overtakes verifications: 0.24 s instead of 10 s behind 200 waiting calls.
   'matching.useNewMatcher': true,
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
+  // It would ask a server outside.
+  'frontend.enableServerVersionCheck': false,
 };
 
 /** Finds, or fetches, or builds the Temporal development server. See `firstOf` for its errors. */
@@ -71,14 +75,14 @@ export async function startTemporal(options: TemporalOptions): Promise<Temporal>
   }
   const found = await findTemporal(options.log);
   options.log(`Temporal: ${found.source}`);
-  return launch(found, options);
+  return start(found, options);
 }
 
 function sources(log: Log): Source[] {
   return [
     { name: '`temporal` on PATH', find: () => recentEnough(findOnPath('temporal')) },
-    { name: 'the official download, from the cache', find: () => inFolder(findCached(download_)) },
-    { name: 'the build by Go, from the cache', find: () => inFolder(findCached(build)) },
+    { name: 'the official download, from the cache', find: () => inFolder(findCached(official)) },
+    { name: 'the build by Go, from the cache', find: () => inFolder(findCached(byGo)) },
     { name: 'the official download', find: () => downloaded(log) },
     { name: 'a build by Go', find: () => built(log) },
   ];
@@ -100,7 +104,7 @@ function inFolder(folder: string | undefined): string | undefined {
 
 async function downloaded(log: Log): Promise<string | undefined> {
   return inFolder(
-    await makeCached(download_, log, (folder) =>
+    await makeCached(official, log, (folder) =>
       withProgress('downloading Temporal', log, () => download('temporal', folder)),
     ),
   );
@@ -110,7 +114,7 @@ async function built(log: Log): Promise<string | undefined> {
   const go = findOnPath('go');
   if (!go) throw new Error('no `go` on PATH');
   return inFolder(
-    await makeCached(build, log, (folder) =>
+    await makeCached(byGo, log, (folder) =>
       withProgress('building Temporal with Go (about 3 minutes, once)', log, () =>
         buildWithGo(go, module, { args: ['install', '-ldflags', '-s -w', program], cwd: folder, folder }),
       ),
@@ -118,38 +122,33 @@ async function built(log: Log): Promise<string | undefined> {
   );
 }
 
-async function launch(found: Found, options: TemporalOptions): Promise<Temporal> {
-  const temporary = options.dataDirectory ? undefined : mkdtempSync(join(tmpdir(), 'policy-sync-temporal-'));
-  const directory = options.dataDirectory ?? temporary ?? '';
+async function start(found: Found, options: TemporalOptions): Promise<Temporal> {
+  const scratch = options.dataDirectory ? undefined : mkdtempSync(join(tmpdir(), 'policy-sync-temporal-'));
+  const directory = options.dataDirectory ?? scratch ?? '';
   mkdirSync(directory, { recursive: true });
   if (options.databaseFile) mkdirSync(dirname(options.databaseFile), { recursive: true });
-  const removeTemporary = () => temporary && rmSync(temporary, { recursive: true, force: true });
-
   const logFile = join(directory, 'temporal.log');
-  const [port, uiPort] = [await freePort(), await freePort()];
-  const ui = options.ui !== false;
-  try {
+
+  const attempt = async () => {
+    const [port, uiPort] = [await freePort(), options.ui === false ? undefined : await freePort()];
+    const address = `127.0.0.1:${port}`;
     const server = await startGuarded({
       command: found.file,
-      args: arguments_(port, ui ? uiPort : undefined, options.databaseFile),
+      args: arguments_(port, uiPort, options.databaseFile),
       logFile,
       lockFile: options.databaseFile && `${options.databaseFile}.lock`,
+      scratch,
     });
-    await untilReady(`127.0.0.1:${port}`, server, logFile);
-    return {
-      address: `127.0.0.1:${port}`,
-      namespace: 'default',
-      ...(ui ? { uiUrl: `http://127.0.0.1:${uiPort}` } : {}),
-      source: found.source,
-      async stop() {
-        await server.stop();
-        removeTemporary();
-      },
-    };
-  } catch (error) {
-    removeTemporary();
-    throw error;
-  }
+    return { server, logFile, address, uiPort, answers: () => answers(address) };
+  };
+  const { server, address, uiPort } = await launch('Temporal server', attempt, scratch);
+  return {
+    address,
+    namespace: 'default',
+    ...(uiPort ? { uiUrl: `http://127.0.0.1:${uiPort}` } : {}),
+    source: found.source,
+    stop: async () => void (await server.stop()),
+  };
 }
 
 function arguments_(port: number, uiPort: number | undefined, databaseFile: string | undefined): string[] {
@@ -163,28 +162,10 @@ function arguments_(port: number, uiPort: number | undefined, databaseFile: stri
   ];
 }
 
-async function untilReady(address: string, server: Guarded, logFile: string): Promise<void> {
-  let over: string | undefined;
-  void server.exited.then((exit) => {
-    over = exit.reason;
-  });
-  const deadline = Date.now() + 30_000;
-  while (!(await answers(address))) {
-    if (over === undefined && Date.now() > deadline) {
-      await server.stop();
-      over = 'no answer within 30 s';
-    }
-    if (over !== undefined) {
-      throw new EmbeddedServerError(`the Temporal server did not start (${over}): ${lastLines(logFile)}`);
-    }
-    await delay(100);
-  }
-}
-
 async function answers(address: string): Promise<boolean> {
   let connection: Connection | undefined;
   try {
-    connection = await Connection.connect({ address, connectTimeout: '2s' });
+    connection = await Connection.connect({ address, connectTimeout: '2s', channelArgs: direct });
     const [namespace, registered] = await connection.withDeadline(Date.now() + 2_000, () =>
       Promise.all([
         connection?.workflowService.describeNamespace({ namespace: 'default' }),

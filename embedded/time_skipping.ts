@@ -1,7 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Connection, type ConnectionOptions } from '@temporalio/client';
 import { InternalConnectionOptionsSymbol } from '@temporalio/client/lib/connection.js';
@@ -11,8 +10,8 @@ import { NativeConnection, Runtime } from '@temporalio/worker';
 import { runToEnd } from './build.ts';
 import { findCached, makeCached } from './cache.ts';
 import { download } from './download.ts';
-import { EmbeddedServerError } from './errors.ts';
-import { type Guarded, lastLines, startGuarded } from './guarded.ts';
+import { type Guarded, startGuarded } from './guarded.ts';
+import { launch } from './launch.ts';
 import type { Log } from './log.ts';
 import { findOnPath } from './path.ts';
 import { freePort } from './ports.ts';
@@ -46,24 +45,20 @@ export function findTimeSkipping(log: Log): Promise<Found> {
 export async function startTimeSkipping({ log, client = {} }: TimeSkippingOptions): Promise<TestWorkflowEnvironment> {
   const found = await findTimeSkipping(log);
   log(`time-skipping test server: ${found.source}`);
-  const directory = mkdtempSync(join(tmpdir(), 'policy-sync-time-skipping-'));
-  const removeDirectory = () => rmSync(directory, { recursive: true, force: true });
-  try {
+  const scratch = mkdtempSync(join(tmpdir(), 'policy-sync-time-skipping-'));
+  const logFile = join(scratch, 'time-skipping.log');
+
+  const attempt = async () => {
     const port = await freePort();
-    const logFile = join(directory, 'time-skipping.log');
-    const server = await startGuarded({ ...commandOf(found.file, port), logFile });
     const address = `127.0.0.1:${port}`;
-    const connection = await connected(address, server, logFile);
-    await register(connection);
-    const nativeConnection = await NativeConnection.connect({ address, ...withTestService });
-    return new TimeSkippingEnvironment(address, connection, nativeConnection, client, async () => {
-      await server.stop();
-      removeDirectory();
-    });
-  } catch (error) {
-    removeDirectory();
-    throw error;
-  }
+    const server = await startGuarded({ ...commandOf(found.file, port), logFile, scratch });
+    return { server, logFile, address, answers: () => answers(address) };
+  };
+  const { server, address } = await launch('time-skipping test server', attempt, scratch);
+  const connection = await connect(address);
+  await register(connection);
+  const nativeConnection = await NativeConnection.connect({ address, ...withTestService });
+  return new TimeSkippingEnvironment(address, connection, nativeConnection, client, server);
 }
 
 /**
@@ -71,26 +66,28 @@ export async function startTimeSkipping({ log, client = {} }: TimeSkippingOption
  * server runs under our guard, and the environment is told of it.
  */
 class TimeSkippingEnvironment extends TestWorkflowEnvironment {
-  readonly #stop: () => Promise<void>;
+  readonly #server: Guarded;
 
   constructor(
     address: string,
     connection: Connection,
     nativeConnection: NativeConnection,
     client: TestWorkflowEnvironment['options']['client'],
-    stop: () => Promise<void>,
+    server: Guarded,
   ) {
     const options = { server: { type: 'existing' as const }, client, plugins: [] };
     super(Runtime.instance(), options, true, 'existing', connection, nativeConnection, undefined, address);
-    this.#stop = stop;
+    this.#server = server;
   }
 
   override async teardown(): Promise<void> {
     await super.teardown();
-    await this.#stop();
+    await this.#server.stop();
   }
 }
 
+// A proxy in the environment is not for loopback.
+const direct = { 'grpc.enable_http_proxy': 0 };
 const withTestService = { [InternalConnectionOptionsSymbol]: { supportsTestService: true } };
 
 function sources(log: Log): Source[] {
@@ -135,22 +132,18 @@ function commandOf(found: string, port: number): { command: string; args: string
   return { command: findOnPath('java') ?? 'java', args };
 }
 
-async function connected(address: string, server: Guarded, logFile: string): Promise<Connection> {
-  let over: string | undefined;
-  void server.exited.then((exit) => {
-    over = exit.reason;
-  });
-  const deadline = Date.now() + 30_000;
-  while (over === undefined && Date.now() < deadline) {
-    try {
-      return await Connection.connect({ address, connectTimeout: '2s', ...withTestService } as ConnectionOptions);
-    } catch {
-      await delay(100);
-    }
+function connect(address: string): Promise<Connection> {
+  const options = { address, connectTimeout: '2s', channelArgs: direct, ...withTestService };
+  return Connection.connect(options as ConnectionOptions);
+}
+
+async function answers(address: string): Promise<boolean> {
+  try {
+    await (await connect(address)).close();
+    return true;
+  } catch {
+    return false;
   }
-  await server.stop();
-  const reason = over ?? 'no answer within 30 s';
-  throw new EmbeddedServerError(`the time-skipping test server did not start (${reason}): ${lastLines(logFile)}`);
 }
 
 async function register(connection: Connection): Promise<void> {

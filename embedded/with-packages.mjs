@@ -1,9 +1,9 @@
 // node embedded/with-packages.mjs ENTRY.ts [arguments]: checks Node, installs the npm packages when they are not those
 // of package-lock.json, and runs ENTRY in this process. Nothing but Node may be needed up to there.
 
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -52,23 +52,40 @@ async function install() {
   const release = await takeLock(join(cache, `packages-${name}.lock`), {
     onWait: (pid) => console.error(`waiting for process ${pid}, which is installing npm packages`),
   });
-  try {
-    if (!areInstalled()) npmCi();
-  } finally {
-    release();
-  }
+  if (!areInstalled()) await fetchPackages(join(cache, `packages-${name}.log`));
+  release();
 }
 
-function npmCi() {
+async function fetchPackages(log) {
   console.error('installing npm packages (npm ci) …');
-  const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
-  const [command, ...args] = [...npm, 'ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-  if (result.status === 0) return;
-  if (result.signal === 'SIGINT') process.exit(130);
-  const said = `${result.error?.message ?? ''}\n${result.stderr ?? ''}`.split('\n').filter((line) => line.trim());
-  for (const line of said.slice(-8)) console.error(line);
+  let failure = await npm('ci', log);
+  // Where a registry lacks packages of other platforms, `npm ci` wants them all the same; `npm install` does not, and
+  // keeps to the lock file too.
+  if (failure?.includes('code EUSAGE')) failure = await npm('install', log);
+  if (failure === undefined) return;
+  const said = failure.split('\n').filter((line) => line.trim());
+  for (const line of said.slice(0, 8)) console.error(line);
   stop('npm packages could not be installed: check the network and the npm registry setting, then try again');
+}
+
+/**
+ * Runs npm under a guard, so that it ends with this process.
+ * @returns what npm said when it failed
+ */
+async function npm(verb, log) {
+  rmSync(log, { force: true });
+  const program = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  const options = ['--no-save', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  const [command, ...args] = [...program, verb, ...options];
+  const task = JSON.stringify({ command, args, cwd: root, signal: 'SIGTERM', logFile: log });
+  const guard = spawn(process.execPath, [fileURLToPath(new URL('guard.mjs', import.meta.url)), task], {
+    detached: true,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  let told = '';
+  for await (const chunk of guard.stdout) told += chunk;
+  const { code, failed = '' } = JSON.parse(told.trim().split('\n').at(-1) || '{}');
+  return code === 0 ? undefined : `${failed}\n${readFileSync(log, { encoding: 'utf8', flag: 'a+' })}`;
 }
 
 async function run() {

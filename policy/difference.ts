@@ -55,21 +55,27 @@ export function differences(
     .map(([field, value]) => ({ field, ours: value, ...(theirs[field] == null ? {} : { theirs: theirs[field] }) }));
 }
 
+/** What a PATCH is made under, beside what differs. */
+export interface PatchTerms {
+  /** Attempts whose outcome is unknown: what they carried is carried again, for they may still land. */
+  unconfirmed?: readonly PolicyFields[];
+  /** Fields whose values nobody could open; they are left as they are. */
+  unreadable?: readonly string[];
+  /** Fields that are no reason to send: refused with this very value, or reported and left so. */
+  withheld?: (field: string) => boolean;
+}
+
 /**
  * The body of the PATCH that brings WeChat Pay from `confirmed` to `held`: the fields that differ, and those that an
- * attempt of unknown outcome carried, with the values that hold now, for such an attempt may still land. The state
- * already confirmed is never sent. `policy_code` goes with a state; the three fields of a renewal window go together.
- * An empty object: nothing to send.
+ * attempt of unknown outcome carried, with the values that hold now. The state already confirmed is never sent.
+ * `policy_code` goes with a state; the three fields of a renewal window go together. An empty object: nothing to send.
  */
-export function patchOf(
-  held: PolicyFields,
-  confirmed: PolicyFields,
-  unconfirmed: readonly PolicyFields[] = [],
-  unreadable: readonly string[] = [],
-): PolicyFields {
+export function patchOf(held: PolicyFields, confirmed: PolicyFields, terms: PatchTerms = {}): PolicyFields {
+  const { unconfirmed = [], unreadable = [], withheld = () => false } = terms;
   const wanted = new Set(differences(held, confirmed, unreadable).map(({ field }) => field));
   for (const attempt of unconfirmed) for (const field of Object.keys(attempt)) wanted.add(field);
   if (held.policy_state === confirmed.policy_state) wanted.delete('policy_state');
+  for (const field of wanted) if (withheld(field)) wanted.delete(field);
   if (wanted.has('policy_state')) wanted.add('policy_code');
   if (wanted.has('start_renewal_time') || wanted.has('end_renewal_time'))
     for (const field of ['support_renewal', 'start_renewal_time', 'end_renewal_time']) wanted.add(field);
@@ -77,9 +83,4 @@ export function patchOf(
   return Object.fromEntries(
     fields.filter((field) => held[field] === false || !isEmpty(held[field])).map((field) => [field, held[field]]),
   );
-}
-
-/** Whether the two agree in every field of `fields`: whether an attempt that carried them has been taken. */
-export function holds(fields: PolicyFields, theirs: PolicyFields): boolean {
-  return differences(fields, theirs).length === 0;
 }

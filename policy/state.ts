@@ -26,7 +26,9 @@ export function isTransition(from: PolicyState, to: PolicyState): boolean {
   return TRANSITIONS[from].includes(to);
 }
 
-/** `APPROVED` for `POLICY_STATE_APPROVED`: how people write and read states. */
-export function shortState(state: PolicyState): string {
-  return state.slice('POLICY_STATE_'.length);
+/** How people write and read states: `APPROVED` for `POLICY_STATE_APPROVED`. */
+export type ShortState = 'ISSUING' | 'APPROVED' | 'DECLINED' | 'INACTIVE';
+
+export function shortState(state: PolicyState): ShortState {
+  return state.slice('POLICY_STATE_'.length) as ShortState;
 }

@@ -4,7 +4,7 @@ import type { CommandInput, Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
 import type { DueKind } from '../policy/life.ts';
 import type { RecordInput } from '../policy/record.ts';
-import type { PolicyState } from '../policy/state.ts';
+import type { ShortState } from '../policy/state.ts';
 
 /** Name of the workflow type; policies live for years under it. */
 export const WORKFLOW_TYPE = 'policyLifecycle';
@@ -39,7 +39,7 @@ export interface Block {
 export interface Status {
   mchid: string;
   out_insurance_no: string;
-  state: PolicyState;
+  state: ShortState;
   sync: PolicySync;
   revision: number;
   /** The last revision that WeChat Pay is known to hold whole. */

@@ -1,0 +1,61 @@
+import { ActivityFailure } from '@temporalio/common';
+import { ActivityCancellationType, ApplicationFailure, proxyActivities, TimeoutFailure } from '@temporalio/workflow';
+import type { CallActivities, RecordActivities } from '../activities/inputs.ts';
+import { callQueueOf, WORKFLOW_QUEUE } from './messages.ts';
+
+const BACKOFF = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '10m' } as const;
+
+export interface CallTerms {
+  mchid: string;
+  /** 1 is served first. */
+  priority: number;
+  /** Shown in the UI beside the call; nothing personal. */
+  summary: string;
+  /** In ms: a call still queued after that comes back, once, so that its waiting can be told of. */
+  queuedAtMost?: number;
+}
+
+/**
+ * The calls of a policy. One attempt is one HTTP request. WAIT_CANCELLATION_COMPLETED: a call that runs is awaited,
+ * one that waits is gone at once, so there is never a second writer. A PATCH or POST whose worker died is not
+ * repeated by the server: nobody knows its outcome.
+ */
+export function calls(terms: CallTerms): CallActivities {
+  const options = {
+    taskQueue: callQueueOf(terms.mchid),
+    startToCloseTimeout: '20s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    priority: { priorityKey: terms.priority },
+    summary: terms.summary,
+    ...(terms.queuedAtMost !== undefined && { scheduleToStartTimeout: terms.queuedAtMost }),
+  } as const;
+  const reads = proxyActivities<CallActivities>({ ...options, retry: BACKOFF });
+  const writes = proxyActivities<CallActivities>({
+    ...options,
+    retry: { ...BACKOFF, nonRetryableErrorTypes: ['TemporalTimeout:StartToClose'] },
+  });
+  return { query: reads.query, verify: reads.verify, push: writes.push, upload: writes.upload };
+}
+
+/** Activities on MongoDB alone. Retried without end, or for as long as `within` (ms) says. */
+export function records(summary: string, within?: number): RecordActivities {
+  return proxyActivities<RecordActivities>({
+    taskQueue: WORKFLOW_QUEUE,
+    startToCloseTimeout: '10s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: { ...BACKOFF, maximumInterval: '1m' },
+    summary,
+    ...(within !== undefined && { scheduleToCloseTimeout: within }),
+  });
+}
+
+/** How a call ended that gave no result. */
+export type CallFailure = 'queued-too-long' | 'unknown';
+
+/** What a failed call means. A worker that died in the middle leaves an unknown outcome. */
+export function failureOf(error: unknown): CallFailure {
+  const cause = error instanceof ActivityFailure ? error.cause : undefined;
+  if (cause instanceof TimeoutFailure) return cause.timeoutType === 'SCHEDULE_TO_START' ? 'queued-too-long' : 'unknown';
+  if (cause instanceof ApplicationFailure) return 'unknown';
+  throw error;
+}

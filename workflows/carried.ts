@@ -1,0 +1,48 @@
+import type { Life } from '../policy/life.ts';
+import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
+import type { Received } from './inbox.ts';
+import type { Standing } from './reconciler.ts';
+
+/** Raised when the shape of `Carried` changes; `fromCarried` then gets a converter from the former one. */
+const FORMAT = 1;
+
+/** Everything that one run hands to the next, and a stopped life to the one that restarts it. */
+export interface Carried {
+  format: typeof FORMAT;
+  life: Life;
+  standing: Standing;
+  received: Received;
+  digest: string | null;
+  /** The first run of this life, which MongoDB knows it by. */
+  life_id: string;
+  /** Raised with each activity scheduled; never begins again. */
+  step: number;
+  /** Which host the next call goes to first. */
+  host: number;
+  /** MongoDB has not got the latest snapshot. */
+  owes_record: boolean;
+}
+
+export function toCarried(state: Omit<Carried, 'format'>): Carried {
+  return { format: FORMAT, ...state };
+}
+
+/** State of any format that was ever handed on, in the present one. */
+export function fromCarried(value: unknown): Carried {
+  const carried = value as Carried;
+  if (carried.format !== FORMAT) throw new Error(`state of format ${String(carried.format)}: a newer worker is needed`);
+  return carried;
+}
+
+/** What a snapshot carries beside the record and WeChat Pay's answer, which MongoDB keeps by themselves. */
+export function withoutRecord(carried: Carried): unknown {
+  const { record: _record, ...life } = carried.life;
+  const { confirmed: _confirmed, discrepancies: _told, ...standing } = carried.standing;
+  return { ...carried, life, standing };
+}
+
+/** The reverse, from what MongoDB kept. */
+export function withRecord(carried: Carried, record: PolicyRecord, confirmed: PolicyFields | null): Carried {
+  const standing = { ...carried.standing, confirmed, discrepancies: [] };
+  return { ...carried, life: { ...carried.life, record }, standing };
+}

@@ -1,0 +1,612 @@
+import {
+  ApplicationFailure,
+  allHandlersFinished,
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  isCancellation,
+  makeContinueAsNewFunc,
+  setHandler,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { type CallInput, type CallResult, FORMAT, type Snapshot, type VerifyResult } from '../activities/inputs.ts';
+import { bareSchema, type CommandName, type Envelope, obey } from '../policy/commands.ts';
+import { type Difference, differences } from '../policy/difference.ts';
+import { DAY, ms } from '../policy/duration.ts';
+import { dueTimes, marked, openedLife, settleDue } from '../policy/life.ts';
+import { type RecordInput, recordSchema, workflowIdOf } from '../policy/record.ts';
+import { DECLINED, shortState } from '../policy/state.ts';
+import { parse, RuleViolation, refuse } from '../policy/violation.ts';
+import { calls, failureOf, records } from './calls.ts';
+import { type Carried, fromCarried, toCarried, withoutRecord, withRecord } from './carried.ts';
+import { Inbox } from './inbox.ts';
+import * as messages from './messages.ts';
+import { showAttributes, showDetails } from './presentation.ts';
+import { type Action, newStanding, Reconciler, URGENCY } from './reconciler.ts';
+
+/** Age and length at which a run hands over to a fresh one, so that histories, keys and old code die out. */
+const RUN_AGE = 90 * DAY;
+const RUN_EVENTS = 500;
+/** How long a caller of `verify` waits for WeChat Pay. */
+const VERIFY_PATIENCE = '60s';
+/** How long the record of a stop is tried. */
+const STOP_PATIENCE = 30_000;
+
+/**
+ * The life of one policy, from issuing to its end: messages and due times change what is desired, the loop brings
+ * WeChat Pay to it. What it costs in events is counted in docs/design.md and held by tests.
+ *
+ * @param record the record as handed in; null for a restart from MongoDB. Illegal: the run fails with the rule.
+ */
+export async function policyLifecycle(record: RecordInput | null, options: messages.StartOptions = {}): Promise<void> {
+  const lifecycle = new Lifecycle();
+  lifecycle.listen();
+  await lifecycle.begin(record, options);
+  await lifecycle.run();
+}
+
+class Lifecycle {
+  #reconciler!: Reconciler;
+  #inbox = new Inbox();
+  #digest: string | null = null;
+  #lifeId = '';
+  #step = 0;
+  #host = 0;
+  #ready = false;
+  /** Why the first act refuses the run; messages that started it are told the same. */
+  #refusal: ApplicationFailure | undefined;
+
+  /** Raised by everything that the loop should look at. */
+  #wakeups = 0;
+  #stopping = false;
+  #fresh = false;
+  #payloadKey: string | undefined;
+  #call: messages.Status['call'] = null;
+  /** Answers of WeChat Pay so far, for those who wait for the next. */
+  #answers = 0;
+  #verifiers = 0;
+
+  #timer: { at: number; scope: CancellationScope } | undefined;
+  #owesRecord = false;
+  #recording = false;
+
+  // ── The first act ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Checks what the run was started with, claims its number, and sets its own search attributes where they lack. */
+  async begin(record: RecordInput | null, options: messages.StartOptions): Promise<void> {
+    CancellationScope.current().cancelRequested.catch(() => {
+      this.#stopping = true;
+      this.#wakeups++;
+    });
+    try {
+      if (isPlain(record) || isPlain(options)) refuse(messages.REFUSALS.plain, PLAIN_MESSAGE);
+      if (options.carried !== undefined) this.#carryOn(fromCarried(options.carried));
+      else if (options.restore) await this.#restore(options.restore);
+      else await this.#open(record, options.digest ?? null);
+    } catch (error) {
+      this.#refusal = failure(error);
+      throw this.#refusal;
+    }
+    this.#ready = true;
+  }
+
+  async #open(input: RecordInput | null, digest: string | null): Promise<void> {
+    const record = parse(recordSchema, input);
+    const { workflowId, firstExecutionRunId } = workflowInfo();
+    checkId(workflowIdOf(record.mchid, record.policy.out_insurance_no));
+    this.#digest = digest;
+    this.#lifeId = firstExecutionRunId;
+    this.#reconciler = new Reconciler(openedLife(record, Date.now()), newStanding(Date.now()));
+    this.#show();
+    const claim = records('claim the number');
+    const claimed = await claim.claim({ format: FORMAT, snapshot: this.#snapshot() });
+    if (claimed.outcome === 'exists') refuse(messages.REFUSALS.exists, `${workflowId} is kept by another life already`);
+    if (claimed.outcome === 'ended') refuse(messages.REFUSALS.ended, `${workflowId} has ended: ${claimed.end}`);
+  }
+
+  async #restore(from: NonNullable<messages.StartOptions['restore']>): Promise<void> {
+    const { mchid, out_insurance_no, by } = from;
+    const { firstExecutionRunId: life } = workflowInfo();
+    checkId(workflowIdOf(mchid, out_insurance_no));
+    const restored = await records('restore the record').restore({ format: FORMAT, mchid, out_insurance_no, life, by });
+    if (restored.outcome === 'unknown') refuse('unknown-policy', `no record of ${out_insurance_no}; open it first`);
+    if (restored.outcome === 'exists') refuse(messages.REFUSALS.exists, `${out_insurance_no} is kept by another life`);
+    if (restored.outcome !== 'restored') return;
+    if (restored.end === 'STOPPED' && by === 'reinstate')
+      refuse(messages.REFUSALS.stopped, `${out_insurance_no} was stopped; resume it first`);
+    const carried = withRecord(fromCarried(JSON.parse(restored.carried)), restored.record, restored.remote);
+    this.#carryOn({ ...carried, life_id: life, step: Math.max(carried.step, restored.step) });
+    // Whatever was known is old by now: this life begins with a GET, and nothing in it is taken for ours by chance.
+    const standing = this.#reconciler.standing;
+    Object.assign(standing, { must_query: true, not_before: 0, rounds: 0, revision: restored.revision });
+    this.#show();
+  }
+
+  #carryOn(carried: Carried): void {
+    this.#reconciler = new Reconciler(carried.life, carried.standing);
+    this.#inbox = new Inbox(carried.received);
+    this.#digest = carried.digest;
+    this.#lifeId = carried.life_id;
+    this.#step = carried.step;
+    this.#host = carried.host;
+    this.#owesRecord = carried.owes_record;
+  }
+
+  // ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  listen(): void {
+    setHandler(messages.open, (message) => this.#opened(message), { validator: (message) => this.#checkOpen(message) });
+    this.#on(messages.approve, 'approve');
+    this.#on(messages.decline, 'decline');
+    this.#on(messages.cancel, 'cancel');
+    this.#on(messages.withdraw, 'withdraw');
+    this.#on(messages.amend, 'amend');
+    this.#on(messages.renew, 'renew');
+    this.#on(messages.reinstate, 'reinstate');
+    // A signal can't be refused: an illegal one is ignored and marked for attention.
+    setHandler(messages.cancelSignal, (message) => this.#signalled(message));
+    setHandler(messages.accept, (message?: Envelope) => this.#act(message, (now) => this.#reconciler.accept(now)), {
+      validator: (message?: Envelope) => this.#checkBare(message),
+    });
+    setHandler(messages.resume, (message?: Envelope) => this.#act(message, (now) => this.#reconciler.resume(now)), {
+      validator: (message?: Envelope) => this.#checkBare(message),
+    });
+    setHandler(messages.verify, (message?: Envelope) => this.#verify(message), {
+      validator: (message?: Envelope) => this.#checkBare(message),
+    });
+    setHandler(messages.status, () => this.#status());
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: one registration for commands of every shape; obey() checks the shape.
+  #on(definition: any, name: CommandName): void {
+    setHandler(definition, (message?: Envelope) => this.#obey(name, message), {
+      validator: (message?: Envelope) => this.#check(name, message),
+    });
+  }
+
+  /** Refuses, without a trace in the history, what is illegal now. */
+  #check(name: CommandName, message: Envelope | undefined): void {
+    this.#refuseUnfit(message);
+    if (!this.#ready || this.#inbox.answerTo(message, 0)) return;
+    try {
+      obey(settleDue(this.#reconciler.life, Date.now()).life, name, message, Date.now());
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
+  #checkBare(message: Envelope | undefined): void {
+    this.#refuseUnfit(message);
+    try {
+      parse(bareSchema, message ?? {});
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
+  #checkOpen(message: { digest: string }): void {
+    this.#refuseUnfit(message);
+    if (this.#ready && message.digest !== this.#digest) throw existing();
+  }
+
+  #refuseUnfit(message: unknown): void {
+    if (this.#refusal) throw this.#refusal;
+    if (isPlain(message)) throw ApplicationFailure.nonRetryable(PLAIN_MESSAGE, messages.REFUSALS.plain);
+  }
+
+  async #opened(message: { digest: string }): Promise<messages.Answer> {
+    await this.#readiness();
+    if (message.digest !== this.#digest) throw existing();
+    return { revision: 1, outcome: 'accepted' };
+  }
+
+  async #obey(name: CommandName, message: Envelope | undefined): Promise<messages.Answer> {
+    await this.#readiness();
+    try {
+      return this.#take(name, message);
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
+  /** Check, store, bump the revision, answer: all in one task. */
+  #take(name: CommandName, message: Envelope | undefined): messages.Answer {
+    const { standing } = this.#reconciler;
+    const known = this.#inbox.answerTo(message, standing.revision);
+    if (known) return known;
+    const now = Date.now();
+    this.#settleDue(now);
+    const life = obey(this.#reconciler.life, name, message, now);
+    const outcome = life === this.#reconciler.life ? 'unchanged' : 'accepted';
+    if (outcome === 'accepted') {
+      this.#reconciler.change(life, URGENCY.user, now);
+      this.#wakeups++;
+    }
+    return this.#inbox.remember(message, { revision: standing.revision, outcome });
+  }
+
+  async #signalled(message: Envelope | undefined): Promise<void> {
+    await this.#readiness();
+    try {
+      if (isPlain(message)) refuse(messages.REFUSALS.plain, PLAIN_MESSAGE);
+      this.#take('cancel', message);
+    } catch (error) {
+      if (!(error instanceof RuleViolation)) throw error;
+      this.#reconciler.life = marked(this.#reconciler.life, `refused-signal:${error.rule}`);
+      this.#wakeups++;
+    }
+  }
+
+  /** `accept` and `resume`. */
+  async #act(message: Envelope | undefined, action: (now: number) => boolean): Promise<messages.Answer> {
+    await this.#readiness();
+    const { standing } = this.#reconciler;
+    const known = this.#inbox.answerTo(message, standing.revision);
+    if (known) return known;
+    try {
+      const outcome = action(Date.now()) ? 'accepted' : 'unchanged';
+      this.#wakeups++;
+      return this.#inbox.remember(message, { revision: standing.revision, outcome });
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
+  async #verify(message: Envelope | undefined): Promise<messages.Answer & { differences: Difference[] }> {
+    await this.#readiness();
+    const before = this.#answers;
+    this.#verifiers++;
+    this.#wakeups++;
+    const answered = await condition(() => this.#answers > before, VERIFY_PATIENCE);
+    this.#verifiers--;
+    if (!answered) throw ApplicationFailure.nonRetryable('WeChat Pay gave no answer within 60 s', 'Unavailable');
+    const { standing, held } = this.#reconciler;
+    const found = standing.absent
+      ? [{ field: 'out_insurance_no', ours: held.out_insurance_no }]
+      : differences(held, standing.confirmed ?? {}, standing.unreadable);
+    const answer: messages.Answer = { revision: standing.revision, outcome: 'unchanged' };
+    return { ...this.#inbox.remember(message, answer), differences: found };
+  }
+
+  /** Messages that come with the start wait for the first act. */
+  async #readiness(): Promise<void> {
+    if (!this.#ready) await condition(() => this.#ready || this.#refusal !== undefined);
+    if (this.#refusal) throw this.#refusal;
+  }
+
+  // ── The loop ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async run(): Promise<void> {
+    await CancellationScope.nonCancellable(async () => {
+      while (!this.#stopping) {
+        this.#settleDue(Date.now());
+        if (await this.#ended()) return;
+        if (this.#freshRunDue()) await this.#handOver();
+        this.#keepTimer();
+        this.#show();
+        this.#keepRecord();
+        await this.#perform(this.#nextAction());
+      }
+      await this.#stop();
+    });
+  }
+
+  #nextAction(): Action {
+    if (this.#verifiers > 0) return { call: 'query', not_before: 0 };
+    return this.#reconciler.next();
+  }
+
+  /** Makes the call, until it ends or something else is wanted; then it is cancelled, and its real end awaited. */
+  async #perform(action: Action): Promise<void> {
+    const seen = this.#wakeups;
+    const awaited = (): boolean => this.#wakeups !== seen;
+    if (action.call === 'rest') {
+      this.#oweRecord();
+      await condition(awaited);
+      return;
+    }
+    this.#call = action.call;
+    const scope = new CancellationScope({ cancellable: true });
+    let over = false;
+    const call = scope
+      .run(() => this.#make(action))
+      .finally(() => {
+        over = true;
+      });
+    // The rejection is looked at below, once the end is real.
+    call.catch(() => {});
+    await condition(() => over || awaited());
+    if (!over) scope.cancel();
+    await this.#absorb(action, call);
+    this.#call = null;
+  }
+
+  #make(action: Exclude<Action, { call: 'rest' }>): Promise<CallResult | VerifyResult> {
+    const reconciler = this.#reconciler;
+    const { standing, life } = reconciler;
+    const snapshot = this.#snapshot();
+    const alert_at = action.call === 'verify' ? undefined : reconciler.alertAt;
+    const terms = {
+      mchid: life.record.mchid,
+      priority: action.call === 'verify' ? URGENCY.verification : this.#urgency(),
+      summary: summaryOf(action, standing.revision),
+      ...(alert_at !== undefined && { queuedAtMost: Math.max(1000, alert_at - Date.now()) }),
+    };
+    if (action.call === 'verify')
+      return calls(terms).verify({
+        format: FORMAT,
+        snapshot,
+        expected: action.expected,
+        expect_absent: action.expect_absent,
+        unreadable: standing.unreadable,
+        confirmed_at: standing.confirmed_at,
+        every: ms(life.record.verification.every),
+        payload_key: this.#payloadKey,
+      });
+    const input: CallInput = { format: FORMAT, snapshot, alert_at, host: this.#host };
+    if (action.call === 'query') return calls(terms).query({ ...input, not_before: action.not_before });
+    return calls(terms)[action.call]({ ...input, fields: action.fields });
+  }
+
+  #urgency(): number {
+    return this.#verifiers > 0 ? URGENCY.user : this.#reconciler.standing.urgency;
+  }
+
+  async #absorb(action: Exclude<Action, { call: 'rest' }>, call: Promise<CallResult | VerifyResult>): Promise<void> {
+    const reconciler = this.#reconciler;
+    const sent = 'fields' in action ? action.fields : undefined;
+    const discrepancies = structuredCloneOf(reconciler.standing.discrepancies);
+    try {
+      const result = await call;
+      const now = Date.now();
+      this.#payloadKey ??= result.payload_key;
+      if (result.payload_key !== this.#payloadKey) this.#fresh = true;
+      if (result.recorded) reconciler.recorded(discrepancies);
+      else this.#oweRecord();
+      if (result.outcome === 'confirmed') reconciler.confirm(result, sent, now);
+      else if (result.outcome === 'refused') reconciler.refuse(result, sent, now);
+      else if (result.outcome === 'unknown') this.#unknown(sent, now);
+      else if (result.outcome === 'waiting') reconciler.alert();
+      if (result.outcome === 'confirmed' || result.outcome === 'refused') this.#answers++;
+    } catch (error) {
+      // Cancelled while it waited, so certainly without effect.
+      if (isCancellation(error)) return;
+      if (failureOf(error) === 'queued-too-long') reconciler.alert();
+      else this.#unknown(sent, Date.now());
+    }
+  }
+
+  #unknown(sent: CallInput['fields'], now: number): void {
+    this.#host++;
+    if (sent) this.#reconciler.unknown(sent, now);
+  }
+
+  /** Applies what is due by now. What changes only what people should look at is no change of the record. */
+  #settleDue(now: number): void {
+    const reconciler = this.#reconciler;
+    const { life, applied } = settleDue(reconciler.life, now);
+    if (applied.length === 0) return;
+    const changes = applied.some(({ what }) => !what.startsWith('issuing-'));
+    if (changes) reconciler.change(life, URGENCY.due, now);
+    else reconciler.life = life;
+  }
+
+  // ── Due times ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get #nextDue(): { what: string; at: number } {
+    const fresh = { what: 'fresh-run', at: workflowInfo().runStartTime.getTime() + RUN_AGE };
+    const due = dueTimes(this.#reconciler.life)[0];
+    return due && due.at <= fresh.at ? due : fresh;
+  }
+
+  /** Keeps one timer pending, for the earliest due time. One that is due already waits for the record to be synced. */
+  #keepTimer(): void {
+    const { what, at } = this.#nextDue;
+    if (this.#timer?.at === at) return;
+    this.#timer?.scope.cancel();
+    this.#timer = undefined;
+    const wait = at - Date.now();
+    if (wait <= 0) return;
+    const scope = new CancellationScope({ cancellable: true });
+    this.#timer = { at, scope };
+    scope
+      .run(async () => {
+        await sleep(wait, { summary: what });
+        this.#timer = undefined;
+        this.#wakeups++;
+      })
+      .catch((error) => {
+        if (!isCancellation(error)) throw error;
+      });
+  }
+
+  /** Completes a life that is over, once WeChat Pay was asked last and holds it. */
+  async #ended(): Promise<boolean> {
+    const reconciler = this.#reconciler;
+    const now = Date.now();
+    const declined = reconciler.held.policy_state === DECLINED;
+    const due = dueTimes(reconciler.life)[0];
+    const endAt = declined ? 0 : due?.what === 'end' ? due.at : Number.POSITIVE_INFINITY;
+    if (endAt > now || reconciler.sync !== 'SYNCED') return false;
+    const { confirmed_by_get, confirmed_at } = reconciler.standing;
+    if (!confirmed_by_get || confirmed_at < endAt) {
+      reconciler.standing.must_query = true;
+      return false;
+    }
+    const seen = this.#wakeups;
+    await this.#record(declined ? 'DECLINED' : 'INACTIVE', seen);
+    return this.#wakeups === seen;
+  }
+
+  /** Writes the end, unless a message comes first. */
+  async #record(end: 'DECLINED' | 'INACTIVE', seen: number): Promise<void> {
+    const scope = new CancellationScope({ cancellable: true });
+    let over = false;
+    const input = { format: FORMAT, snapshot: this.#snapshot(), end } as const;
+    const writing = scope
+      .run(() => records(`record the end: ${end}`).record(input))
+      .finally(() => {
+        over = true;
+      });
+    writing.catch(() => {});
+    await condition(() => over || this.#wakeups !== seen);
+    if (!over) scope.cancel();
+    try {
+      await writing;
+    } catch (error) {
+      if (!isCancellation(error)) throw error;
+    }
+  }
+
+  #freshRunDue(): boolean {
+    const { historyLength, continueAsNewSuggested, runStartTime } = workflowInfo();
+    if (historyLength >= RUN_EVENTS || continueAsNewSuggested || this.#fresh) return true;
+    return Date.now() >= runStartTime.getTime() + RUN_AGE;
+  }
+
+  async #handOver(): Promise<never> {
+    await condition(allHandlersFinished);
+    this.#timer?.scope.cancel();
+    const continueAsNew = makeContinueAsNewFunc<messages.PolicyLifecycle>({ workflowType: messages.WORKFLOW_TYPE });
+    return await continueAsNew(null, { carried: this.#carried() });
+  }
+
+  /** The button in the UI: stop syncing. What runs has finished by now; the stop is recorded, and the run ends. */
+  async #stop(): Promise<never> {
+    const input = { format: FORMAT, snapshot: { ...this.#snapshot(), sync: 'STOPPED' }, end: 'STOPPED' } as const;
+    showAttributes(this.#reconciler.life, this.#reconciler.life.record.mchid, 'STOPPED');
+    try {
+      await records('record the stop', STOP_PATIENCE).record(input);
+    } catch (error) {
+      // MongoDB is away: the run ends as cancelled all the same, and that is what an audit goes by.
+      failureOf(error);
+    }
+    throw new CancelledFailure('stopped: this policy is no longer synced; resume starts it again');
+  }
+
+  // ── What is written and shown ──────────────────────────────────────────────────────────────────────────────────
+
+  #oweRecord(): void {
+    this.#owesRecord = true;
+  }
+
+  /** Brings the owed record to MongoDB without holding the loop; one write at a time, each of the latest. */
+  #keepRecord(): void {
+    if (!this.#owesRecord || this.#recording) return;
+    this.#recording = true;
+    this.#owesRecord = false;
+    records('record what MongoDB missed')
+      .record({ format: FORMAT, snapshot: this.#snapshot() })
+      .then(({ payload_key }) => {
+        this.#payloadKey ??= payload_key;
+      })
+      .finally(() => {
+        this.#recording = false;
+        if (this.#owesRecord) this.#wakeups++;
+      });
+  }
+
+  #carried(): Carried {
+    return toCarried({
+      life: this.#reconciler.life,
+      standing: this.#reconciler.standing,
+      received: this.#inbox.received,
+      digest: this.#digest,
+      life_id: this.#lifeId,
+      step: this.#step,
+      host: this.#host,
+      owes_record: this.#owesRecord || this.#recording,
+    });
+  }
+
+  /** What MongoDB should hold now, one step further. An activity writes twice: what it is about to do, and what came of it. */
+  #snapshot(): Snapshot {
+    this.#step += 2;
+    const { life, standing, sync } = this.#reconciler;
+    const { out_insurance_no } = life.record.policy;
+    return {
+      mchid: life.record.mchid,
+      out_insurance_no,
+      life: this.#lifeId,
+      record: life.record,
+      sync,
+      revision: standing.revision,
+      synced_revision: standing.synced_revision,
+      step: this.#step,
+      block: standing.block,
+      attention: life.attention,
+      due: this.#nextDue,
+      version: this.#inbox.received.version,
+      digest: this.#digest,
+      window: life.window,
+      cancellation: life.cancellation ?? null,
+      opened_at: life.opened_at,
+      carried: JSON.stringify(withoutRecord(this.#carried())),
+      discrepancies: structuredCloneOf(standing.discrepancies),
+    };
+  }
+
+  #show(): void {
+    const { life, sync } = this.#reconciler;
+    showAttributes(life, life.record.mchid, sync);
+    showDetails(this.#status());
+  }
+
+  #status(): messages.Status {
+    if (!this.#reconciler) throw ApplicationFailure.nonRetryable('the policy has not begun yet', 'not-ready');
+    const { life, standing, sync, diverged } = this.#reconciler;
+    const { policy, mchid } = life.record;
+    const { what, at } = this.#nextDue;
+    return {
+      mchid,
+      out_insurance_no: policy.out_insurance_no,
+      state: shortState(policy.policy_state),
+      sync: this.#stopping ? 'STOPPED' : sync,
+      revision: standing.revision,
+      synced_revision: standing.synced_revision,
+      next: { what: what as NonNullable<messages.Status['next']>['what'], at: new Date(at).toISOString() },
+      block: standing.block,
+      diverged: standing.absent && standing.confirmed ? ['out_insurance_no'] : diverged,
+      attention: life.attention,
+      cancellation: life.cancellation
+        ? { cause: life.cancellation.cause, at: new Date(life.cancellation.at).toISOString() }
+        : null,
+      window: life.window,
+      call: this.#call,
+    };
+  }
+}
+
+const PLAIN_MESSAGE = 'payload keys are set and this came in the clear: send it through a client with the keys';
+
+/** The codec hands on what came in the clear, where keys are set, as an object with this mark. */
+function isPlain(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Symbol.for('policy-sync/plain') in value;
+}
+
+function checkId(expected: string): void {
+  const { workflowId } = workflowInfo();
+  if (workflowId !== expected) refuse('workflow-id', `expected the workflow id ${expected}, found ${workflowId}`);
+}
+
+function existing(): ApplicationFailure {
+  const message = `${workflowInfo().workflowId} exists with another record; amend it`;
+  return ApplicationFailure.nonRetryable(message, messages.REFUSALS.exists);
+}
+
+/** A rule broken, as a failure whose type is the rule; anything else as it is: a bug must retry, not refuse. */
+function failure(error: unknown): ApplicationFailure {
+  if (!(error instanceof RuleViolation)) throw error;
+  const { message, rule, violations } = error;
+  return ApplicationFailure.create({ message, type: rule, nonRetryable: true, details: [violations] });
+}
+
+function summaryOf(action: Exclude<Action, { call: 'rest' }>, revision: number): string {
+  const what = 'fields' in action && action.call === 'push' ? `PATCH ${Object.keys(action.fields).join(', ')}` : '';
+  return `${what || { query: 'GET', upload: 'POST', verify: 'verify', push: 'PATCH' }[action.call]} (revision ${revision})`;
+}
+
+function structuredCloneOf<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}

@@ -1,0 +1,472 @@
+import type { Discrepancy } from '../activities/inputs.ts';
+import { adopted } from '../policy/commands.ts';
+import { comparable, type Difference, differences, patchOf, sameValue } from '../policy/difference.ts';
+import { ms } from '../policy/duration.ts';
+import { heldPolicy, type Life } from '../policy/life.ts';
+import type { Policy, PolicyFields } from '../policy/record.ts';
+import { INACTIVE, isTransition, type PolicyState } from '../policy/state.ts';
+import { RuleViolation } from '../policy/violation.ts';
+import type { Block, PolicySync } from './messages.ts';
+
+const HOUR = 60 * 60 * 1000;
+/** For how long an attempt of unknown outcome may still land: far above any time that a gateway holds a request. */
+const LANDING = HOUR / 4;
+/** Discrepancies kept until they are known to be in MongoDB. */
+const MOST_DISCREPANCIES = 50;
+
+/** Who waits for the next call, as a Temporal priority key: 1 is served first. */
+export const URGENCY = { user: 1, due: 3, verification: 5 } as const;
+export type Urgency = (typeof URGENCY)[keyof typeof URGENCY];
+
+/** Where the policy stands towards WeChat Pay: plain JSON, handed from run to run. Times are epoch ms. */
+export interface Standing {
+  /** Of the desired record: raised with every change. */
+  revision: number;
+  /** The last revision that WeChat Pay is known to hold whole. */
+  synced_revision: number;
+  /** The last answer that verified, of the fields that are ours; null before the first. */
+  confirmed: PolicyFields | null;
+  confirmed_at: number;
+  /** Whether a GET gave it, not the answer to a PATCH. */
+  confirmed_by_get: boolean;
+  /** Fields of that answer which no key opens. */
+  unreadable: string[];
+  /** WeChat Pay says that it has no such policy. */
+  absent: boolean;
+  /** The first answer of a life is still to come: `adopt` says what a difference in it means. */
+  baseline: boolean;
+  /** Nothing is sent before a GET has shown where WeChat Pay stands. */
+  must_query: boolean;
+  /** WeChat Pay refuses the GET itself: nothing can be known before a person acts. */
+  query_refused: boolean;
+  /** Attempts since, whose outcome is unknown. */
+  unconfirmed: { fields: PolicyFields; at: number }[];
+  /** Values that WeChat Pay refused or did not take, by field, as comparable text: never sent again as they are. */
+  refused: Record<string, string>;
+  block: Block | null;
+  /** What WeChat Pay holds otherwise and is left so, by field, as comparable text of its value. */
+  reported: Record<string, string>;
+  /** Attempts of unknown outcome in a row. */
+  rounds: number;
+  /** The next GET is not sent before. */
+  not_before: number;
+  /** Since when a change waits; null when none does. */
+  waiting_since: number | null;
+  /** The wait has been told of (RETRYING). */
+  alerted: boolean;
+  urgency: Urgency;
+  /** Found by verifications and not yet known to be in MongoDB. */
+  discrepancies: Discrepancy[];
+  /** How many were ever found: numbers their ids. */
+  found: number;
+}
+
+/** The next call that the policy needs. `rest`: none before a person or a due time changes something. */
+export type Action =
+  | { call: 'query'; not_before: number }
+  | { call: 'push'; fields: PolicyFields }
+  | { call: 'upload'; fields: PolicyFields }
+  | { call: 'verify'; expected: PolicyFields; expect_absent: boolean }
+  | { call: 'rest' };
+
+export interface RemoteAnswer {
+  policy: PolicyFields;
+  unreadable: string[];
+  /** Epoch ms. */
+  at: number;
+}
+
+export interface Refusal {
+  status: number;
+  code: string;
+  message: string;
+  request_id?: string;
+}
+
+/** A standing before anything was asked or sent. */
+export function newStanding(now: number): Standing {
+  return {
+    revision: 1,
+    synced_revision: 0,
+    confirmed: null,
+    confirmed_at: 0,
+    confirmed_by_get: false,
+    unreadable: [],
+    absent: false,
+    baseline: true,
+    must_query: true,
+    query_refused: false,
+    unconfirmed: [],
+    refused: {},
+    block: null,
+    reported: {},
+    rounds: 0,
+    not_before: 0,
+    waiting_since: now,
+    alerted: false,
+    urgency: URGENCY.user,
+    discrepancies: [],
+    found: 0,
+  };
+}
+
+/** Transitions that a difference alone may push: back to APPROVED only by a command that says so. */
+function isForward(from: PolicyState, to: PolicyState): boolean {
+  return from !== INACTIVE && isTransition(from, to);
+}
+
+/** Wait before the GET of a round: none before the first, then 1 s, doubling to an hour. */
+function roundBackoff(rounds: number): number {
+  return rounds <= 1 ? 0 : Math.min(1000 * 2 ** (rounds - 2), HOUR);
+}
+
+/**
+ * Given what is desired, what is confirmed, what was attempted, and what just happened: what next? Level-triggered:
+ * every decision is made from the standing, never from the event that woke the loop. Knows nothing of Temporal.
+ */
+export class Reconciler {
+  life: Life;
+  readonly standing: Standing;
+
+  constructor(life: Life, standing: Standing) {
+    this.life = life;
+    this.standing = standing;
+  }
+
+  /** What WeChat Pay should hold now. */
+  get held(): Policy {
+    return heldPolicy(this.life);
+  }
+
+  /** Takes a changed life as desired, as the next revision. */
+  change(life: Life, urgency: Urgency, now: number): void {
+    const before = this.held;
+    this.life = life;
+    const after = this.held;
+    const standing = this.standing;
+    standing.revision += 1;
+    this.#hurry(urgency, now);
+    const differs = (field: string): boolean => !sameValue(field, before[field], after[field]);
+    if (Object.keys(standing.refused).some(differs)) this.#unblock();
+    // A block without refused values came from a GET, an upload or a lacking policy: any change is a reason to try.
+    if (Object.keys(standing.refused).length === 0) this.#unblock();
+    for (const field of Object.keys(standing.reported))
+      if (differs(field) && this.#mayPush(field)) delete standing.reported[field];
+    this.#settle();
+  }
+
+  /** A reported state is sent after all only where our new one follows from it without undoing anything. */
+  #mayPush(field: string): boolean {
+    const theirs = this.standing.confirmed?.policy_state;
+    return field !== 'policy_state' || (theirs !== undefined && isForward(theirs, this.held.policy_state));
+  }
+
+  #hurry(urgency: Urgency, now: number): void {
+    const standing = this.standing;
+    standing.urgency = Math.min(standing.urgency, urgency) as Urgency;
+    standing.waiting_since ??= now;
+    standing.not_before = 0;
+  }
+
+  #unblock(): void {
+    this.standing.refused = {};
+    this.standing.block = null;
+    this.standing.query_refused = false;
+  }
+
+  /** Tries at once what is blocked, left different, or waiting. False when there is nothing of the kind. */
+  resume(now: number): boolean {
+    if (this.sync === 'SYNCED') return false;
+    const standing = this.standing;
+    if (standing.absent) standing.must_query = true;
+    this.#unblock();
+    standing.reported = {};
+    this.#hurry(URGENCY.user, now);
+    return true;
+  }
+
+  /**
+   * WeChat Pay's record becomes ours. False when it is ours already.
+   * @throws {RuleViolation} `nothing-to-accept` where WeChat Pay has no record of the policy, or its record is illegal.
+   */
+  accept(now: number): boolean {
+    const standing = this.standing;
+    if (standing.absent || !standing.confirmed)
+      throw new RuleViolation([
+        { field: '', rule: 'nothing-to-accept', message: 'accept: WeChat Pay holds no record of this policy' },
+      ]);
+    const life = adopted(this.life, standing.confirmed, now);
+    if (life === this.life) return false;
+    standing.reported = {};
+    this.change(life, URGENCY.user, now);
+    this.#unblock();
+    this.#settle();
+    return true;
+  }
+
+  /** What the policy's only caller does next. */
+  next(): Action {
+    const standing = this.standing;
+    if (standing.must_query)
+      return standing.query_refused ? { call: 'rest' } : { call: 'query', not_before: standing.not_before };
+    if (standing.absent) return this.#nextWhileAbsent();
+    if (!standing.confirmed) return { call: 'rest' };
+    const fields = this.sendable();
+    if (Object.keys(fields).length > 0) return { call: 'push', fields };
+    return { call: 'verify', expected: this.#managed(standing.confirmed), expect_absent: false };
+  }
+
+  #nextWhileAbsent(): Action {
+    const { confirmed, block } = this.standing;
+    const upload = this.life.record.upload;
+    if (!confirmed && upload && !block) return { call: 'upload', fields: { ...this.held, ...upload } };
+    return { call: 'verify', expected: {}, expect_absent: true };
+  }
+
+  /** The body of the PATCH that is due; empty when there is none, or the state stands in the way of all. */
+  sendable(): PolicyFields {
+    const { confirmed, unconfirmed, unreadable, refused, reported } = this.standing;
+    if (!confirmed || this.stateDiverged) return {};
+    const held = this.held;
+    return patchOf(held, confirmed, {
+      unconfirmed: unconfirmed.map(({ fields }) => fields),
+      unreadable,
+      withheld: (field) =>
+        refused[field] === comparable(field, held[field]) || reported[field] === comparable(field, confirmed[field]),
+    });
+  }
+
+  /** WeChat Pay's state is one from which ours must not, or cannot, be reached by us. */
+  get stateDiverged(): boolean {
+    const { confirmed, reported } = this.standing;
+    const theirs = confirmed?.policy_state;
+    const ours = this.held.policy_state;
+    if (theirs === undefined || theirs === ours) return false;
+    return reported.policy_state === comparable('policy_state', theirs) || !isTransition(theirs, ours);
+  }
+
+  /** Fields in which WeChat Pay's record is known to differ and is left so. */
+  get diverged(): string[] {
+    const fields = new Set(Object.keys(this.standing.reported));
+    if (this.stateDiverged) fields.add('policy_state');
+    return [...fields];
+  }
+
+  get sync(): PolicySync {
+    const standing = this.standing;
+    if (standing.block) return 'BLOCKED';
+    if (this.diverged.length > 0 || (standing.absent && standing.confirmed)) return 'DIVERGED';
+    const waits = standing.must_query || standing.absent || standing.synced_revision < standing.revision;
+    if (waits || Object.keys(this.sendable()).length > 0) return standing.alerted ? 'RETRYING' : 'PENDING';
+    return 'SYNCED';
+  }
+
+  /** An answer that verified. `sent` is what the call carried, for a PATCH or an upload. */
+  confirm(answer: RemoteAnswer, sent: PolicyFields | undefined, now: number): void {
+    const standing = this.standing;
+    const before = standing.confirmed;
+    const found = differences(this.held, answer.policy, answer.unreadable);
+    standing.confirmed = this.#managed(answer.policy);
+    standing.confirmed_at = answer.at;
+    standing.confirmed_by_get = sent === undefined;
+    standing.unreadable = answer.unreadable;
+    standing.absent = false;
+    standing.must_query = false;
+    if (sent) standing.rounds = 0;
+    if (standing.baseline) this.#adopt(found, now);
+    else for (const difference of found) this.#judge(difference, before, sent, now);
+    standing.baseline = false;
+    this.#forgetLanded(answer.policy, sent, now);
+    this.#forgetSettled(answer.policy);
+    this.#settle();
+  }
+
+  /** The fields of an answer that are ours to keep. */
+  #managed(policy: PolicyFields): PolicyFields {
+    const held = this.held;
+    return Object.fromEntries(Object.entries(policy).filter(([field]) => field in held));
+  }
+
+  /** The first answer of a life. */
+  #adopt(found: Difference[], now: number): void {
+    if (found.length === 0) return;
+    const { adopt } = this.life.record;
+    const confirmed = this.standing.confirmed ?? {};
+    if (adopt === 'remote') {
+      const life = this.#adoptable(confirmed, now);
+      if (life) {
+        for (const difference of found) this.#note(difference, 'adopt', 'adopted', now);
+        this.life = life;
+        this.standing.revision += 1;
+        return;
+      }
+    }
+    for (const difference of found) {
+      const state = difference.field === 'policy_state';
+      const push = adopt === 'push' && (!state || isForward(difference.theirs as PolicyState, this.held.policy_state));
+      if (!push) this.#report(difference, 'adopt', now);
+    }
+  }
+
+  #adoptable(remote: PolicyFields, now: number): Life | undefined {
+    try {
+      return adopted(this.life, remote, now);
+    } catch (error) {
+      // A record of WeChat Pay's that breaks the rules can't be ours; it is reported like any difference.
+      if (error instanceof RuleViolation) return undefined;
+      throw error;
+    }
+  }
+
+  /** A difference in a later answer: not taken, still on its way, or drift. */
+  #judge(difference: Difference, before: PolicyFields | null, sent: PolicyFields | undefined, now: number): void {
+    const { field, ours, theirs } = difference;
+    const standing = this.standing;
+    if (sent && field in sent && sameValue(field, sent[field], ours)) {
+      standing.refused[field] = comparable(field, ours);
+      const fields = Object.keys(standing.refused).join(', ');
+      const message = `WeChat Pay accepted the update without taking ${fields}; amend or resume`;
+      standing.block = { code: 'NOT_TAKEN', message, at: new Date(now).toISOString() };
+      this.#note(difference, 'not-taken', 'reported', now);
+      return;
+    }
+    const known = before !== null && sameValue(field, before[field], theirs);
+    const attempted = standing.unconfirmed.some(
+      ({ fields }) => field in fields && sameValue(field, fields[field], theirs),
+    );
+    if (known || attempted) return;
+    const { on_drift, on_state_drift } = this.life.record.verification;
+    const state = field === 'policy_state';
+    const heal = state
+      ? on_state_drift === 'heal' && isTransition(theirs as PolicyState, this.held.policy_state)
+      : on_drift === 'heal';
+    if (!heal) {
+      this.#report(difference, state ? 'state' : 'drift', now);
+      return;
+    }
+    this.#note(difference, state ? 'state' : 'drift', 'healing', now);
+    standing.waiting_since ??= now;
+  }
+
+  #report(difference: Difference, kind: Discrepancy['kind'], now: number): void {
+    this.standing.reported[difference.field] = comparable(difference.field, difference.theirs);
+    this.#note(difference, kind, 'reported', now);
+  }
+
+  #note(difference: Difference, kind: Discrepancy['kind'], became: Discrepancy['became'], now: number): void {
+    const standing = this.standing;
+    standing.found += 1;
+    const id = `${standing.revision}.${standing.found}`;
+    const { field, ours, theirs } = difference;
+    standing.discrepancies.push({ id, field, ours, theirs, found_at: now, kind, became });
+    standing.discrepancies = standing.discrepancies.slice(-MOST_DISCREPANCIES);
+  }
+
+  /** An attempt of unknown outcome is over once it shows, once a later call carried its fields, or after its time. */
+  #forgetLanded(remote: PolicyFields, sent: PolicyFields | undefined, now: number): void {
+    const over = (field: string, value: unknown): boolean =>
+      (sent !== undefined && field in sent) || sameValue(field, value, remote[field]);
+    this.standing.unconfirmed = this.standing.unconfirmed
+      .filter(({ at }) => now - at < LANDING)
+      .map(({ fields, at }) => ({
+        at,
+        fields: Object.fromEntries(Object.entries(fields).filter(([field, value]) => !over(field, value))),
+      }))
+      .filter(({ fields }) => Object.keys(fields).length > 0);
+  }
+
+  /** Refusals, reports and healings that the answer has made pointless. */
+  #forgetSettled(remote: PolicyFields): void {
+    const standing = this.standing;
+    const held = this.held;
+    const agrees = (field: string): boolean => sameValue(field, held[field], remote[field]);
+    // One refused field turned out to be there: what was refused was a repetition, and the rest deserves its own try.
+    if (Object.keys(standing.refused).some(agrees)) this.#unblock();
+    else if (standing.block && Object.keys(standing.refused).length === 0) standing.block = null;
+    for (const [field, theirs] of Object.entries(standing.reported))
+      if (agrees(field) || theirs !== comparable(field, remote[field])) delete standing.reported[field];
+    for (const discrepancy of standing.discrepancies)
+      if (discrepancy.became === 'healing' && agrees(discrepancy.field)) discrepancy.became = 'healed';
+  }
+
+  /** Nothing left to do for this revision: whoever waited for it need wait no longer. */
+  #settle(): void {
+    const standing = this.standing;
+    if (standing.must_query || standing.absent || standing.block || !standing.confirmed || this.stateDiverged) return;
+    if (Object.keys(this.sendable()).length > 0) return;
+    standing.synced_revision = standing.revision;
+    standing.waiting_since = null;
+    standing.alerted = false;
+    standing.rounds = 0;
+    standing.urgency = URGENCY.verification;
+  }
+
+  /** A PATCH or upload whose outcome nobody knows: ask before anything else is sent. */
+  unknown(sent: PolicyFields, now: number): void {
+    const standing = this.standing;
+    standing.unconfirmed.push({ fields: sent, at: now });
+    standing.must_query = true;
+    standing.rounds += 1;
+    standing.not_before = now + roundBackoff(standing.rounds);
+  }
+
+  /** A signed refusal. `sent` is what a PATCH or an upload carried. */
+  refuse(refusal: Refusal, sent: PolicyFields | undefined, now: number): void {
+    const standing = this.standing;
+    if (refusal.status === 404) {
+      this.#missing(refusal, now);
+      return;
+    }
+    const { code, message, request_id } = refusal;
+    standing.block = {
+      code,
+      message,
+      at: new Date(now).toISOString(),
+      ...(request_id !== undefined && { request_id }),
+    };
+    if (!sent) standing.query_refused = true;
+    if (!sent || standing.absent) return;
+    for (const [field, value] of Object.entries(sent)) standing.refused[field] = comparable(field, value);
+    // An earlier attempt may have landed, and the refusal be of the repetition.
+    if (standing.unconfirmed.length > 0) standing.must_query = true;
+  }
+
+  #missing(refusal: Refusal, now: number): void {
+    const standing = this.standing;
+    const known = standing.absent;
+    standing.absent = true;
+    standing.must_query = false;
+    standing.baseline = standing.confirmed === null && standing.baseline;
+    if (standing.confirmed) {
+      if (!known)
+        this.#note({ field: 'out_insurance_no', ours: this.held.out_insurance_no }, 'absent', 'reported', now);
+      return;
+    }
+    if (this.life.record.upload) return;
+    const message = 'WeChat Pay does not know this policy, and the record has no upload data; upload it, then resume';
+    const { request_id } = refusal;
+    standing.block = {
+      code: 'UNKNOWN_POLICY',
+      message,
+      at: new Date(now).toISOString(),
+      ...(request_id !== undefined && { request_id }),
+    };
+  }
+
+  /** A change has waited for longer than the record allows without a word. */
+  alert(): void {
+    this.standing.alerted = true;
+  }
+
+  /** When the wait of a change is to be told of; undefined when nothing waits, or it has been. */
+  get alertAt(): number | undefined {
+    const { waiting_since, alerted } = this.standing;
+    return waiting_since === null || alerted ? undefined : waiting_since + ms(this.life.record.retry_alert_after);
+  }
+
+  /** MongoDB has these discrepancies as they are: those that are over need not be told again. */
+  recorded(written: readonly Discrepancy[]): void {
+    const done = new Set(written.filter(({ became }) => became !== 'healing').map(({ id }) => id));
+    this.standing.discrepancies = this.standing.discrepancies.filter(({ id }) => !done.has(id));
+  }
+}

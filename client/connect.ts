@@ -1,0 +1,75 @@
+import { Client, Connection } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { dataConverter } from '../codec/data_converter.ts';
+import { InvalidKeys, parseKeys } from '../codec/keys.ts';
+import { InvalidSetting } from './errors.ts';
+import { unreachable } from './explained.ts';
+import { PolicyClient, type PolicyClientOptions } from './policy_client.ts';
+
+export interface ConnectOptions extends PolicyClientOptions {
+  /**
+   * Where `TEMPORAL_*` (as Temporal's own environment configuration has them), `POLICY_SYNC_KEYS` and
+   * `POLICY_SYNC_ALLOW_PLAIN` are read from.
+   * @default process.env
+   */
+  env?: NodeJS.ProcessEnv;
+  /**
+   * How long to wait for the server, in ms.
+   * @default 5000
+   */
+  connectTimeout?: number;
+}
+
+/**
+ * A client of the Temporal server that the environment names, `localhost:7233` where it names none.
+ * @throws {InvalidSetting}, {ServerUnreachable}
+ */
+export async function connectPolicyClient(options: ConnectOptions = {}): Promise<PolicyClient> {
+  const { env = process.env, connectTimeout = 5_000, ...rest } = options;
+  const { namespace = 'default', connectionOptions } = temporalSettings(env);
+  const converter = dataConverter(keyring(env), { allowPlain: env.POLICY_SYNC_ALLOW_PLAIN === '1' });
+  const address = connectionOptions.address ?? 'localhost:7233';
+  const connection = await Connection.connect({
+    ...connectionOptions,
+    address,
+    connectTimeout,
+    ...(isLoopback(address) && { channelArgs: DIRECT }),
+  }).catch((error) => {
+    throw unreachable(error, { address });
+  });
+  return new PolicyClient(new Client({ connection, namespace, dataConverter: converter }), {
+    ...rest,
+    close: () => connection.close(),
+  });
+}
+
+// A proxy in the environment is not for this machine's own servers.
+const DIRECT = { 'grpc.enable_http_proxy': 0 };
+
+function isLoopback(address: string): boolean {
+  return /^(localhost|127\.[\d.]+|\[::1\])(:\d+)?$/.test(address);
+}
+
+function temporalSettings(env: NodeJS.ProcessEnv): ReturnType<typeof loadClientConnectConfig> {
+  try {
+    return loadClientConnectConfig({ overrideEnvVars: given(env) });
+  } catch (error) {
+    const found = error instanceof Error ? error.message.replace(/\s+/g, ' ').slice(0, 200) : 'something else';
+    throw new InvalidSetting(
+      `TEMPORAL_*: expected settings as Temporal's environment configuration has them: ${found}`,
+    );
+  }
+}
+
+function given(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+function keyring(env: NodeJS.ProcessEnv): ReturnType<typeof parseKeys> {
+  try {
+    return parseKeys(env.POLICY_SYNC_KEYS);
+  } catch (error) {
+    if (error instanceof InvalidKeys) throw new InvalidSetting(error.message);
+    throw error;
+  }
+}

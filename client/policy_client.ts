@@ -1,0 +1,258 @@
+import { randomUUID } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import type { UpdateDefinition } from '@temporalio/common';
+import { temporal } from '@temporalio/proto';
+import { bareSchema, COMMAND_SCHEMAS, type CommandInput, type Envelope } from '../policy/commands.ts';
+import type { Difference } from '../policy/difference.ts';
+import { type RecordInput, recordSchema, workflowIdOf } from '../policy/record.ts';
+import { parse, RuleViolation } from '../policy/violation.ts';
+import * as messages from '../workflows/messages.ts';
+import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
+import { digestOf } from './digest.ts';
+import { PolicyEnded, PolicyRefused, UnknownPolicy } from './errors.ts';
+import { explained } from './explained.ts';
+import { type PolicyId, startFromRecord, startFromStorage } from './start_operation.ts';
+
+export interface PolicyClientOptions {
+  /**
+   * How long an answer is waited for, in ms.
+   * @default 30000
+   */
+  timeout?: number;
+  /** Ends what the Temporal client was made with, when this client is closed. */
+  close?: () => Promise<void>;
+}
+
+/** What became of `openPolicy`. */
+export interface Opened extends Answer, PolicyId {
+  workflow_id: string;
+  /** Digest of the record, the update id of `open`. */
+  digest: string;
+  /** One line each: what hinders the policy although it is open. */
+  warnings: string[];
+}
+
+/** The answer of `verify`. Values of personal fields are among them. */
+export type Verified = Answer & { differences: Difference[] };
+
+// The workflow itself gives up after 60 s, and says why.
+const VERIFY_MS = 65_000;
+
+/**
+ * Every message of a policy as a typed function. All throw the errors of `errors.ts` and nothing else of the
+ * network; all give the message an `event_id` where it has none, and the same `event_id` twice is done once.
+ */
+export class PolicyClient {
+  readonly temporal: Client;
+  readonly #timeout: number;
+  readonly #close: (() => Promise<void>) | undefined;
+
+  constructor(temporal: Client, options: PolicyClientOptions = {}) {
+    this.temporal = temporal;
+    this.#timeout = options.timeout ?? 30_000;
+    this.#close = options.close;
+  }
+
+  /**
+   * Opens a policy; the same record again is the same policy, also after amendments. Checks the record first.
+   * @throws {PolicyRefused} `exists` for another record under the number, or the record's broken rules
+   * @throws {PolicyEnded} when the number's life is over
+   */
+  async openPolicy(input: RecordInput, envelope: Envelope = {}): Promise<Opened> {
+    const record = checked(() => parse(recordSchema, input));
+    const digest = digestOf(record);
+    const { out_insurance_no } = record.policy;
+    const workflow_id = workflowIdOf(record.mchid, out_insurance_no);
+    const answer = await this.ask(workflow_id, () =>
+      this.temporal.workflow.executeUpdateWithStart(messages.open, {
+        args: [{ ...named(envelope), digest }],
+        updateId: digest,
+        startWorkflowOperation: startFromRecord(record, digest),
+      }),
+    );
+    const warnings = await this.#hindrances(record.mchid);
+    return { mchid: record.mchid, out_insurance_no, ...answer, workflow_id, digest, warnings };
+  }
+
+  approve(policy: PolicyId, message: CommandInput<'approve'>): Promise<Answer> {
+    return this.#command(policy, messages.approve, 'approve', message);
+  }
+
+  decline(policy: PolicyId, message: CommandInput<'decline'>): Promise<Answer> {
+    return this.#command(policy, messages.decline, 'decline', message);
+  }
+
+  /** The user surrenders, now or at a future `at`. */
+  cancel(policy: PolicyId, message: CommandInput<'cancel'> = {}): Promise<Answer> {
+    return this.#command(policy, messages.cancel, 'cancel', message);
+  }
+
+  /**
+   * The same as a signal: returns once Temporal has it, whether or not a worker runs, without an answer. One that is
+   * illegal is ignored and marked for attention.
+   * @returns the event's id
+   */
+  async cancelBySignal(policy: PolicyId, message: CommandInput<'cancel'> = {}): Promise<string> {
+    checked(() => parse(COMMAND_SCHEMAS.cancel, message));
+    const signal = named(message);
+    const id = idOf(policy);
+    await this.ask(id, () => this.temporal.workflow.getHandle(id).signal(messages.cancelSignal, signal));
+    return signal.event_id;
+  }
+
+  /** Takes back a cancellation whose time has not come. */
+  withdraw(policy: PolicyId, message: CommandInput<'withdraw'> = {}): Promise<Answer> {
+    return this.#command(policy, messages.withdraw, 'withdraw', message);
+  }
+
+  amend(policy: PolicyId, message: CommandInput<'amend'>): Promise<Answer> {
+    return this.#command(policy, messages.amend, 'amend', message);
+  }
+
+  renew(policy: PolicyId, message: CommandInput<'renew'>): Promise<Answer> {
+    return this.#command(policy, messages.renew, 'renew', message);
+  }
+
+  /** INACTIVE to APPROVED. A policy that has ended begins a new run from its record in MongoDB. */
+  async reinstate(policy: PolicyId, message: CommandInput<'reinstate'>): Promise<Answer> {
+    const event = named(message);
+    try {
+      return await this.#command(policy, messages.reinstate, 'reinstate', event);
+    } catch (error) {
+      if (!(error instanceof PolicyEnded || error instanceof UnknownPolicy)) throw error;
+    }
+    return this.#restart(policy, 'reinstate', messages.reinstate, event);
+  }
+
+  /** Tries at once what is BLOCKED or waits to be retried. A STOPPED policy begins a new run from its record. */
+  async resume(policy: PolicyId, message: Envelope = {}): Promise<Answer> {
+    const event = named(message);
+    try {
+      return await this.#bare(policy, messages.resume, event);
+    } catch (error) {
+      const stopped = error instanceof PolicyEnded && error.ending !== 'COMPLETED';
+      if (!stopped && !(error instanceof UnknownPolicy)) throw error;
+    }
+    return this.#restart(policy, 'resume', messages.resume, event);
+  }
+
+  /**
+   * Asks WeChat Pay now, and compares.
+   * @throws {Unavailable} when WeChat Pay did not answer within 60 s
+   */
+  verify(policy: PolicyId, message: Envelope = {}): Promise<Verified> {
+    return this.#bare(policy, messages.verify, message, VERIFY_MS);
+  }
+
+  /** DIVERGED: WeChat Pay's record becomes ours. */
+  accept(policy: PolicyId, message: Envelope = {}): Promise<Answer> {
+    return this.#bare(policy, messages.accept, message);
+  }
+
+  /** Where the policy stands; of an ended one too, while Temporal keeps its history. No personal data. */
+  status(policy: PolicyId): Promise<Status> {
+    const id = idOf(policy);
+    return this.ask(id, () => this.temporal.workflow.getHandle(id).query(messages.status));
+  }
+
+  /** Whether some worker takes the merchant's calls. */
+  async isServed(mchid: string): Promise<boolean> {
+    const { pollers } = await this.ask(undefined, () =>
+      this.temporal.workflowService.describeTaskQueue({
+        namespace: this.temporal.options.namespace,
+        taskQueue: { name: callQueueOf(mchid) },
+        taskQueueType: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+      }),
+    );
+    return (pollers ?? []).length > 0;
+  }
+
+  /** Runs a question to Temporal under the time-out, its errors turned into those of `errors.ts`. */
+  async ask<T>(workflowId: string | undefined, question: () => Promise<T>, timeout = this.#timeout): Promise<T> {
+    try {
+      return await this.temporal.withDeadline(Date.now() + timeout, question);
+    } catch (error) {
+      throw await explained(error, { client: this.temporal, workflowId, timeout });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#close?.();
+  }
+
+  async #command<Message extends Envelope>(
+    policy: PolicyId,
+    update: UpdateDefinition<Answer, [Message]> | UpdateDefinition<Answer, [Message?]>,
+    name: keyof typeof COMMAND_SCHEMAS,
+    message: Message,
+  ): Promise<Answer> {
+    checked(() => parse(COMMAND_SCHEMAS[name], message));
+    return this.#update(policy, update as UpdateDefinition<Answer, [Message]>, message);
+  }
+
+  async #bare<Result>(
+    policy: PolicyId,
+    update: UpdateDefinition<Result, [Envelope?]>,
+    message: Envelope,
+    timeout?: number,
+  ): Promise<Result> {
+    checked(() => parse(bareSchema, message));
+    return this.#update(policy, update as UpdateDefinition<Result, [Envelope]>, message, timeout);
+  }
+
+  #update<Result, Message extends Envelope>(
+    policy: PolicyId,
+    update: UpdateDefinition<Result, [Message]>,
+    message: Message,
+    timeout?: number,
+  ): Promise<Result> {
+    const event = named(message);
+    const id = idOf(policy);
+    const options = { args: [event] as [Message], updateId: event.event_id };
+    return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), timeout);
+  }
+
+  #restart<Message extends Envelope & { event_id: string }>(
+    policy: PolicyId,
+    by: 'reinstate' | 'resume',
+    update: UpdateDefinition<Answer, [Message]> | UpdateDefinition<Answer, [Envelope?]>,
+    event: Message,
+  ): Promise<Answer> {
+    return this.ask(idOf(policy), () =>
+      this.temporal.workflow.executeUpdateWithStart(update as UpdateDefinition<Answer, [Message]>, {
+        args: [event],
+        updateId: event.event_id,
+        startWorkflowOperation: startFromStorage(policy, by),
+      }),
+    );
+  }
+
+  async #hindrances(mchid: string): Promise<string[]> {
+    try {
+      if (await this.isServed(mchid)) return [];
+    } catch (error) {
+      // The policy is open all the same: not knowing is a warning, no failure.
+      return [`whether a worker serves merchant ${mchid} is not known: ${(error as Error).message}`];
+    }
+    return [`no worker serves merchant ${mchid}: add it to the WECHATPAY_MERCHANTS file of a worker that runs`];
+  }
+}
+
+/** Runs a check of ours before anything is sent. */
+function checked<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof RuleViolation)) throw error;
+    throw new PolicyRefused(error.rule, error.message, error.violations, { cause: error });
+  }
+}
+
+function idOf({ mchid, out_insurance_no }: PolicyId): string {
+  return workflowIdOf(mchid, out_insurance_no);
+}
+
+/** The message with an id of its own where the source system gave none. */
+function named<Message extends Envelope>(message: Message): Message & { event_id: string } {
+  return { ...message, event_id: message.event_id ?? randomUUID() };
+}

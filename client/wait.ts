@@ -1,0 +1,63 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Status } from '../workflows/messages.ts';
+import { NotSynced } from './errors.ts';
+import type { PolicyClient } from './policy_client.ts';
+import type { PolicyId } from './start_operation.ts';
+
+const FIRST_MS = 100;
+const MOST_MS = 2_000;
+
+export interface WaitOptions {
+  /**
+   * How long to wait, in ms.
+   * @default 60000
+   */
+  timeout?: number;
+}
+
+/**
+ * Waits until WeChat Pay is known to hold the revision: what `--wait` does.
+ * @returns the status by then
+ * @throws {NotSynced} when it waits for a person (BLOCKED, DIVERGED, STOPPED), or after the time-out
+ */
+export async function waitSynced(
+  client: PolicyClient,
+  policy: PolicyId,
+  revision: number,
+  { timeout = 60_000 }: WaitOptions = {},
+): Promise<Status> {
+  const deadline = Date.now() + timeout;
+  for (let pause = FIRST_MS; ; pause = Math.min(pause * 1.5, MOST_MS)) {
+    const status = await client.status(policy);
+    if (status.synced_revision >= revision) return status;
+    const stuck = stuckBy(status);
+    if (stuck) throw stuck;
+    if (Date.now() + pause > deadline)
+      throw new NotSynced(
+        'TIMEOUT',
+        `${policy.out_insurance_no}: revision ${revision} is not with WeChat Pay after ${timeout / 1000} s (sync ${status.sync}); it goes on`,
+      );
+    await delay(pause);
+  }
+}
+
+function stuckBy({ sync, block, diverged, out_insurance_no: number }: Status): NotSynced | undefined {
+  switch (sync) {
+    case 'BLOCKED': {
+      const request = block?.request_id ? ` (Request-ID ${block.request_id})` : '';
+      const why = block ? `${block.code} ${block.message}${request}` : 'see `show`';
+      return new NotSynced(sync, `${number} is BLOCKED: ${why}; amend it, or resume`);
+    }
+    case 'DIVERGED': {
+      const fields = diverged.length > 0 ? ` in ${diverged.join(', ')}` : '';
+      return new NotSynced(
+        sync,
+        `${number} is DIVERGED: WeChat Pay holds otherwise${fields}; see \`show\`, then accept or amend`,
+      );
+    }
+    case 'STOPPED':
+      return new NotSynced(sync, `${number} is STOPPED: its workflow was cancelled; \`resume\` goes on with it`);
+    default:
+      return undefined;
+  }
+}

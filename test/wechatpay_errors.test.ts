@@ -16,7 +16,7 @@ import {
   WechatPayError,
 } from '../wechatpay/errors.ts';
 import type { Merchant } from '../wechatpay/merchant.ts';
-import { redact } from '../wechatpay/redaction.ts';
+import { personalValues, redact } from '../wechatpay/redaction.ts';
 import { parseAuthorization } from '../wechatpay/signature.ts';
 import {
   answer,
@@ -182,14 +182,23 @@ describe('unknown outcome', () => {
     assert.equal(error.message, 'WeChat Pay answered 502');
   });
 
-  it('no answer in time', async () => {
-    expect(await patched(() => {}, { timeout: 150 }), 'unknown', 'time-out');
-  });
+  it('no answer in time', () =>
+    withCounterpart(
+      () => {},
+      async ({ url }) => {
+        const client = new WechatPay(merchantAt(url), { timeout: 150 });
+        expect(await errorOf(client.updatePolicy(NUMBER, FIELDS)), 'unknown', 'time-out');
+      },
+    ));
 
-  it('an answer that begins in time and does not end', async () => {
-    const stalls: Handler = (_request, response) => response.writeHead(200, { 'Content-Length': '100' }).write('{');
-    expect(await patched(stalls, { timeout: 150 }), 'unknown', 'time-out');
-  });
+  it('an answer that begins in time and does not end', () =>
+    withCounterpart(
+      (_request, response) => response.writeHead(200, { 'Content-Length': '100' }).write('{'),
+      async ({ url }) => {
+        const client = new WechatPay(merchantAt(url), { timeout: 300 });
+        expect(await errorOf(client.updatePolicy(NUMBER, FIELDS)), 'unknown', 'time-out');
+      },
+    ));
 
   it('a call aborted while it is under way', async () => {
     const controller = new AbortController();
@@ -204,6 +213,25 @@ describe('unknown outcome', () => {
 
   it('a connection cut without an answer', async () => {
     expect(await patched((_request, response) => response.destroy()), 'unknown', 'no-answer');
+  });
+
+  it('a connection cut without an answer to a query, which is not sent again either', () =>
+    withCounterpart(
+      (_request, response) => response.destroy(),
+      async ({ url, requests }) => {
+        expect(await errorOf(new WechatPay(merchantAt(url)).queryPolicy(NUMBER)), 'unknown', 'no-answer');
+        assert.equal(requests.length, 1);
+      },
+    ));
+
+  it('no answer in time, from a fetch of the caller’s that does not pass the reason on', async () => {
+    const fetch = (input: unknown): Promise<Response> =>
+      new Promise((_resolve, reject) => {
+        const { signal } = input as Request;
+        signal.addEventListener('abort', () => reject(new Error('This operation was aborted')));
+      });
+    const client = new WechatPay(merchantAt('http://127.0.0.1:1'), { fetch, timeout: 20 });
+    expect(await errorOf(client.queryPolicy(NUMBER)), 'unknown', 'time-out');
   });
 
   it('a kept-alive connection that is cut when it is used again', () => {
@@ -471,7 +499,7 @@ describe('an error', () => {
       secrets.push(String(merchantPair.privateKey.export({ type: 'pkcs8', format: 'pem' })).slice(30, 90));
       const shown = `${inspect(error, { depth: 9, showHidden: true })} ${JSON.stringify(error)} ${error.stack} ${error.message}`;
       for (const secret of [...secrets, '上海市', '浦东'])
-        assert.ok(!shown.includes(secret), `${status}: ${secret.slice(0, 20)}`);
+        assert.ok(!shown.includes(secret.slice(0, 20)), `${status}: ${secret.slice(0, 20)}`);
       assert.equal(error.cause, undefined);
       assert.match(error.message, /^bad: …, …/);
     }
@@ -503,5 +531,19 @@ describe('an error', () => {
 
   it('has a message that invisible characters inside a value do not keep from being cut', () => {
     assert.equal(redact('name 张\u200b\u0000三!', ['张三']), 'name …!');
+    assert.equal(redact('name 张\n三!', personalValues({ pet_name: '张\n三' })), 'name …!');
+  });
+
+  it('has a message from which a value is cut whole, though another value is part of it', () => {
+    assert.equal(redact('at 张三路1号', ['张三', '张三路1号']), 'at …');
+  });
+
+  it('has a message from which a value is cut that it quotes shortened', () => {
+    assert.equal(redact('at 上海市浦东新区...', ['上海市浦东新区晨晖路1001号']), 'at …...');
+  });
+
+  it('has a message without the personal values of fields not known, nested ones too; others stay', () => {
+    const values = personalValues({ tomorrow: { holder: ['李四', 139001] }, insurance_name: '微医保', ok: true });
+    assert.equal(redact('李四 139001 微医保 true', values), '… … 微医保 true');
   });
 });

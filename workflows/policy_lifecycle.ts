@@ -65,7 +65,9 @@ class Lifecycle {
   #call: messages.Status['call'] = null;
   /** Answers of WeChat Pay so far, for those who wait for the next. */
   #answers = 0;
+  /** Callers of `verify` who wait, and how many answers there were when the last of them asked. */
   #verifiers = 0;
+  #askedAt = 0;
 
   #timer: { at: number; scope: CancellationScope } | undefined;
   #owesRecord = false;
@@ -257,6 +259,7 @@ class Lifecycle {
     await this.#readiness();
     const before = this.#answers;
     this.#verifiers++;
+    this.#askedAt = before;
     this.#wakeups++;
     const answered = await condition(() => this.#answers > before, VERIFY_PATIENCE);
     this.#verifiers--;
@@ -293,7 +296,7 @@ class Lifecycle {
   }
 
   #nextAction(): Action {
-    if (this.#verifiers > 0) return { call: 'query', not_before: 0 };
+    if (this.#isAsked) return { call: 'query', not_before: 0 };
     return this.#reconciler.next();
   }
 
@@ -349,8 +352,12 @@ class Lifecycle {
     return calls(terms)[action.call]({ ...input, fields: action.fields });
   }
 
+  get #isAsked(): boolean {
+    return this.#verifiers > 0 && this.#askedAt === this.#answers;
+  }
+
   #urgency(): number {
-    return this.#verifiers > 0 ? URGENCY.user : this.#reconciler.standing.urgency;
+    return this.#isAsked ? URGENCY.user : this.#reconciler.standing.urgency;
   }
 
   async #absorb(action: Exclude<Action, { call: 'rest' }>, call: Promise<CallResult | VerifyResult>): Promise<void> {

@@ -1,0 +1,347 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type CommandName, obey } from '../policy/commands.ts';
+import { comparable, differences, patchOf } from '../policy/difference.ts';
+import { durationOf } from '../policy/duration.ts';
+import { dueTimes, heldPolicy, type Life, openedLife, settleDue } from '../policy/life.ts';
+import { type PolicyRecord, recordSchema } from '../policy/record.ts';
+import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, POLICY_STATES } from '../policy/state.ts';
+import { instantOf, wireTime } from '../policy/time.ts';
+import { parse, RuleViolation } from '../policy/violation.ts';
+import { DAY, recordOf, SEED } from './fixtures.ts';
+
+const NOW = Date.parse('2026-01-01T00:00:00Z');
+
+function record(changes: Record<string, unknown> = {}, settings: Record<string, unknown> = {}): PolicyRecord {
+  return parse(recordSchema, recordOf(changes, settings, { now: NOW }));
+}
+
+function rulesOf(changes: Record<string, unknown>, settings: Record<string, unknown> = {}): string[] {
+  try {
+    record(changes, settings);
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof RuleViolation);
+    return error.violations.map(({ rule, field }) => `${field.replace('policy.', '')}: ${rule}`);
+  }
+}
+
+function ruleOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof RuleViolation, String(error));
+    return error.rule;
+  }
+  return 'none';
+}
+
+function lived(...steps: [CommandName, Record<string, unknown>][]): Life {
+  return steps.reduce((life, [name, input]) => obey(life, name, input, NOW), openedLife(record(), NOW));
+}
+
+const approved = (): Life => lived(['approve', { policy_code: 'C1' }]);
+
+describe('record', () => {
+  it("takes the seed's example field by field, its times moved", () => {
+    const { policy } = record();
+    for (const [field, value] of Object.entries(SEED))
+      if (!field.endsWith('_time')) assert.deepEqual(policy[field], value, field);
+  });
+
+  it('keeps unknown fields, for WeChat Pay adds some', () => {
+    assert.equal(record({ brand_new: 'x' }).policy.brand_new, 'x');
+  });
+
+  for (const [what, changes, expected] of [
+    ['a number of more than 32 characters', { out_insurance_no: 'A'.repeat(33) }, 'out_insurance_no: insurance-number'],
+    ['a number with a dash', { out_insurance_no: 'A-1' }, 'out_insurance_no: insurance-number'],
+    ['a name of more than 50 characters', { insurance_name: '险'.repeat(51) }, 'insurance_name: too-long'],
+    ['twelve insured names', { insured_name_list: Array(12).fill('张三') }, 'insured_name_list: too-long'],
+    ['a name that RSA cannot seal', { insured_name_list: ['张'.repeat(72)] }, 'insured_name_list.0: too-long'],
+    ['an emoji in clear text', { address: '家😀' }, 'address: wide-character'],
+    ['a time without an offset', { effective_time: '2025-09-21T17:11:12' }, 'effective_time: time'],
+    ['30 February', { effective_time: '2025-02-30T00:00:00Z' }, 'effective_time: time'],
+    ['cover that ends as it begins', { expired_time: wireTime(NOW - DAY) }, 'expired_time: expired-after-effective'],
+    ['a car policy without car_number', { policy_type: 'POLICY_TYPE_CAR', car_number: '' }, 'car_number: car-number'],
+    ['a pet policy without pet_name', { policy_type: 'POLICY_TYPE_PET', pet_name: '' }, 'pet_name: pet-name'],
+    ['APPROVED without policy_code', { policy_state: APPROVED, policy_code: '' }, 'policy_code: policy-code'],
+    [
+      'a window over 60 days early',
+      { start_renewal_time: wireTime(NOW + 304 * DAY) },
+      'start_renewal_time: renewal-window',
+    ],
+    ['half a fen', { first_period_amount: 0.5 }, 'first_period_amount: amount'],
+    ['a state of no list', { policy_state: 'POLICY_STATE_X' }, 'policy_state: enum'],
+  ] as const)
+    it(`refuses ${what}`, () => assert.deepEqual(rulesOf(changes), [expected]));
+
+  it('lets names have 4-byte characters, for they travel sealed', () => {
+    assert.deepEqual(rulesOf({ insured_name_list: ['𠮷野'] }), []);
+  });
+
+  it('counts 50 characters, not bytes or code units', () => {
+    assert.deepEqual(rulesOf({ insurance_name: '险'.repeat(50) }), []);
+  });
+
+  it('never shows the value of a personal field', () => {
+    const secret = '绝密路1号😀';
+    assert.throws(
+      () => record({ address: secret }),
+      (error: Error) => !error.message.includes('绝密'),
+    );
+  });
+
+  it('lets cover for life have no end', () => {
+    assert.deepEqual(rulesOf({ coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME', expired_time: undefined }), []);
+  });
+});
+
+describe('times and durations', () => {
+  it('an instant survives its wire form to the second', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 4102444800 }), (seconds) => {
+        const wire = wireTime(seconds * 1000);
+        assert.equal(wire.length, 25);
+        assert.equal(instantOf(wire), seconds * 1000);
+      }),
+    );
+  });
+
+  it('durations read as the Temporal SDK reads them', () => {
+    const read = ['60d', '30 days', '15s', '1.5h', '2 weeks', '100ms', '1m'].map(durationOf);
+    assert.deepEqual(read, [60 * DAY, 30 * DAY, 15000, 5400000, 14 * DAY, 100, 60000]);
+    for (const bad of ['', 'x', '5', '-1d', '1y']) assert.equal(durationOf(bad), undefined, bad);
+  });
+});
+
+describe('commands', () => {
+  for (const [name, input, from] of [
+    ['approve', { policy_code: 'C' }, [ISSUING]],
+    ['decline', { reason: 'r' }, [ISSUING]],
+    ['cancel', {}, [ISSUING, APPROVED]],
+    ['reinstate', { reason: 'r' }, [INACTIVE]],
+    ['renew', { expired_time: wireTime(NOW + 700 * DAY) }, [APPROVED]],
+  ] as const)
+    it(`${name} is legal from ${from.join(', ')} only, and elsewhere refused or already so`, () => {
+      for (const state of POLICY_STATES) {
+        const life = openedLife(record({ policy_state: state }), NOW);
+        const rule = ruleOf(() => {
+          const after = obey(life, name, input, NOW);
+          if (after === life) throw new RuleViolation([{ field: '', rule: 'unchanged', message: '' }]);
+        });
+        if ((from as readonly string[]).includes(state)) assert.equal(rule, 'none', state);
+        else assert.ok(['illegal-transition', 'unchanged'].includes(rule), `${state}: ${rule}`);
+      }
+    });
+
+  it('a cancellation to come waits, and withdraw takes it back', () => {
+    const life = obey(approved(), 'cancel', { at: wireTime(NOW + DAY) }, NOW);
+    assert.equal(life.record.policy.policy_state, APPROVED);
+    assert.ok(dueTimes(life).some(({ what, at }) => what === 'cancellation' && at === NOW + DAY));
+    assert.equal(obey(life, 'withdraw', {}, NOW).cancellation, undefined);
+    assert.equal(settleDue(life, NOW + DAY).life.record.policy.policy_state, INACTIVE);
+  });
+
+  it('a cancellation whose time has passed acts now and keeps the business date', () => {
+    const at = wireTime(NOW - DAY);
+    const life = obey(approved(), 'cancel', { at, cause: 'LAPSE' }, NOW);
+    assert.deepEqual(life.inactive, { cause: 'LAPSE', since: NOW, business_date: at });
+  });
+
+  it('amend replaces and never empties, and leaves number and state alone', () => {
+    assert.equal(
+      ruleOf(() => obey(approved(), 'amend', { address: '' }, NOW)),
+      'cannot-clear',
+    );
+    assert.equal(
+      ruleOf(() => obey(approved(), 'amend', { insured_name_list: [] }, NOW)),
+      'cannot-clear',
+    );
+    assert.equal(
+      ruleOf(() => obey(approved(), 'amend', { policy_state: INACTIVE }, NOW)),
+      'not-amendable',
+    );
+    assert.equal(
+      ruleOf(() => obey(approved(), 'amend', { out_insurance_no: 'B' }, NOW)),
+      'not-amendable',
+    );
+    assert.equal(
+      ruleOf(() => obey(approved(), 'amend', { expired_time: wireTime(NOW - 2 * DAY) }, NOW)),
+      'expired-after-effective',
+    );
+    const life = approved();
+    assert.equal(obey(life, 'amend', { plan_id: '12535' }, NOW), life, 'plan_id 12535 is "12535"');
+  });
+
+  it('renew makes a new term of the same number, APPROVED again after expiry, its window planned anew', () => {
+    const expired = settleDue(approved(), NOW + 366 * DAY).life;
+    assert.equal(expired.record.policy.policy_state, INACTIVE);
+    const renewed = obey(expired, 'renew', { expired_time: wireTime(NOW + 730 * DAY) }, NOW + 366 * DAY);
+    assert.equal(renewed.record.policy.policy_state, APPROVED);
+    assert.equal(renewed.window, 'planned');
+    assert.ok(dueTimes(renewed).some(({ what, at }) => what === 'window-opens' && at === NOW + 670 * DAY));
+    assert.equal(heldPolicy(renewed).end_renewal_time, wireTime(NOW + 760 * DAY), 'no window of the former term stays');
+    assert.equal(
+      ruleOf(() => obey(expired, 'renew', { expired_time: wireTime(NOW + 10 * DAY) }, NOW)),
+      'renewal-term',
+    );
+  });
+
+  it('another policy that continues this one closes its window', () => {
+    const open = settleDue(approved(), NOW + 310 * DAY).life;
+    assert.equal(open.window, 'open');
+    const continued = obey(open, 'renew', { as: 'NEXT1' }, NOW + 311 * DAY);
+    assert.equal(heldPolicy(continued).support_renewal, false);
+  });
+
+  it('a reinstatement needs cover to come', () => {
+    const expired = settleDue(approved(), NOW + 366 * DAY).life;
+    const late = NOW + 367 * DAY;
+    assert.equal(
+      ruleOf(() => obey(expired, 'reinstate', { reason: 'paid' }, late)),
+      'expired',
+    );
+    const again = obey(expired, 'reinstate', { reason: 'paid', expired_time: wireTime(NOW + 400 * DAY) }, late);
+    assert.equal(again.record.policy.policy_state, APPROVED);
+  });
+});
+
+describe('due times', () => {
+  it('the window opens 60 days before the end of cover and closes 30 days after it', () => {
+    const life = approved();
+    const opened = settleDue(life, NOW + 305 * DAY).life;
+    assert.equal(opened.window, 'open');
+    const { support_renewal, start_renewal_time, end_renewal_time } = heldPolicy(opened);
+    assert.deepEqual(
+      { support_renewal, start_renewal_time, end_renewal_time },
+      {
+        support_renewal: true,
+        start_renewal_time: wireTime(NOW + 305 * DAY),
+        end_renewal_time: wireTime(NOW + 395 * DAY),
+      },
+    );
+    assert.equal(heldPolicy(settleDue(life, NOW + 395 * DAY).life).support_renewal, false);
+  });
+
+  it('a timer never makes support_renewal true', () => {
+    const life = obey(openedLife(record({ support_renewal: false }), NOW), 'approve', { policy_code: 'C' }, NOW);
+    for (let day = 0; day < 500; day += 10)
+      assert.equal(heldPolicy(settleDue(life, NOW + day * DAY).life).support_renewal, false);
+  });
+
+  it('cover for life has no expiry and no window', () => {
+    const life = openedLife(record({ coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME', policy_state: APPROVED }), NOW);
+    assert.deepEqual(dueTimes(life), []);
+  });
+
+  it('a surrender closes an open window in its own PATCH', () => {
+    const open = settleDue(approved(), NOW + 310 * DAY).life;
+    const patch = patchOf(heldPolicy(obey(open, 'cancel', {}, NOW + 311 * DAY)), heldPolicy(open));
+    assert.deepEqual(patch, { support_renewal: false, policy_state: INACTIVE, policy_code: 'C1' });
+  });
+
+  it('an ISSUING policy is marked when overdue and when its cover has ended', () => {
+    const life = openedLife(record(), NOW);
+    assert.deepEqual(settleDue(life, NOW + 3 * DAY).life.attention, ['issuing-overdue']);
+    assert.deepEqual(settleDue(life, NOW + 365 * DAY).life.attention, ['issuing-overdue', 'issuing-past-expiry']);
+  });
+
+  it('an ended policy can be reinstated for 30 days, a lapsed one for two years', () => {
+    const end = (cause: string): number | undefined =>
+      dueTimes(obey(approved(), 'cancel', { cause }, NOW)).find(({ what }) => what === 'end')?.at;
+    assert.equal(end('SURRENDER'), NOW + 30 * DAY);
+    assert.equal(end('LAPSE'), NOW + 730 * DAY);
+  });
+
+  it('the next due time never lies in the past once what is due was applied', () => {
+    const step = fc.record({
+      name: fc.constantFrom<CommandName>('approve', 'decline', 'cancel', 'withdraw', 'renew', 'reinstate', 'amend'),
+      after: fc.integer({ min: 0, max: 200 }),
+      days: fc.integer({ min: 1, max: 800 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+        let life = openedLife(record(), NOW);
+        let now = NOW;
+        for (const { name, after, days } of steps) {
+          now += after * DAY;
+          life = settleDue(life, now).life;
+          const due = dueTimes(life).filter(({ what, at }) => what !== 'end' && at <= now);
+          assert.deepEqual(due, []);
+          life = attempt(life, name, days, now);
+        }
+      }),
+    );
+  });
+});
+
+/** A command with inputs that fit, or the life as it was where the state refuses it. */
+function attempt(life: Life, name: CommandName, days: number, now: number): Life {
+  const inputs: Record<CommandName, Record<string, unknown>> = {
+    approve: { policy_code: `C${days}` },
+    decline: { reason: 'r' },
+    cancel: days % 2 ? {} : { at: wireTime(now + days * DAY) },
+    withdraw: {},
+    renew: { expired_time: wireTime(now + days * DAY) },
+    reinstate: { reason: 'r', expired_time: wireTime(now + days * DAY) },
+    amend: { address: `road ${days}` },
+  };
+  try {
+    return obey(life, name, inputs[name], now);
+  } catch (error) {
+    if (error instanceof RuleViolation) return life;
+    throw error;
+  }
+}
+
+describe('differences', () => {
+  it('tolerates what WeChat Pay writes otherwise', () => {
+    const ours = {
+      plan_id: 12535,
+      effective_time: '2025-09-21T17:11:12+08:00',
+      insured_name_list: ['甲', '乙'],
+      car_number: '',
+    };
+    const theirs = {
+      plan_id: '12535',
+      effective_time: '2025-09-21T09:11:12Z',
+      insured_name_list: ['乙', '甲'],
+      extra: 1,
+    };
+    assert.deepEqual(differences(ours, theirs), []);
+  });
+
+  it('sees every other change of a value', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (a, b) => {
+        const found = differences({ address: a }, { address: b });
+        assert.equal(found.length === 0, a === b || a === '');
+      }),
+    );
+  });
+
+  it('is blind to fields that nobody could open', () => {
+    assert.deepEqual(differences({ insured_name_list: ['甲'] }, {}, ['insured_name_list']), []);
+  });
+
+  it('comparable text does not depend on the order of keys', () => {
+    assert.equal(comparable('x', { a: 1, b: { c: 2, d: 3 } }), comparable('x', { b: { d: 3, c: 2 }, a: 1 }));
+  });
+});
+
+describe('states', () => {
+  it('are those of the official table, and none goes to itself', () => {
+    const legal = POLICY_STATES.flatMap((from) =>
+      POLICY_STATES.filter((to) => isTransition(from, to)).map((to) => [from, to]),
+    );
+    assert.deepEqual(legal, [
+      [ISSUING, APPROVED],
+      [ISSUING, DECLINED],
+      [ISSUING, INACTIVE],
+      [APPROVED, INACTIVE],
+      [INACTIVE, APPROVED],
+    ]);
+  });
+});

@@ -1,0 +1,387 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type CommandName, obey } from '../policy/commands.ts';
+import { differences } from '../policy/difference.ts';
+import { openedLife, settleDue } from '../policy/life.ts';
+import { type PolicyFields, recordSchema } from '../policy/record.ts';
+import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, type PolicyState } from '../policy/state.ts';
+import { wireTime } from '../policy/time.ts';
+import { parse, RuleViolation } from '../policy/violation.ts';
+import { newStanding, Reconciler, URGENCY } from '../workflows/reconciler.ts';
+import { DAY, recordOf } from './fixtures.ts';
+
+const NOW = Date.parse('2026-01-01T00:00:00Z');
+
+/** How a call between two commands ends. `landed`: it took effect, but nobody was told; `late`: it does later. */
+type Ending = 'confirmed' | 'refused' | 'landed' | 'lost' | 'late';
+
+/** WeChat Pay as the official table has it: an illegal transition, or the state already held, fails the model. */
+class Remote {
+  policy: PolicyFields;
+  late: PolicyFields[] = [];
+  readonly illegal: string[] = [];
+
+  constructor(policy: PolicyFields) {
+    this.policy = policy;
+  }
+
+  /** A late attempt's fields land between our GET and our PATCH; its state only where a GET can see it. */
+  landFields(): void {
+    for (const { policy_state: _later, ...fields } of this.late) this.take(fields);
+  }
+
+  take(fields: PolicyFields): void {
+    const from = this.policy.policy_state as PolicyState;
+    const to = fields.policy_state;
+    if (to !== undefined && !isTransition(from, to)) this.illegal.push(`${from} to ${to}`);
+    else this.policy = { ...this.policy, ...fields };
+  }
+}
+
+function opened(settings: Record<string, unknown> = {}, changes: Record<string, unknown> = {}): Reconciler {
+  const record = parse(recordSchema, recordOf(changes, settings, { now: NOW }));
+  return new Reconciler(openedLife(record, NOW), newStanding(NOW));
+}
+
+function command(reconciler: Reconciler, name: CommandName, input: Record<string, unknown>, now = NOW): void {
+  const life = obey(reconciler.life, name, input, now);
+  if (life !== reconciler.life) reconciler.change(life, URGENCY.user, now);
+}
+
+function get(reconciler: Reconciler, policy: PolicyFields, now = NOW): void {
+  reconciler.confirm({ policy, unreadable: [], at: now }, undefined, now);
+}
+
+/** Makes the call that is next, and lets it end so. */
+function call(reconciler: Reconciler, remote: Remote, ending: Ending, now: number): string {
+  const action = reconciler.next();
+  if (action.call === 'query') {
+    for (const fields of remote.late.splice(0)) remote.take(fields);
+    get(reconciler, remote.policy, now);
+  } else if (action.call === 'push') {
+    const { fields } = action;
+    remote.landFields();
+    if (ending === 'refused') reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, fields, now);
+    else if (ending === 'confirmed') {
+      remote.take(fields);
+      reconciler.confirm({ policy: remote.policy, unreadable: [], at: now }, fields, now);
+    } else {
+      if (ending === 'landed') remote.take(fields);
+      if (ending === 'late') remote.late.push(fields);
+      reconciler.unknown(fields, now);
+    }
+  }
+  return action.call;
+}
+
+const SYNCED_IN_CALLS = 12;
+
+/** Lets every call succeed until nothing is left to send. */
+function bring(reconciler: Reconciler, remote: Remote, now: number): void {
+  for (let calls = 0; calls < SYNCED_IN_CALLS; calls++) {
+    if (call(reconciler, remote, 'confirmed', now) === 'verify') return;
+  }
+  assert.fail(`not synced after ${SYNCED_IN_CALLS} calls`);
+}
+
+const steps = fc.array(
+  fc.oneof(
+    fc.record({
+      command: fc.constantFrom<CommandName>('approve', 'decline', 'cancel', 'withdraw', 'amend', 'renew', 'reinstate'),
+      days: fc.integer({ min: 1, max: 500 }),
+      after: fc.integer({ min: 0, max: 100 }),
+    }),
+    fc.record({ call: fc.constantFrom<Ending>('confirmed', 'refused', 'landed', 'lost', 'late') }),
+  ),
+  { maxLength: 20 },
+);
+
+function inputFor(name: CommandName, days: number, now: number): Record<string, unknown> {
+  const inputs: Record<CommandName, Record<string, unknown>> = {
+    approve: { policy_code: `C${days}` },
+    decline: { reason: 'r' },
+    cancel: days % 2 ? {} : { at: wireTime(now + days * DAY) },
+    withdraw: {},
+    amend: days % 2 ? { address: `road ${days % 3}` } : { policy_periods: [days % 4] },
+    renew: { expired_time: wireTime(now + days * DAY) },
+    reinstate: { reason: 'r', expired_time: wireTime(now + days * DAY) },
+  };
+  return inputs[name];
+}
+
+describe('the loop', () => {
+  it('any commands, over any fate of the calls between, send legal PATCHes only and end with both sides equal', () => {
+    fc.assert(
+      fc.property(steps, (sequence) => {
+        const reconciler = opened();
+        const remote = new Remote({ ...reconciler.held });
+        let now = NOW;
+        for (const step of sequence) {
+          if ('call' in step) call(reconciler, remote, step.call, now);
+          else {
+            now += step.after * DAY;
+            const due = settleDue(reconciler.life, now);
+            if (due.applied.length > 0) reconciler.change(due.life, URGENCY.due, now);
+            try {
+              command(reconciler, step.command, inputFor(step.command, step.days, now), now);
+            } catch (error) {
+              assert.ok(error instanceof RuleViolation, String(error));
+            }
+          }
+          assert.deepEqual(remote.illegal, []);
+        }
+        reconciler.resume(now);
+        bring(reconciler, remote, now);
+        assert.deepEqual(remote.illegal, []);
+        assert.deepEqual(differences(reconciler.held, remote.policy), []);
+        assert.equal(reconciler.sync, 'SYNCED');
+        assert.equal(reconciler.standing.synced_revision, reconciler.standing.revision);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('begins with a GET', () => {
+    assert.equal(opened().next().call, 'query');
+  });
+
+  it('sends what differs, and policy_code with the state', () => {
+    const reconciler = opened();
+    get(reconciler, reconciler.held);
+    command(reconciler, 'approve', { policy_code: 'C1' });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { policy_state: APPROVED, policy_code: 'C1' } });
+  });
+
+  it('never sends the state already confirmed', () => {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    get(reconciler, reconciler.held);
+    command(reconciler, 'amend', { address: 'elsewhere' });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'elsewhere' } });
+  });
+
+  it('after an unknown outcome asks before it sends, and carries again what the attempt carried', () => {
+    const reconciler = opened();
+    const before = { ...reconciler.held };
+    get(reconciler, before);
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.unknown({ address: 'B' }, NOW);
+    command(reconciler, 'amend', { address: before.address });
+    assert.equal(reconciler.next().call, 'query');
+    get(reconciler, before);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: before.address } });
+  });
+
+  it('takes a value that an unconfirmed attempt of ours may have set for ours, not for drift', () => {
+    const reconciler = opened();
+    get(reconciler, reconciler.held);
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.unknown({ address: 'B' }, NOW);
+    command(reconciler, 'amend', { address: 'C' });
+    get(reconciler, { ...reconciler.held, address: 'B' });
+    assert.deepEqual(reconciler.standing.discrepancies, []);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'C' } });
+  });
+
+  it('rounds of unknown outcome back off to an hour, and a new change tries at once', () => {
+    const reconciler = opened();
+    get(reconciler, reconciler.held);
+    command(reconciler, 'amend', { address: 'B' });
+    const waits = Array.from({ length: 16 }, () => {
+      reconciler.unknown({ address: 'B' }, NOW);
+      return reconciler.standing.not_before - NOW;
+    });
+    assert.deepEqual(waits.slice(0, 4), [0, 1000, 2000, 4000]);
+    assert.equal(waits.at(-1), 3600000);
+    command(reconciler, 'amend', { address: 'C' });
+    assert.deepEqual(reconciler.next(), { call: 'query', not_before: 0 });
+  });
+});
+
+describe('a refusal', () => {
+  function refused(): Reconciler {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    get(reconciler, reconciler.held);
+    command(reconciler, 'amend', { address: 'bad', pet_name: 'new' });
+    reconciler.refuse(
+      { status: 400, code: 'PARAM_ERROR', message: 'no', request_id: 'R1' },
+      { address: 'bad', pet_name: 'new' },
+      NOW,
+    );
+    return reconciler;
+  }
+
+  it('blocks with code and Request-ID, and the same values are never sent again', () => {
+    const reconciler = refused();
+    assert.equal(reconciler.sync, 'BLOCKED');
+    assert.equal(reconciler.standing.block?.code, 'PARAM_ERROR');
+    assert.equal(reconciler.standing.block?.request_id, 'R1');
+    assert.equal(reconciler.next().call, 'verify');
+  });
+
+  it('does not keep a surrender from leaving', () => {
+    const reconciler = refused();
+    command(reconciler, 'cancel', {});
+    const action = reconciler.next();
+    assert.ok(action.call === 'push');
+    assert.equal(action.fields.policy_state, INACTIVE);
+    assert.equal('address' in action.fields, false);
+  });
+
+  it('is over once a refused field is amended, or a person resumes', () => {
+    const reconciler = refused();
+    command(reconciler, 'amend', { address: 'good' });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'good', pet_name: 'new' } });
+    const resumed = refused();
+    assert.equal(resumed.resume(NOW), true);
+    assert.deepEqual(resumed.next(), { call: 'push', fields: { address: 'bad', pet_name: 'new' } });
+  });
+
+  it('after an unknown outcome is asked about first: the attempt may have landed, and the rest still goes', () => {
+    const reconciler = opened();
+    const before = { ...reconciler.held };
+    get(reconciler, before);
+    command(reconciler, 'approve', { policy_code: 'C1' });
+    reconciler.unknown({ policy_state: APPROVED, policy_code: 'C1' }, NOW);
+    get(reconciler, before);
+    command(reconciler, 'amend', { address: 'B' });
+    const sent = { policy_state: APPROVED, policy_code: 'C1', address: 'B' } as const;
+    reconciler.refuse({ status: 400, code: 'INVALID_REQUEST', message: 'no' }, sent, NOW);
+    assert.equal(reconciler.next().call, 'query');
+    get(reconciler, { ...before, policy_state: APPROVED, policy_code: 'C1' });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'B' } });
+    assert.equal(reconciler.standing.block, null);
+  });
+
+  it('of the GET itself leaves nothing to do before a person acts', () => {
+    const reconciler = opened();
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, undefined, NOW);
+    assert.equal(reconciler.sync, 'BLOCKED');
+    assert.equal(reconciler.next().call, 'rest');
+    reconciler.resume(NOW);
+    assert.equal(reconciler.next().call, 'query');
+  });
+});
+
+describe('the first answer', () => {
+  const theirs = (reconciler: Reconciler, changes: PolicyFields): PolicyFields => ({ ...reconciler.held, ...changes });
+
+  it('adopt push sends our fields, and our state where it follows', () => {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    get(reconciler, theirs(reconciler, { policy_state: ISSUING, address: 'other' }));
+    const action = reconciler.next();
+    assert.ok(action.call === 'push');
+    assert.deepEqual(Object.keys(action.fields).sort(), ['address', 'policy_code', 'policy_state']);
+  });
+
+  it('adopt push never undoes INACTIVE: DIVERGED, and nothing is sent', () => {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    get(reconciler, theirs(reconciler, { policy_state: INACTIVE, address: 'other' }));
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.next().call, 'verify');
+  });
+
+  it("adopt remote makes WeChat Pay's record ours", () => {
+    const reconciler = opened({ adopt: 'remote' });
+    get(reconciler, theirs(reconciler, { policy_state: APPROVED, policy_code: 'C', address: 'other' }));
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.equal(reconciler.held.address, 'other');
+    assert.equal(reconciler.held.policy_state, APPROVED);
+  });
+
+  it('adopt report sends nothing, and accept or resume decides', () => {
+    const reconciler = opened({ adopt: 'report' });
+    get(reconciler, theirs(reconciler, { address: 'other' }));
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.next().call, 'verify');
+    reconciler.resume(NOW);
+    assert.deepEqual(Object.keys((reconciler.next() as { fields: object }).fields), ['address']);
+  });
+
+  it('404 uploads where there is upload data, else blocks', () => {
+    const missing = { status: 404, code: 'NOT_FOUND', message: 'no' };
+    const bare = opened();
+    bare.refuse(missing, undefined, NOW);
+    assert.equal(bare.standing.block?.code, 'UNKNOWN_POLICY');
+    const uploading = opened({ upload: { appid: 'wx1', openid: 'o1' } });
+    uploading.refuse(missing, undefined, NOW);
+    const action = uploading.next();
+    assert.ok(action.call === 'upload');
+    assert.equal(action.fields.openid, 'o1');
+  });
+});
+
+describe('verification', () => {
+  function synced(settings: Record<string, unknown> = {}): Reconciler {
+    const reconciler = opened(settings, { policy_state: APPROVED });
+    get(reconciler, reconciler.held);
+    assert.equal(reconciler.sync, 'SYNCED');
+    return reconciler;
+  }
+
+  it('a field that drifts is recorded and healed by a PATCH', () => {
+    const reconciler = synced();
+    const ours = reconciler.held.address;
+    get(reconciler, { ...reconciler.held, address: 'tampered' });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: ours } });
+    reconciler.confirm({ policy: reconciler.held, unreadable: [], at: NOW }, { address: ours }, NOW);
+    assert.deepEqual(
+      reconciler.standing.discrepancies.map(({ kind, became }) => [kind, became]),
+      [['drift', 'healed']],
+    );
+    assert.equal(reconciler.sync, 'SYNCED');
+  });
+
+  it('on_drift report leaves it, DIVERGED, until it is accepted', () => {
+    const reconciler = synced({ verification: { on_drift: 'report' } });
+    get(reconciler, { ...reconciler.held, address: 'tampered' });
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.next().call, 'verify');
+    assert.equal(reconciler.accept(NOW), true);
+    assert.equal(reconciler.held.address, 'tampered');
+    assert.equal(reconciler.sync, 'SYNCED');
+  });
+
+  it('a state that drifts is reported and never undone silently, unless the record says heal', () => {
+    const reconciler = synced();
+    get(reconciler, { ...reconciler.held, policy_state: INACTIVE });
+    assert.equal(reconciler.sync, 'DIVERGED');
+    command(reconciler, 'amend', { address: 'B' });
+    assert.equal(reconciler.next().call, 'verify', 'nothing is sent');
+    const healing = synced({ verification: { on_state_drift: 'heal' } });
+    get(healing, { ...healing.held, policy_state: INACTIVE });
+    assert.equal((healing.next() as { fields: PolicyFields }).fields.policy_state, APPROVED);
+  });
+
+  it('DECLINED at WeChat Pay is never left by us', () => {
+    const reconciler = synced({ verification: { on_state_drift: 'heal' } });
+    get(reconciler, { ...reconciler.held, policy_state: DECLINED });
+    reconciler.resume(NOW);
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.next().call, 'verify');
+  });
+
+  it('a policy once confirmed and now unknown is DIVERGED, and never uploaded again', () => {
+    const reconciler = synced({ upload: { appid: 'wx1', openid: 'o1' } });
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.deepEqual(reconciler.next(), { call: 'verify', expected: {}, expect_absent: true });
+    assert.throws(() => reconciler.accept(NOW), { rule: 'nothing-to-accept' });
+  });
+
+  it('a value still lacking after a PATCH that carried it is NOT_TAKEN, and blocked', () => {
+    const reconciler = synced();
+    const before = { ...reconciler.held };
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.confirm({ policy: before, unreadable: [], at: NOW }, { address: 'B' }, NOW);
+    assert.equal(reconciler.standing.block?.code, 'NOT_TAKEN');
+    assert.equal(reconciler.next().call, 'verify');
+  });
+
+  it('names that no key opens are no drift', () => {
+    const reconciler = synced();
+    const { insured_name_list: _sealed, ...policy } = reconciler.held;
+    reconciler.confirm({ policy, unreadable: ['insured_name_list'], at: NOW }, undefined, NOW);
+    assert.equal(reconciler.sync, 'SYNCED');
+  });
+});

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { jsonIn, objectIn } from './body.ts';
 import type { Parts } from './exchange.ts';
-import { notFound, paramError } from './refusal.ts';
+import { notFound, paramError, Refusal } from './refusal.ts';
 
 interface OfPolicy {
   Params: { out_insurance_no: string };
@@ -48,7 +48,7 @@ export function control(app: FastifyInstance, { store, faults, requests }: Parts
 
   app.put<{ Body: Buffer | undefined }>('/faults', ({ body }) => {
     const fault = faults.replace(jsonIn(body ?? Buffer.alloc(0)));
-    if (fault !== undefined) throw paramError('body', fault);
+    if (fault !== undefined) throw new Refusal(400, 'PARAM_ERROR', fault);
     return faults.list();
   });
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { refusalAnswer } from './answer.ts';
 import { Authentication } from './authentication.ts';
 import { control } from './control.ts';
@@ -86,19 +86,12 @@ function server(parts: Parts): FastifyInstance {
   });
   app.register(async (scope) => control(scope, parts), { prefix: '/_sandbox' });
   app.register(async (scope) => {
-    scope.addHook('onRequest', async (request, reply) => logArrival(request, reply, parts.requests));
+    scope.addHook('onRequest', async (request) => {
+      request.setDecorator(LOGGED, parts.requests.arrived(request.method, request.url, request.id));
+    });
     service(scope, parts);
   });
   return app;
-}
-
-function logArrival(request: FastifyRequest, reply: FastifyReply, requests: RequestLog): void {
-  const logged = requests.arrived(request.method, request.url, request.id);
-  request.setDecorator(LOGGED, logged);
-  // A request that breaks off before it is whole reaches no route.
-  reply.raw.once('close', () => {
-    if (!request.raw.complete && logged.ended_at === null) requests.ended(logged, null, null);
-  });
 }
 
 // Of what fails before a route is reached (a body too long, a path that cannot be decoded), Fastify knows the status.

@@ -6,10 +6,9 @@ import { invalidRequest, notFound, paramError } from './refusal.ts';
 /** A policy as the sandbox holds it, names in the clear; what `/_sandbox` puts in may be anything. */
 export type HeldPolicy = Record<string, unknown> & { out_insurance_no: string };
 
-/** What an upload has to carry: what every answer has, and whom it is for (上传保单). */
+/** What an upload has to carry (上传保单). `insurance_name` is not on the list: the authorization has it already. */
 const REQUIRED = [
   'out_insurance_no',
-  'insurance_name',
   'insured_name_list',
   'insurance_company_code',
   'effective_time',

@@ -60,10 +60,14 @@ export interface CallInput {
   snapshot: Snapshot;
   /** What a push or an upload carries, names in the clear. */
   fields?: PolicyFields;
-  /** Nothing is sent before this time (epoch ms): an attempt that comes earlier asks to be retried then. */
-  not_before?: number;
-  /** An attempt without effect at or after this time (epoch ms) returns `waiting`, once, so that RETRYING shows. */
-  alert_at?: number;
+  /** The first attempt sends nothing and asks to be retried after so many ms; absent or 0: it sends at once. */
+  delay?: number;
+  /**
+   * An attempt without effect so many ms (or more) after the activity was scheduled returns `waiting`, so that RETRYING
+   * shows. Measured on the server's clock (`currentAttemptScheduledTimestampMs - scheduledTimestampMs`), as all spans
+   * of an activity are: the worker's clock may be off, and on the time-skipping server it is by years.
+   */
+  alert_after?: number;
   /** Which host the first attempt goes to; attempts take them in turn. */
   host: number;
 }
@@ -78,8 +82,11 @@ export interface VerifyInput {
   expect_absent?: boolean;
   /** Fields that nobody could open when last seen. */
   unreadable: string[];
-  /** When WeChat Pay confirmed it (epoch ms): verifications come soon after, then further and further apart. */
-  confirmed_at: number;
+  /**
+   * How long ago WeChat Pay confirmed it, in ms, when the activity was scheduled: verifications come soon after, then
+   * further and further apart. The age of an attempt is this and the time since the activity was scheduled.
+   */
+  age: number;
   /** The longest time between two, in ms. */
   every: number;
   /** Id of the payload key of the workflow's run; another active key is a finding, for the run to be made anew. */

@@ -50,7 +50,7 @@ function command(reconciler: Reconciler, name: CommandName, input: Record<string
 }
 
 function get(reconciler: Reconciler, policy: PolicyFields, now = NOW): void {
-  reconciler.confirm({ policy, unreadable: [], at: now }, undefined, now);
+  reconciler.confirm({ policy, unreadable: [] }, undefined, now);
 }
 
 /** Makes the call that is next, and lets it end so. */
@@ -65,7 +65,7 @@ function call(reconciler: Reconciler, remote: Remote, ending: Ending, now: numbe
     if (ending === 'refused') reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, fields, now);
     else if (ending === 'confirmed') {
       remote.take(fields);
-      reconciler.confirm({ policy: remote.policy, unreadable: [], at: now }, fields, now);
+      reconciler.confirm({ policy: remote.policy, unreadable: [] }, fields, now);
     } else {
       if (ending === 'landed') remote.take(fields);
       if (ending === 'late') remote.late.push(fields);
@@ -324,7 +324,7 @@ describe('verification', () => {
     const ours = reconciler.held.address;
     get(reconciler, { ...reconciler.held, address: 'tampered' });
     assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: ours } });
-    reconciler.confirm({ policy: reconciler.held, unreadable: [], at: NOW }, { address: ours }, NOW);
+    reconciler.confirm({ policy: reconciler.held, unreadable: [] }, { address: ours }, NOW);
     assert.deepEqual(
       reconciler.standing.discrepancies.map(({ kind, became }) => [kind, became]),
       [['drift', 'healed']],
@@ -373,7 +373,7 @@ describe('verification', () => {
     const reconciler = synced();
     const before = { ...reconciler.held };
     command(reconciler, 'amend', { address: 'B' });
-    reconciler.confirm({ policy: before, unreadable: [], at: NOW }, { address: 'B' }, NOW);
+    reconciler.confirm({ policy: before, unreadable: [] }, { address: 'B' }, NOW);
     assert.equal(reconciler.standing.block?.code, 'NOT_TAKEN');
     assert.equal(reconciler.next().call, 'verify');
   });
@@ -381,7 +381,7 @@ describe('verification', () => {
   it('names that no key opens are no drift', () => {
     const reconciler = synced();
     const { insured_name_list: _sealed, ...policy } = reconciler.held;
-    reconciler.confirm({ policy, unreadable: ['insured_name_list'], at: NOW }, undefined, NOW);
+    reconciler.confirm({ policy, unreadable: ['insured_name_list'] }, undefined, NOW);
     assert.equal(reconciler.sync, 'SYNCED');
   });
 });

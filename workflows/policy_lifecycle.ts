@@ -329,12 +329,13 @@ class Lifecycle {
     const reconciler = this.#reconciler;
     const { standing, life } = reconciler;
     const snapshot = this.#snapshot();
-    const alert_at = action.call === 'verify' ? undefined : reconciler.alertAt;
+    const alertAt = action.call === 'verify' ? undefined : reconciler.alertAt;
+    const alert_after = alertAt === undefined ? undefined : Math.max(1000, alertAt - Date.now());
     const terms = {
       mchid: life.record.mchid,
       priority: action.call === 'verify' ? URGENCY.verification : this.#urgency(),
       summary: summaryOf(action, standing.revision),
-      ...(alert_at !== undefined && { queuedAtMost: Math.max(1000, alert_at - Date.now()) }),
+      queuedAtMost: alert_after,
     };
     if (action.call === 'verify')
       return calls(terms).verify({
@@ -343,12 +344,13 @@ class Lifecycle {
         expected: action.expected,
         expect_absent: action.expect_absent,
         unreadable: standing.unreadable,
-        confirmed_at: standing.confirmed_at,
+        age: Date.now() - standing.confirmed_at,
         every: ms(life.record.verification.every),
         payload_key: this.#payloadKey,
       });
-    const input: CallInput = { format: FORMAT, snapshot, alert_at, host: this.#host };
-    if (action.call === 'query') return calls(terms).query({ ...input, not_before: action.not_before });
+    const input: CallInput = { format: FORMAT, snapshot, alert_after, host: this.#host };
+    if (action.call === 'query')
+      return calls(terms).query({ ...input, delay: Math.max(0, action.not_before - Date.now()) });
     return calls(terms)[action.call]({ ...input, fields: action.fields });
   }
 
@@ -436,8 +438,8 @@ class Lifecycle {
     const due = dueTimes(reconciler.life)[0];
     const endAt = declined ? 0 : due?.what === 'end' ? due.at : Number.POSITIVE_INFINITY;
     if (endAt > now || reconciler.sync !== 'SYNCED') return false;
-    const { confirmed_by_get, confirmed_at } = reconciler.standing;
-    if (!confirmed_by_get || confirmed_at < endAt) {
+    const { got_at } = reconciler.standing;
+    if (got_at === 0 || got_at < endAt) {
       reconciler.standing.must_query = true;
       return false;
     }

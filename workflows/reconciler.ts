@@ -27,8 +27,8 @@ export interface Standing {
   /** The last answer that verified, of the fields that are ours; null before the first. */
   confirmed: PolicyFields | null;
   confirmed_at: number;
-  /** Whether a GET gave it, not the answer to a PATCH. */
-  confirmed_by_get: boolean;
+  /** When a GET gave it; 0 where it is the answer to a PATCH. */
+  got_at: number;
   /** Fields of that answer which no key opens. */
   unreadable: string[];
   /** WeChat Pay says that it has no such policy. */
@@ -72,8 +72,6 @@ export type Action =
 export interface RemoteAnswer {
   policy: PolicyFields;
   unreadable: string[];
-  /** Epoch ms. */
-  at: number;
 }
 
 export interface Refusal {
@@ -90,7 +88,7 @@ export function newStanding(now: number): Standing {
     synced_revision: 0,
     confirmed: null,
     confirmed_at: 0,
-    confirmed_by_get: false,
+    got_at: 0,
     unreadable: [],
     absent: false,
     baseline: true,
@@ -267,8 +265,8 @@ export class Reconciler {
     const before = standing.confirmed;
     const found = differences(this.held, answer.policy, answer.unreadable);
     standing.confirmed = this.#managed(answer.policy);
-    standing.confirmed_at = answer.at;
-    standing.confirmed_by_get = sent === undefined;
+    standing.confirmed_at = now;
+    standing.got_at = sent ? 0 : now;
     standing.unreadable = answer.unreadable;
     standing.absent = false;
     standing.must_query = false;

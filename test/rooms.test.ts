@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** What each room may import of the others: the table of docs/design.md. A name with a slash is one file. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  policy: [],
+  wechatpay: ['policy'],
+  codec: ['policy'],
+  storage: ['policy', 'codec'],
+  workflows: ['policy', 'activities/inputs.ts'],
+  activities: ['policy', 'wechatpay', 'storage'],
+  worker: ['policy', 'wechatpay', 'codec', 'storage', 'workflows', 'activities'],
+  client: ['policy', 'codec', 'workflows/messages.ts'],
+  'client/command': [
+    'policy',
+    'wechatpay',
+    'codec',
+    'storage',
+    'workflows',
+    'activities',
+    'worker',
+    'client',
+    'sandbox',
+    'embedded',
+  ],
+  sandbox: ['policy', 'wechatpay'],
+  embedded: [],
+};
+
+/** Packages that a room of pure rules may use. */
+const PACKAGES: Record<string, readonly string[]> = {
+  policy: ['zod'],
+  workflows: ['@temporalio/workflow', '@temporalio/common'],
+};
+
+function roomOf(file: string): string | undefined {
+  const rooms = Object.keys(MAY_IMPORT).sort((a, b) => b.length - a.length);
+  return rooms.find((room) => file.startsWith(`${room}/`));
+}
+
+async function sources(room: string): Promise<string[]> {
+  const files = await readdir(join(root, room), { recursive: true });
+  return files.map((file) => join(room, file)).filter((file) => /\.m?[jt]s$/.test(file) && roomOf(file) === room);
+}
+
+async function importsOf(file: string): Promise<string[]> {
+  const text = await readFile(join(root, file), 'utf8');
+  const found = text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^']+)'/g);
+  return [...found].map(([, name]) => name ?? '');
+}
+
+function isAllowed(room: string, file: string, name: string): boolean {
+  if (!name.startsWith('.')) return PACKAGES[room]?.includes(name) ?? true;
+  const target = relative(root, join(root, dirname(file), name));
+  const other = roomOf(target);
+  if (other === room) return true;
+  return MAY_IMPORT[room]?.some((allowed) => allowed === target || allowed === other) ?? false;
+}
+
+describe('rooms', () => {
+  for (const room of Object.keys(MAY_IMPORT))
+    it(`${room} imports what its row of the table allows, and nothing else`, async () => {
+      const files = await sources(room);
+      assert.ok(files.length > 0, `no source in ${room}`);
+      const refused: string[] = [];
+      for (const file of files)
+        for (const name of await importsOf(file)) if (!isAllowed(room, file, name)) refused.push(`${file}: ${name}`);
+      assert.deepEqual(refused, []);
+    });
+});

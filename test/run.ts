@@ -1,0 +1,52 @@
+// npm test: finds, fetches or builds the servers, shares one Temporal and one MongoDB among the test files, and runs
+// them. With arguments, only the test files whose names contain one of them.
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { prepareServers, startServers } from '../embedded/servers.ts';
+
+const folder = fileURLToPath(new URL('.', import.meta.url));
+const wanted = process.argv.slice(2);
+
+async function testFiles(): Promise<string[]> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.test.ts')).sort();
+  const chosen = files.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)));
+  if (chosen.length === 0) throw new Error(`no test file is named like ${wanted.join(' or ')}; see test/`);
+  return chosen.map((file) => join(folder, file));
+}
+
+async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', '--test-concurrency=2', ...files];
+  const child = spawn(process.execPath, args, { stdio: 'inherit', env });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+const log = (line: string): void => console.error(line);
+const directory = await mkdtemp(join(tmpdir(), 'policy-sync-test-'));
+try {
+  const files = await testFiles();
+  await prepareServers({ log, timeSkipping: true });
+  const servers = await startServers({ log, directory, useEnvironment: false });
+  try {
+    const { temporal, mongo } = servers;
+    const own = {
+      TEST_TEMPORAL_ADDRESS: temporal.address,
+      TEST_TEMPORAL_UI: temporal.uiUrl,
+      TEST_MONGODB_URI: mongo.uri,
+    };
+    process.exitCode = await run(files, { ...process.env, ...own, TEST_DATA: directory });
+  } finally {
+    await servers.stop();
+  }
+} catch (error) {
+  console.error(`npm test: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+} finally {
+  await rm(directory, { recursive: true, force: true });
+}

@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { dataConverter } from '../codec/data_converter.ts';
-import { InvalidKeys, parseKeys } from '../codec/keys.ts';
+import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
 import { InvalidSetting } from './errors.ts';
 import { unreachable } from './explained.ts';
 import { PolicyClient, type PolicyClientOptions } from './policy_client.ts';
@@ -27,7 +27,7 @@ export interface ConnectOptions extends PolicyClientOptions {
 export async function connectPolicyClient(options: ConnectOptions = {}): Promise<PolicyClient> {
   const { env = process.env, connectTimeout = 5_000, ...rest } = options;
   const { namespace = 'default', connectionOptions } = temporalSettings(env);
-  const converter = dataConverter(keyring(env), { allowPlain: env.POLICY_SYNC_ALLOW_PLAIN === '1' });
+  const converter = dataConverter(keyringOf(env), { allowPlain: env.POLICY_SYNC_ALLOW_PLAIN === '1' });
   const address = connectionOptions.address ?? 'localhost:7233';
   const connection = await Connection.connect({
     ...connectionOptions,
@@ -65,7 +65,11 @@ function given(env: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
-function keyring(env: NodeJS.ProcessEnv): ReturnType<typeof parseKeys> {
+/**
+ * The keys of `POLICY_SYNC_KEYS`; `undefined` where it is not set.
+ * @throws {InvalidSetting}
+ */
+export function keyringOf(env: NodeJS.ProcessEnv): Keyring | undefined {
   try {
     return parseKeys(env.POLICY_SYNC_KEYS);
   } catch (error) {

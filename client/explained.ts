@@ -38,6 +38,8 @@ const UNAVAILABLE = 14;
 const LOOK_MS = 3_000;
 /** Type of the failure of an update that had not ended when its workflow did (temporal: workflow/update). */
 const OUTLIVED = 'AcceptedUpdateCompletedWorkflow';
+/** Rule by which a restart is refused whose record MongoDB has not got. */
+const UNKNOWN = 'unknown-policy';
 
 /**
  * The error of ours for one of the SDK's; anything else comes back as it is. Asks the server once more where the SDK's
@@ -63,6 +65,7 @@ async function refusal(error: WorkflowUpdateFailedError, asked: Asked): Promise<
   const { type: rule, message } = failure;
   if (rule === OUTLIVED) return gone(error, asked);
   if (rule === REFUSALS.ended) return new PolicyEnded(message, undefined, { cause: error });
+  if (rule === UNKNOWN) return new UnknownPolicy(message, { cause: error });
   if (rule === REFUSALS.unavailable) return new Unavailable(message, { cause: error });
   return new PolicyRefused(rule ?? 'refused', message, violationsIn(failure), { cause: error });
 }

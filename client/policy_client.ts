@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { bareSchema, COMMAND_SCHEMAS, type CommandInput, type Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
 import { type RecordInput, recordSchema, workflowIdOf } from '../policy/record.ts';
@@ -161,7 +161,7 @@ export class PolicyClient {
       this.temporal.workflowService.describeTaskQueue({
         namespace: this.temporal.options.namespace,
         taskQueue: { name: callQueueOf(mchid) },
-        taskQueueType: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
       }),
     );
     return (pollers ?? []).length > 0;

@@ -1,0 +1,50 @@
+import type { Call } from '../../storage/calls.ts';
+import type { ReadDiscrepancy } from '../../storage/discrepancies.ts';
+import type { ReadPolicy } from '../../storage/policies.ts';
+import type { PolicyId } from '../start_operation.ts';
+import { shownFields, shownValue } from './masked.ts';
+import { withStorage } from './storage.ts';
+
+const LATEST = 5;
+
+/** What MongoDB keeps of a policy, fit to be shown. */
+export interface Kept {
+  document: Record<string, unknown> &
+    Pick<ReadPolicy, 'policy_state' | 'sync' | 'revision' | 'synced_revision' | 'end'>;
+  /** The policy as the merchant wants it, and as WeChat Pay last showed it. */
+  desired: Record<string, unknown>;
+  remote: Record<string, unknown> | null;
+  /** The latest first. */
+  calls: Call[];
+  discrepancies: ReadDiscrepancy[];
+}
+
+/** `undefined` where `MONGODB_URI` is not set or the policy is not there. */
+export async function keptOf({ mchid, out_insurance_no }: PolicyId, reveal?: boolean): Promise<Kept | undefined> {
+  return withStorage(async (storage) => {
+    const [{ findPolicy, documentId }, { listCalls }, { listDiscrepancies }] = await Promise.all([
+      import('../../storage/policies.ts'),
+      import('../../storage/calls.ts'),
+      import('../../storage/discrepancies.ts'),
+    ]);
+    const found = await findPolicy(storage, mchid, out_insurance_no);
+    if (!found) return undefined;
+    const id = documentId(mchid, out_insurance_no);
+    const [calls, discrepancies] = await Promise.all([
+      listCalls(storage, id, LATEST),
+      listDiscrepancies(storage, id, LATEST),
+    ]);
+    const { record, remote, carried: _own, ...document } = found;
+    return {
+      document,
+      desired: shownFields(record.policy, reveal),
+      remote: remote && shownFields(remote, reveal),
+      calls,
+      discrepancies: discrepancies.map((one) => ({
+        ...one,
+        ours: shownValue(one.field, one.ours, reveal),
+        theirs: shownValue(one.field, one.theirs, reveal),
+      })),
+    };
+  });
+}

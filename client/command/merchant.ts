@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import type { PolicyId } from '../start_operation.ts';
+import { UsageError } from './usage.ts';
+
+/**
+ * The policy that a command names: `NO` of the merchant in question, or `MCHID/NO`.
+ * @throws {UsageError} where it does not say, and settings do not either, which merchant is meant
+ */
+export async function policyOf(text: string, mchid: string | undefined): Promise<PolicyId> {
+  const [number = '', merchant] = text.split('/').reverse();
+  if (!/^[0-9A-Za-z]{1,32}$/.test(number))
+    throw new UsageError(`expected a policy number of 1 to 32 letters and digits, found ${JSON.stringify(text)}`);
+  return { mchid: merchant ?? mchid ?? (await merchantInQuestion()), out_insurance_no: number };
+}
+
+async function merchantInQuestion(): Promise<string> {
+  const { POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS } = process.env;
+  if (POLICY_SYNC_MCHID) return POLICY_SYNC_MCHID;
+  const merchants = WECHATPAY_MERCHANTS ? await merchantsIn(WECHATPAY_MERCHANTS) : [];
+  const [only] = merchants;
+  if (only !== undefined && merchants.length === 1) return only;
+  const found = merchants.length > 1 ? ` (WECHATPAY_MERCHANTS has ${merchants.length})` : '';
+  throw new UsageError(`which merchant?${found} give --mchid, write MCHID/NO, or set POLICY_SYNC_MCHID`);
+}
+
+// Only the names: the keys are the worker's, and may not be readable for whoever runs a command.
+async function merchantsIn(file: string): Promise<string[]> {
+  try {
+    return Object.keys(JSON.parse(await readFile(file, 'utf8')));
+  } catch {
+    throw new UsageError(`WECHATPAY_MERCHANTS: expected a readable JSON file, found none at ${file}; or give --mchid`);
+  }
+}

@@ -1,0 +1,61 @@
+import type { Command } from 'commander';
+import type { RecordInput } from '../../policy/record.ts';
+import type { Opened, PolicyClient } from '../policy_client.ts';
+import { described, messageOf } from './error_text.ts';
+import { jsonOf, textOf } from './input.ts';
+import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
+import { withCommon } from './options.ts';
+import { note, print } from './output.ts';
+import { withClient } from './session.ts';
+import { settled } from './settled.ts';
+
+export function addOpen(program: Command): void {
+  const command = program
+    .command('open <FILE>')
+    .description('open policies: a file (or - for standard input) with one JSON record, or one record a line')
+    .action((file: string, options: MessageOptions) => open(file, options));
+  addEnvelope(withCommon(command));
+}
+
+interface Source {
+  /** For errors: the file, and the line where it has several. */
+  where: string;
+  content: string;
+}
+
+async function open(file: string, options: MessageOptions): Promise<void> {
+  const sources = sourcesIn(file === '-' ? 'standard input' : file, await textOf(file));
+  await withClient(options, async (client) => {
+    if (sources.length === 1 && sources[0]) return openOne(client, sources[0], options);
+    for (const source of sources)
+      await openOne(client, source, options).catch((error) => report(error, source, options));
+  });
+}
+
+async function openOne(client: PolicyClient, { where, content }: Source, options: MessageOptions): Promise<void> {
+  const opened = await client.openPolicy(jsonOf(where, content) as RecordInput, envelopeOf(options));
+  for (const warning of opened.warnings) note(`warning: ${warning}`);
+  const status = await settled(client, opened, opened.revision, options);
+  print(options.json, { ...opened, status }, () => textOfOpened(opened, status !== undefined));
+}
+
+function textOfOpened({ mchid, out_insurance_no, revision, outcome }: Opened, synced: boolean): string {
+  return `${mchid}/${out_insurance_no}: ${outcome}, revision ${revision}${synced ? ', WeChat Pay holds it' : ''}`;
+}
+
+/** One record of many that failed does not keep the others from being opened. */
+function report(error: unknown, { where }: Source, { json }: MessageOptions): void {
+  note(`${where}: ${messageOf(error)}`);
+  if (json) process.stdout.write(`${JSON.stringify({ where, error: described(error) })}\n`);
+  process.exitCode = 1;
+}
+
+/** One record however it is laid out, or a record a line. */
+function sourcesIn(name: string, content: string): Source[] {
+  const lines = content
+    .split('\n')
+    .map((line, at) => ({ where: `${name}, line ${at + 1}`, content: line.trim() }))
+    .filter((line) => line.content !== '');
+  const isLines = lines.length > 1 && lines.every((line) => line.content.startsWith('{') && line.content.endsWith('}'));
+  return isLines ? lines : [{ where: name, content }];
+}

@@ -1,0 +1,44 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { durationOf } from '../../policy/duration.ts';
+
+/** Options of every command that asks Temporal. */
+export interface Common {
+  json?: boolean;
+  /** In ms. */
+  timeout?: number;
+}
+
+export interface OfPolicy extends Common {
+  mchid?: string;
+}
+
+export function withCommon(command: Command): Command {
+  return command
+    .option('--json', 'write JSON, for programs')
+    .option('--timeout <duration>', 'how long to wait for an answer, say 30s', milliseconds);
+}
+
+/** For a command about one policy, named by its number or by MCHID/NO. */
+export function ofPolicy(command: Command): Command {
+  return withCommon(command).option(
+    '--mchid <id>',
+    'merchant (default: POLICY_SYNC_MCHID, or the only one of WECHATPAY_MERCHANTS)',
+  );
+}
+
+/** A duration such as `90s`, in ms. */
+export function milliseconds(text: string): number {
+  const value = durationOf(text);
+  if (value === undefined || value <= 0) throw new InvalidArgumentError('Expected a duration such as 30s or 5m.');
+  return value;
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
+  return Number(text);
+}
+
+/** `1,2,3` */
+export function wholeNumbers(text: string): number[] {
+  return text.split(',').map((part) => wholeNumber(part.trim()));
+}

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { addKeys } from './keys.ts';
+import { addList } from './list.ts';
+import { addMessages } from './messages.ts';
+import { addOpen } from './open.ts';
+import { addSandbox } from './sandbox.ts';
+import { addShow } from './show.ts';
+import { addWorker } from './worker.ts';
+
+const EPILOGUE = `
+Settings: TEMPORAL_* (as Temporal's own tools have them), MONGODB_URI, POLICY_SYNC_KEYS, POLICY_SYNC_MCHID,
+WECHATPAY_MERCHANTS. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.`;
+
+/** The whole command line. Rooms are loaded by the commands that need them, so that help and errors come at once. */
+export function makeProgram(): Command {
+  const program = new Command('policy-sync')
+    .description("Keeps WeChat Pay's copy of every insurance policy true.")
+    .version(version())
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(oneLine(text)) })
+    .addHelpText('after', EPILOGUE);
+  for (const add of [addOpen, addMessages, addShow, addList, addWorker, addSandbox, addKeys]) add(program);
+  return program;
+}
+
+function oneLine(text: string): string {
+  return `${text
+    .replace(/^error: /, 'policy-sync: ')
+    .trim()
+    .replace(/\n/g, ' ')}\n`;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

@@ -1,0 +1,23 @@
+import { CommanderError } from 'commander';
+import { described, messageOf } from './error_text.ts';
+import { makeProgram } from './program.ts';
+import { UsageError } from './usage.ts';
+
+/**
+ * Runs one command line.
+ * @param words without program and script
+ * @returns the exit code: 0 done, 1 refused or failed, 2 wrong usage. What failed is one line on standard error, and
+ * with `--json` an object `{ error }` on standard output too.
+ */
+export async function run(words: string[]): Promise<number> {
+  try {
+    await makeProgram().parseAsync(words, { from: 'user' });
+    return process.exitCode === undefined ? 0 : Number(process.exitCode);
+  } catch (error) {
+    // Commander has said what is wrong, or shown the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`policy-sync: ${messageOf(error)}\n`);
+    if (words.includes('--json')) process.stdout.write(`${JSON.stringify({ error: described(error) })}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  }
+}

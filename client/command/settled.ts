@@ -1,0 +1,15 @@
+import type { Status } from '../../workflows/messages.ts';
+import type { PolicyClient } from '../policy_client.ts';
+import type { PolicyId } from '../start_operation.ts';
+
+/** With `--wait`: the status once WeChat Pay holds the revision. */
+export async function settled(
+  client: PolicyClient,
+  policy: PolicyId,
+  revision: number,
+  { wait, timeout }: { wait?: boolean; timeout?: number },
+): Promise<Status | undefined> {
+  if (!wait) return undefined;
+  const { waitSynced } = await import('../wait.ts');
+  return waitSynced(client, policy, revision, { timeout });
+}

@@ -1,0 +1,57 @@
+import type { Command } from 'commander';
+import type { Status } from '../../workflows/messages.ts';
+import { UnknownPolicy } from '../errors.ts';
+import type { Execution } from '../pending_call.ts';
+import type { PolicyClient } from '../policy_client.ts';
+import type { PolicyId } from '../start_operation.ts';
+import { messageOf } from './error_text.ts';
+import { type Kept, keptOf } from './kept.ts';
+import { policyOf } from './merchant.ts';
+import { type OfPolicy, ofPolicy } from './options.ts';
+import { note, print } from './output.ts';
+import { withClient } from './session.ts';
+import { textOfShown } from './show_text.ts';
+
+interface Options extends OfPolicy {
+  reveal?: boolean;
+}
+
+/** All that is known of a policy, from where it is known. `null`: not known there. */
+export interface Shown extends PolicyId {
+  /** What its workflow says; an ended one too, while Temporal keeps its history and a worker runs. */
+  status: Status | null;
+  /** What Temporal says of the workflow. */
+  workflow: Execution | null;
+  /** What MongoDB keeps, personal values masked unless they were asked for. */
+  kept: Kept | null;
+}
+
+export function addShow(program: Command): void {
+  ofPolicy(program.command('show <NO>').description('show all that is known of a policy, ended ones too'))
+    .option('--reveal', 'show personal values')
+    .action(async (number: string, options: Options) => {
+      const policy = await policyOf(number, options.mchid);
+      const shown = await withClient(options, (client) => gathered(client, policy, options.reveal));
+      print(options.json, shown, () => textOfShown(shown));
+    });
+}
+
+/** Each source may fail by itself: what the others know is shown, with a line about the one that failed. */
+async function gathered(client: PolicyClient, policy: PolicyId, reveal: boolean | undefined): Promise<Shown> {
+  const { describePolicy } = await import('../pending_call.ts');
+  const [workflow, status, kept] = await Promise.allSettled([
+    describePolicy(client, policy),
+    client.status(policy),
+    keptOf(policy, reveal),
+  ]);
+  if (workflow.status === 'rejected' && !known(kept)) throw workflow.reason;
+  const failures = [workflow, status, kept].flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));
+  // Ended long ago: Temporal has forgotten it, MongoDB has not. That is no failure.
+  const told = failures.filter((reason) => !(reason instanceof UnknownPolicy)).map(messageOf);
+  for (const message of new Set(told)) note(message);
+  return { ...policy, status: known(status), workflow: known(workflow), kept: known(kept) };
+}
+
+function known<T>(result: PromiseSettledResult<T | undefined>): T | null {
+  return result.status === 'fulfilled' ? (result.value ?? null) : null;
+}

@@ -1,0 +1,84 @@
+import type { PendingCall } from '../pending_call.ts';
+import type { Kept } from './kept.ts';
+import { pairsOf, tableOf } from './output.ts';
+import type { Shown } from './show.ts';
+
+/** What `show` writes for people. */
+export function textOfShown(shown: Shown): string {
+  const title = `${shown.mchid}/${shown.out_insurance_no}`;
+  return [
+    title,
+    standing(shown),
+    ...(shown.workflow?.pending ?? []).map(pendingText),
+    fields(shown.kept),
+    history(shown.kept),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function standing({ status, workflow, kept }: Shown): string {
+  const document = kept?.document;
+  const rows: [string, string | null | undefined][] = [
+    ['state', status?.state ?? document?.policy_state],
+    ['sync', status?.sync ?? document?.sync],
+    ['revision', revisionOf(status ?? document)],
+    ['due next', status?.next && `${status.next.what} at ${status.next.at}`],
+    ['renewal window', status?.window],
+    ['cancellation', status?.cancellation && `${status.cancellation.cause} at ${status.cancellation.at}`],
+    ['blocked by', status?.block && blockText(status.block)],
+    ['differs in', status?.diverged.join(', ')],
+    ['attention', status?.attention.join(', ')],
+    ['ended', document?.end],
+    ['workflow', workflow && `${workflow.status}, ${workflow.history_length} events, run ${workflow.run_id}`],
+  ];
+  return pairsOf(rows.flatMap(([name, value]) => (value ? [[name, value] as [string, string]] : [])));
+}
+
+function revisionOf(of: { revision: number; synced_revision: number } | undefined): string | undefined {
+  return of && `${of.revision}, WeChat Pay holds ${of.synced_revision}`;
+}
+
+function blockText({ code, message, request_id, at }: NonNullable<NonNullable<Shown['status']>['block']>): string {
+  return `${code} ${message}, since ${at}${request_id ? `, Request-ID ${request_id}` : ''}`;
+}
+
+function pendingText({ activity, attempt, running, next_attempt_at, last_failure }: PendingCall): string {
+  const when = running ? 'running' : next_attempt_at ? `next try at ${next_attempt_at}` : 'waiting for a worker';
+  return `${activity}: attempt ${attempt}, ${when}${last_failure ? `\n  last: ${last_failure}` : ''}`;
+}
+
+function fields(kept: Kept | null): string {
+  if (!kept) return '';
+  const names = [...new Set([...Object.keys(kept.desired), ...Object.keys(kept.remote ?? {})])];
+  const rows = names.map((name) => [name, valueText(kept.desired[name]), valueText(kept.remote?.[name])]);
+  return tableOf(['FIELD', 'OURS', 'WECHAT PAY'], rows);
+}
+
+function history(kept: Kept | null): string {
+  if (!kept) return '';
+  const calls = kept.calls.map((call) => {
+    const { method, outcome, status, code, request_id } = { ...call } as Record<string, unknown>;
+    return [call.at.toISOString(), method, outcome ?? 'under way', status ?? '', code ?? '', request_id ?? ''].map(
+      String,
+    );
+  });
+  const found = kept.discrepancies.map((one) => [
+    one.found_at.toISOString(),
+    one.field,
+    one.kind,
+    String(one.became ?? 'open'),
+    `ours ${valueText(one.ours)}, WeChat Pay's ${valueText(one.theirs)}`,
+  ]);
+  return [
+    calls.length > 0 ? tableOf(['CALLED', 'METHOD', 'OUTCOME', 'STATUS', 'CODE', 'REQUEST-ID'], calls) : '',
+    found.length > 0 ? tableOf(['FOUND', 'FIELD', 'KIND', 'BECAME', 'VALUES'], found) : '',
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function valueText(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

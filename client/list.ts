@@ -1,0 +1,81 @@
+import type { WorkflowExecutionInfo } from '@temporalio/client';
+import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../workflows/messages.ts';
+import type { PolicyClient } from './policy_client.ts';
+import type { PolicyId } from './start_operation.ts';
+
+/** Every condition given must hold. */
+export interface ListFilter {
+  mchid?: string;
+  /** `APPROVED`, … */
+  state?: string;
+  /** One of them. */
+  sync?: readonly string[];
+  /** `POLICY_TYPE_CAR`, … */
+  type?: string;
+  expires_before?: Date;
+}
+
+/** A policy as Temporal's visibility shows it: search attributes only, so seconds old at most, and for no rule to rest on. */
+export interface ListedPolicy extends PolicyId {
+  state: string | null;
+  sync: string | null;
+  type: string | null;
+  /** RFC 3339, UTC. */
+  expires_at: string | null;
+  renewal_opens_at: string | null;
+  /** RUNNING, COMPLETED, CANCELLED, FAILED, … */
+  workflow: string;
+}
+
+/**
+ * Policies of this namespace, running ones first, each once: its latest run.
+ * @throws the errors of `errors.ts`
+ */
+export async function* listPolicies(client: PolicyClient, filter: ListFilter = {}): AsyncGenerator<ListedPolicy> {
+  const found = client.temporal.workflow.list({ query: queryOf(filter), pageSize: 100 })[Symbol.asyncIterator]();
+  for (;;) {
+    const { value, done } = await client.ask(undefined, () => found.next());
+    if (done) return;
+    const listed = listedOf(value);
+    if (listed && (value.status.name === 'RUNNING' || (await isLatest(client, value)))) yield listed;
+  }
+}
+
+/** A life that was restarted has older runs, whose attributes tell of a time gone by. */
+async function isLatest(client: PolicyClient, { workflowId, runId }: WorkflowExecutionInfo): Promise<boolean> {
+  const handle = client.temporal.workflow.getHandle(workflowId);
+  return (await client.ask(workflowId, () => handle.describe())).runId === runId;
+}
+
+function queryOf({ mchid, state, sync, type, expires_before }: ListFilter): string {
+  const { name: PolicySync } = SEARCH_ATTRIBUTES.sync;
+  const conditions = [
+    `WorkflowType = ${quoted(WORKFLOW_TYPE)}`,
+    "ExecutionStatus != 'ContinuedAsNew'",
+    mchid === undefined ? '' : `${SEARCH_ATTRIBUTES.mchid.name} = ${quoted(mchid)}`,
+    state === undefined ? '' : `${SEARCH_ATTRIBUTES.state.name} = ${quoted(state)}`,
+    sync === undefined ? '' : `${PolicySync} IN (${sync.map(quoted).join(', ')})`,
+    type === undefined ? '' : `${SEARCH_ATTRIBUTES.type.name} = ${quoted(type)}`,
+    expires_before === undefined ? '' : `${SEARCH_ATTRIBUTES.expires.name} < ${quoted(expires_before.toISOString())}`,
+  ];
+  return conditions.filter((condition) => condition !== '').join(' AND ');
+}
+
+function quoted(text: string): string {
+  return `'${text.replace(/['\\]/g, '\\$&')}'`;
+}
+
+function listedOf({ workflowId, status, typedSearchAttributes }: WorkflowExecutionInfo): ListedPolicy | undefined {
+  const [, mchid, out_insurance_no] = /^policy\/([^/]+)\/([^/]+)$/.exec(workflowId) ?? [];
+  if (mchid === undefined || out_insurance_no === undefined) return undefined;
+  return {
+    mchid,
+    out_insurance_no,
+    state: typedSearchAttributes.get(SEARCH_ATTRIBUTES.state) ?? null,
+    sync: typedSearchAttributes.get(SEARCH_ATTRIBUTES.sync) ?? null,
+    type: typedSearchAttributes.get(SEARCH_ATTRIBUTES.type) ?? null,
+    expires_at: typedSearchAttributes.get(SEARCH_ATTRIBUTES.expires)?.toISOString() ?? null,
+    renewal_opens_at: typedSearchAttributes.get(SEARCH_ATTRIBUTES.opens)?.toISOString() ?? null,
+    workflow: status.name,
+  };
+}

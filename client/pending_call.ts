@@ -1,0 +1,76 @@
+import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
+import proto, { type temporal } from '@temporalio/proto';
+import { workflowIdOf } from '../policy/record.ts';
+import type { PolicyClient } from './policy_client.ts';
+import type { PolicyId } from './start_operation.ts';
+
+/** An activity that has not ended: a call to WeChat Pay, or the verification that lasts until it finds something. */
+export interface PendingCall {
+  /** `query`, `push`, `upload`, `verify`, or `record`: a write to MongoDB. */
+  activity: string;
+  /** What it carries, without values. */
+  attempt: number;
+  /** It runs at this moment; otherwise it waits, for a worker or for its next try. */
+  running: boolean;
+  /** RFC 3339, UTC. */
+  next_attempt_at: string | null;
+  /** Why the last attempt did not end it: an error, or "verified, next at …". */
+  last_failure: string | null;
+}
+
+/** A policy's workflow as Temporal describes it. Times are RFC 3339, UTC. */
+export interface Execution {
+  workflow_id: string;
+  run_id: string;
+  /** RUNNING, COMPLETED, CANCELLED, FAILED, … */
+  status: string;
+  started_at: string;
+  closed_at: string | null;
+  history_length: number;
+  pending: PendingCall[];
+}
+
+type PendingActivity = temporal.api.workflow.v1.IPendingActivityInfo;
+const { PENDING_ACTIVITY_STATE_STARTED } = proto.temporal.api.enums.v1.PendingActivityState;
+
+/**
+ * What Temporal knows of a policy's workflow without a worker's help.
+ * @throws the errors of `errors.ts`
+ */
+export async function describePolicy(client: PolicyClient, policy: PolicyId): Promise<Execution> {
+  const workflowId = workflowIdOf(policy.mchid, policy.out_insurance_no);
+  const found = await client.ask(workflowId, () => client.temporal.workflow.getHandle(workflowId).describe());
+  const activities = found.raw.pendingActivities ?? [];
+  return {
+    workflow_id: workflowId,
+    run_id: found.runId,
+    status: found.status.name,
+    started_at: found.startTime.toISOString(),
+    closed_at: found.closeTime?.toISOString() ?? null,
+    history_length: found.historyLength,
+    pending: await Promise.all(activities.map((activity) => pendingCallOf(client, workflowId, activity))),
+  };
+}
+
+async function pendingCallOf(
+  client: PolicyClient,
+  workflowId: string,
+  activity: PendingActivity,
+): Promise<PendingCall> {
+  const { loadedDataConverter, namespace } = client.temporal.options;
+  const context = { type: 'workflow', workflowId, namespace } as const;
+  const failure = await decodeOptionalFailureToOptionalError(loadedDataConverter, activity.lastFailure, context);
+  const running = activity.state === PENDING_ACTIVITY_STATE_STARTED;
+  const next = activity.nextAttemptScheduleTime ?? activity.scheduledTime;
+  return {
+    activity: activity.activityType?.name ?? 'unknown',
+    attempt: activity.attempt ?? 1,
+    running,
+    next_attempt_at: running || !next ? null : isoOf(next),
+    last_failure: failure ? failure.message : null,
+  };
+}
+
+function isoOf({ seconds, nanos }: { seconds?: unknown; nanos?: number | null }): string {
+  return new Date(Number(seconds ?? 0) * 1000 + Math.floor((nanos ?? 0) / 1e6)).toISOString();
+}

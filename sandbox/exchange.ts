@@ -74,8 +74,7 @@ function uploaded(body: Buffer): string | undefined {
 async function endingOf(call: Call, effect: Effect, parts: Parts): Promise<Ending | typeof CUT> {
   const fault = parts.faults.take(call.method, call.out_insurance_no) ?? {};
   if (!(await waited(fault.delay_ms, parts.closing)) || fault.drop === 'before') return CUT;
-  const instead = answerInstead(fault);
-  const answer = instead ?? outcome(call, effect, fault, parts);
+  const answer = answerInstead(fault) ?? outcome(call, effect, fault, parts);
   if (fault.drop === 'after') return CUT;
   const unsigned = fault.unsigned || fault.redirect !== undefined || fault.body !== undefined;
   const proof = await signatureHeaders(parts.keys, answer.body, parts.now(), unsigned ? 'unsigned' : fault.forge);

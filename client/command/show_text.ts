@@ -1,3 +1,4 @@
+import { shortState } from '../../policy/state.ts';
 import type { PendingCall } from '../pending_call.ts';
 import type { Kept } from './kept.ts';
 import { pairsOf, tableOf } from './output.ts';
@@ -20,7 +21,7 @@ export function textOfShown(shown: Shown): string {
 function standing({ status, workflow, kept }: Shown): string {
   const document = kept?.document;
   const rows: [string, string | null | undefined][] = [
-    ['state', status?.state ?? document?.policy_state],
+    ['state', status?.state ?? (document && shortState(document.policy_state))],
     ['sync', status?.sync ?? document?.sync],
     ['revision', revisionOf(status ?? document)],
     ['due next', status?.next && `${status.next.what} at ${status.next.at}`],

@@ -1,0 +1,109 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describePolicy } from '../../pending_call.ts';
+import { messageOf } from '../error_text.ts';
+import { type Life, livesOf } from './lives.ts';
+import { makeNarration, type Narration } from './narration.ts';
+import { type Stage, setStage } from './stage.ts';
+import { watch } from './watch.ts';
+
+export interface StoryOptions {
+  /** End by itself, when all is as expected or the time is over. */
+  once: boolean;
+  /** Folder of data and logs, kept; otherwise a temporary one. */
+  keep?: string;
+}
+
+/** From the first policy on. Lived without a mishap they take half a minute. */
+const BOUND_MS = 90_000;
+const LOOK_MS = 500;
+const INTERRUPTED = 130;
+
+/**
+ * What `npm start` does.
+ * @returns the exit code: 0 when every policy ended as expected, or when Ctrl-C ended the show after that
+ * @throws an error of one line when the stage cannot be set
+ */
+export async function runStory({ once, keep }: StoryOptions): Promise<number> {
+  const interrupted = interruption();
+  const narration = makeNarration();
+  let stage: Stage | undefined;
+  try {
+    stage = await setStage({ keep, log: narration.line, interrupted });
+    const verdict = await lived(stage, narration, interrupted);
+    if (interrupted.aborted) return INTERRUPTED;
+    if (once) return verdict;
+    narration.line('Ctrl-C ends it all.');
+    await Promise.race([aborted(interrupted), stage.broken]);
+    return verdict;
+  } finally {
+    narration.close();
+    await stage?.end();
+  }
+}
+
+async function lived(stage: Stage, narration: Narration, interrupted: AbortSignal): Promise<number> {
+  const lives = livesOf(stage);
+  const over = new AbortController();
+  const watching = watch(stage, lives, narration, AbortSignal.any([over.signal, interrupted]));
+  const failures = new Map<Life, string>();
+  const living = Promise.all(lives.map((life) => life.live().catch((error) => failures.set(life, messageOf(error)))));
+  // The first policy to be open shows where to look.
+  void showLinks(stage, lives, narration).catch((error) => narration.line(messageOf(error)));
+  try {
+    await Promise.race([untilAsExpected(lives, failures, living), aborted(interrupted), stage.broken]);
+  } finally {
+    over.abort();
+    await watching;
+  }
+  return interrupted.aborted ? INTERRUPTED : tellVerdict(lives, failures, narration);
+}
+
+/** Until WeChat Pay holds what every life is to end with; not longer than the bound, and than a life that failed. */
+async function untilAsExpected(lives: Life[], failures: Map<Life, string>, living: Promise<unknown>): Promise<void> {
+  const deadline = Date.now() + BOUND_MS;
+  let done = false;
+  void living.then(() => {
+    done = true;
+  });
+  while (Date.now() < deadline) {
+    const open = lives.filter((life) => !failures.has(life));
+    const lacking = await Promise.all(open.map((life) => life.lacking()));
+    if (done && lacking.every((lack) => lack === undefined)) return;
+    await delay(LOOK_MS);
+  }
+}
+
+async function tellVerdict(lives: Life[], failures: Map<Life, string>, narration: Narration): Promise<number> {
+  let code = 0;
+  for (const life of lives) {
+    const lack = failures.get(life) ?? (await life.lacking());
+    if (lack !== undefined) code = 1;
+    narration.line(`${lack === undefined ? '✓' : '✗'} ${life.title}: ${lack ?? life.outcome}`);
+  }
+  narration.line(
+    code === 0
+      ? 'Every policy is at WeChat Pay (the sandbox) as it should be.'
+      : 'Not every policy is at WeChat Pay (the sandbox) as it should be.',
+  );
+  return code;
+}
+
+async function showLinks(stage: Stage, [first]: Life[], narration: Narration): Promise<void> {
+  if (!first || !stage.uiUrl) return;
+  await first.opened;
+  const { workflow_id, run_id } = await describePolicy(stage.client, first.policy);
+  const path = ['namespaces', stage.namespace, 'workflows', workflow_id, run_id, 'history'].map(encodeURIComponent);
+  narration.line(`Temporal UI: ${stage.uiUrl}`);
+  narration.line(`one policy there: ${stage.uiUrl}/${path.join('/')}`);
+}
+
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => controller.abort());
+  return controller.signal;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,290 @@
+import type { Keyring } from '../codec/keys.ts';
+import { openFields, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
+import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
+import type { PolicyState } from '../policy/state.ts';
+import { wireTime } from '../policy/time.ts';
+import type { Storage } from './connection.ts';
+import { isDuplicate, StorageUnreadable } from './errors.ts';
+
+export type Sync = 'PENDING' | 'RETRYING' | 'SYNCED' | 'BLOCKED' | 'DIVERGED' | 'STOPPED';
+export type End = 'DECLINED' | 'INACTIVE' | 'STOPPED';
+
+/** What people and reports read of a policy; its workflow is the authority. */
+export interface PolicyDocument {
+  /** `{mchid}/{out_insurance_no}` */
+  _id: string;
+  mchid: string;
+  out_insurance_no: string;
+  /** The desired record. */
+  record: PolicyRecord;
+  policy_state: PolicyState;
+  policy_type: string;
+  sync: Sync;
+  revision: number;
+  synced_revision: number;
+  /** Raised with each activity scheduled: `(revision, step)` orders the writes of a policy. */
+  step: number;
+  /** The policy as WeChat Pay last showed it. */
+  remote: PolicyFields | null;
+  observed_at: Date | null;
+  block: { code: string; message: string; request_id: string | null; at: Date } | null;
+  /** Names of the rules that ask for a person. */
+  attention: string[];
+  due: { what: string; at: Date } | null;
+  verified_at: Date | null;
+  next_verification_at: Date | null;
+  /** The last version of the source system. */
+  version: number | null;
+  /** Of the record as opened. */
+  digest: string | null;
+  window: 'none' | 'given' | 'planned' | 'open' | 'closed';
+  cancellation: { cause: string; at: Date } | null;
+  /** The first run id of the workflow that lives this policy now. No other life may write. */
+  life: string;
+  /** The run id of the write. */
+  workflow_run: string;
+  opened_at: Date;
+  updated_at: Date;
+  end: End | null;
+  ended_at: Date | null;
+  /** What the workflow wants back when it restarts from this document; JSON, of no meaning here. */
+  carried: unknown;
+}
+
+/** How it rests: personal values sealed, and who was taken over by a restart. */
+export type StoredPolicy = Omit<PolicyDocument, 'record' | 'remote' | 'carried'> & {
+  record: Record<string, unknown>;
+  remote: Record<string, unknown> | null;
+  carried: unknown;
+  taken_over?: { life: string; end: End | null; at: Date };
+};
+
+/** A document with its sealed values opened; those that no key opens are `undefined` and listed. */
+export type ReadPolicy = PolicyDocument & { unreadable: Unreadable[] };
+
+type Identity = Pick<PolicyDocument, 'mchid' | 'out_insurance_no'>;
+type Mutable = Omit<PolicyDocument, '_id' | 'updated_at'>;
+
+/** A policy just opened: everything but how it ends. */
+export type NewPolicy = Omit<Mutable, 'end' | 'ended_at'>;
+/** A write of the workflow: whose, which, and the fields that it says anything about. */
+export type PolicySnapshot = Identity & Pick<Mutable, 'revision' | 'step' | 'life'> & Partial<Mutable>;
+
+export function documentId(mchid: string, outInsuranceNo: string): string {
+  return `${mchid}/${outInsuranceNo}`;
+}
+
+/**
+ * Claims a number for a life. Any number of times for the same life. `exists`: another life has it. `ended`: another
+ * life had it, and a number lives once.
+ * @throws StorageError
+ */
+export async function claim(
+  storage: Storage,
+  policy: NewPolicy,
+): Promise<{ outcome: 'claimed' } | { outcome: 'exists' } | { outcome: 'ended'; end: End }> {
+  const _id = documentId(policy.mchid, policy.out_insurance_no);
+  const document = { _id, ...sealed(storage.keyring, _id, policy), end: null, ended_at: null } as StoredPolicy;
+  return storage.write(_id, async () => {
+    try {
+      await storage.policies.insertOne({ ...document, updated_at: new Date() });
+      return { outcome: 'claimed' };
+    } catch (error) {
+      if (!isDuplicate(error)) throw error;
+    }
+    const found = await storage.policies.findOne({ _id });
+    if (!found || found.life === policy.life) return { outcome: 'claimed' };
+    return found.end ? { outcome: 'ended', end: found.end } : { outcome: 'exists' };
+  });
+}
+
+export type Restored =
+  /** `document.life` is the new one by now; `document.end` is how the life before ended. */
+  { outcome: 'restored'; document: PolicyDocument } | { outcome: 'unknown' } | { outcome: 'exists'; life: string };
+
+/**
+ * Hands an ended policy's document to a new life, which goes on from its `(revision, step)`. Any number of times for
+ * the same life. `over`: a life that the caller knows has ended, though its end was not recorded, say by
+ * Temporal's history. `exists`: another life is going on.
+ * @throws StorageError, StorageUnreadable where a value does not open: a record in part is none
+ */
+export async function restore(storage: Storage, life: Identity & { life: string; over?: string }): Promise<Restored> {
+  const _id = documentId(life.mchid, life.out_insurance_no);
+  const found = await storage.write(_id, () => takeOver(storage, _id, life.life, life.over));
+  if (found === null) return { outcome: 'unknown' };
+  if (found.life !== life.life) return { outcome: 'exists', life: found.life };
+  const { unreadable, ...document } = opened(storage.keyring, found);
+  const [first] = unreadable;
+  if (first) throw new StorageUnreadable(_id, first.field, first.reason);
+  return { outcome: 'restored', document: { ...document, end: document.end ?? found.taken_over?.end ?? null } };
+}
+
+/** The document after the try: its `life` tells who has it. */
+async function takeOver(storage: Storage, _id: string, life: string, over?: string): Promise<StoredPolicy | null> {
+  const found = await storage.policies.findOne({ _id });
+  if (!found || found.life === life || (found.end === null && found.life !== over)) return found;
+  // The guard is the very end and life that were read: another restart in between matches nothing.
+  await storage.policies.updateOne(
+    { _id, life: found.life, end: found.end },
+    {
+      $set: {
+        life,
+        end: null,
+        ended_at: null,
+        updated_at: new Date(),
+        taken_over: { life: found.life, end: found.end, at: new Date() },
+      },
+    },
+  );
+  return storage.policies.findOne({ _id });
+}
+
+/**
+ * Writes the fields given, over a smaller `(revision, step)` of the same life only, so that a write run twice or late
+ * changes nothing (`older`). Makes the document where it lacks, given a record to make it of.
+ * @throws StorageError
+ */
+export async function writePolicy(storage: Storage, snapshot: PolicySnapshot): Promise<'written' | 'older'> {
+  const { mchid, out_insurance_no, revision, step, life } = snapshot;
+  const _id = documentId(mchid, out_insurance_no);
+  const over = { _id, life, $or: [{ revision: { $lt: revision } }, { revision, step: { $lt: step } }] };
+  const fields = sealed(storage.keyring, _id, snapshot);
+  return storage.write(_id, async () => {
+    const change = { $set: { ...fields, updated_at: new Date() } };
+    const update = async (upsert: boolean): Promise<'written' | 'older'> => {
+      const { matchedCount, upsertedCount } = await storage.policies.updateOne(over, change, { upsert });
+      return matchedCount + upsertedCount > 0 ? 'written' : 'older';
+    };
+    try {
+      return await update(snapshot.record !== undefined);
+    } catch (error) {
+      if (!isDuplicate(error)) throw error;
+    }
+    // Of two writes that both found no document, the newer may have come second: once more, over what is there now.
+    return update(false);
+  });
+}
+
+/** A verification that found nothing: it changes no pair, and says something about exactly one. */
+export interface QuietVerification extends Identity {
+  revision: number;
+  step: number;
+  verified_at: Date;
+  next_verification_at: Date | null;
+}
+
+/**
+ * Records a quiet verification where the document's pair is still the one verified, and only forward in time.
+ * @throws StorageError
+ */
+export async function writeVerification(
+  storage: Storage,
+  { mchid, out_insurance_no, revision, step, verified_at, next_verification_at }: QuietVerification,
+): Promise<'written' | 'older'> {
+  const _id = documentId(mchid, out_insurance_no);
+  const { matchedCount } = await storage.write(_id, () =>
+    storage.policies.updateOne(
+      { _id, revision, step, $or: [{ verified_at: null }, { verified_at: { $lt: verified_at } }] },
+      { $set: { verified_at, next_verification_at, updated_at: new Date() } },
+    ),
+  );
+  return matchedCount > 0 ? 'written' : 'older';
+}
+
+/** @throws StorageError */
+export async function findPolicy(storage: Storage, mchid: string, outInsuranceNo: string): Promise<ReadPolicy | null> {
+  const found = await storage.read(() => storage.policies.findOne({ _id: documentId(mchid, outInsuranceNo) }));
+  return found && opened(storage.keyring, found);
+}
+
+/** Every condition given must hold. */
+export interface PolicyFilter {
+  mchid?: string;
+  policy_state?: PolicyState;
+  policy_type?: string;
+  sync?: Sync;
+  /** Cover ends before this instant. */
+  expires_before?: Date;
+  /** Something asks for a person. */
+  attention?: boolean;
+}
+
+const PAGE = 200;
+
+/**
+ * Policies in the order of `_id`, at most `limit`, from the one after `after` on; a page at a time, so a list of any
+ * length holds no cursor open.
+ * @throws StorageError
+ */
+export async function* listPolicies(
+  storage: Storage,
+  filter: PolicyFilter,
+  { limit = Number.POSITIVE_INFINITY, after = '' }: { limit?: number; after?: string } = {},
+): AsyncGenerator<ReadPolicy> {
+  const query = queryOf(filter);
+  for (let left = limit, last = after; left > 0; ) {
+    const size = Math.min(left, PAGE);
+    const page = await storage.readPage(() =>
+      storage.policies
+        .find({ ...query, _id: { $gt: last } })
+        .sort({ _id: 1 })
+        .limit(size)
+        .toArray(),
+    );
+    for (const found of page) yield opened(storage.keyring, found);
+    left = page.length < size ? 0 : left - size;
+    last = page.at(-1)?._id ?? last;
+  }
+}
+
+function queryOf({ expires_before, attention, ...equal }: PolicyFilter): Record<string, unknown> {
+  const given = Object.entries(equal).filter(([, value]) => value !== undefined);
+  return {
+    ...Object.fromEntries(given),
+    // Stored times are all in +08:00 and of one length: as text they sort like the instants.
+    ...(expires_before && { 'record.policy.expired_time': { $lt: wireTime(expires_before.getTime()) } }),
+    ...(attention === undefined ? {} : { 'attention.0': { $exists: attention } }),
+  };
+}
+
+type Fields = Record<string, unknown>;
+
+function sealed(keyring: Keyring | undefined, _id: string, policy: Partial<Mutable>): Fields {
+  const { record, remote, carried, ...fields } = policy;
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return {
+    ...Object.fromEntries(given),
+    ...(record && { record: sealedRecord(keyring, _id, record) }),
+    ...(remote !== undefined && { remote: remote && sealFields(keyring, remote, `policies/${_id}/remote`) }),
+    ...sealFields(keyring, { carried }, `policies/${_id}`),
+  };
+}
+
+function sealedRecord(keyring: Keyring | undefined, _id: string, { policy, upload, ...rest }: PolicyRecord): Fields {
+  return {
+    ...rest,
+    policy: sealFields(keyring, policy, `policies/${_id}/policy`),
+    ...(upload && { upload: sealFields(keyring, upload, `policies/${_id}/upload`) }),
+  };
+}
+
+function opened(keyring: Keyring | undefined, stored: StoredPolicy): ReadPolicy {
+  const { taken_over: _, record, remote, carried, ...fields } = stored;
+  const unreadable: Unreadable[] = [];
+  const open = (sealedPart: unknown, part = ''): Fields => {
+    const result = openFields(keyring, sealedPart as Fields, `policies/${stored._id}${part && `/${part}`}`);
+    unreadable.push(...result.unreadable.map((one) => ({ ...one, field: part ? `${part}.${one.field}` : one.field })));
+    return result.fields;
+  };
+  return {
+    ...fields,
+    record: {
+      ...record,
+      policy: open(record.policy, 'policy'),
+      ...(record.upload ? { upload: open(record.upload, 'upload') } : {}),
+    } as PolicyRecord,
+    remote: remote && (open(remote, 'remote') as PolicyFields),
+    carried: open({ carried }).carried,
+    unreadable,
+  };
+}

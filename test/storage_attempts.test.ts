@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  type CallIntent,
+  type CallOutcome,
+  listCalls,
+  writeIntent,
+  writeOutcome,
+  writeOwed,
+} from '../storage/calls.ts';
+import { connect, type Storage } from '../storage/connection.ts';
+import { type Findings, listDiscrepancies, settle, writeDiscrepancies } from '../storage/discrepancies.ts';
+import { type Database, entries, keyring, PERSONAL, startDatabase } from './storage_fixture.ts';
+
+const [k1, k2] = entries;
+let database: Database;
+let storage: Storage;
+
+before(async () => {
+  database = await startDatabase();
+  storage = await connect(database.uri, { keyring: keyring(k1) });
+  await storage.ensureIndexes();
+  await storage.ensureIndexes();
+});
+
+after(async () => {
+  await storage?.close();
+  await database?.stop();
+});
+
+const at = (minute: number) => new Date(Date.UTC(2026, 0, 1, 0, minute));
+
+function intentOf(changes: Partial<CallIntent> = {}): CallIntent {
+  return {
+    workflow_run: randomUUID(),
+    activity_id: '1',
+    attempt: 1,
+    policy: `1900000001/${randomUUID()}`,
+    mchid: '1900000001',
+    method: 'PATCH',
+    revision: 2,
+    step: 3,
+    at: at(0),
+    ...changes,
+  };
+}
+
+function outcomeOf(intent: CallIntent): CallOutcome {
+  const answer = { status: 200, code: null, request_id: 'r1', duration_ms: 12, host: 'api.mch.weixin.qq.com' };
+  return { ...intent, outcome: 'confirmed', ...answer };
+}
+
+test('intent and outcome of an attempt are one document, in any order and number', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 4 }), async (outcomes) => {
+      const intent = intentOf();
+      for (const outcome of outcomes)
+        await (outcome ? writeOutcome(storage, outcomeOf(intent)) : writeIntent(storage, intent));
+      const _id = `${intent.workflow_run}/1/1`;
+      assert.deepEqual(await listCalls(storage, intent.policy, 9), [
+        { _id, ...(outcomes.includes(true) ? outcomeOf(intent) : intent) },
+      ]);
+    }),
+    { numRuns: 15 },
+  );
+});
+
+test('each attempt has a document, the newest is listed first', async () => {
+  const policy = `1900000001/${randomUUID()}`;
+  for (const attempt of [1, 2, 3]) await writeIntent(storage, intentOf({ policy, attempt, at: at(attempt) }));
+  const attempts = (await listCalls(storage, policy, 2)).map((call) => 'attempt' in call && call.attempt);
+  assert.deepEqual(attempts, [3, 2]);
+});
+
+test('the summary of owed attempts keeps the greatest count, in any order', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.nat(9), { minLength: 1, maxLength: 5 }), async (counts) => {
+      const { workflow_run, policy, mchid } = intentOf();
+      const owed = (count: number) => ({ last_code: `E${count}`, last_request_id: null, at: at(count), count });
+      for (const count of counts)
+        await writeOwed(storage, { workflow_run, activity_id: '7', policy, mchid, ...owed(count) });
+      assert.deepEqual(await listCalls(storage, policy, 9), [
+        { _id: `${workflow_run}/7/owed`, workflow_run, activity_id: '7', policy, mchid, ...owed(Math.max(...counts)) },
+      ]);
+    }),
+    { numRuns: 15 },
+  );
+});
+
+function findingsOf(changes: Partial<Findings> = {}): Findings {
+  return {
+    workflow_run: randomUUID(),
+    activity_id: '4',
+    attempt: 2,
+    policy: `1900000001/${randomUUID()}`,
+    mchid: '1900000001',
+    found_at: at(0),
+    findings: [
+      { field: 'address', kind: 'drift', ours: '上海市浦东新区晨晖路1001号', theirs: '小狗' },
+      { field: 'insurance_name', kind: 'drift', ours: '微医保', theirs: '医保' },
+      { field: 'insured_name_list', kind: 'unreadable', ours: ['张三'] },
+    ],
+    ...changes,
+  };
+}
+
+test('what a verification found is listed whole, and rests with its personal values sealed', async () => {
+  const found = findingsOf();
+  await writeDiscrepancies(storage, found);
+  const listed = await listDiscrepancies(storage, found.policy, 9);
+  const byField = new Map(listed.map((one) => [one.field, one]));
+  for (const { field, kind, ours, theirs } of found.findings) {
+    const one = byField.get(field) ?? assert.fail(`${field} is not listed`);
+    assert.deepEqual([one.kind, one.ours, one.theirs, one.became, one.unreadable], [kind, ours, theirs, null, []]);
+    assert.equal(one._id, `${found.workflow_run}/4/2/${field}`);
+  }
+  const raw = JSON.stringify(await database.client.db().collection('discrepancies').find().toArray());
+  assert.ok(raw.includes('微医保'));
+  for (const value of PERSONAL) assert.equal(raw.includes(value), false, `${value} rests in the clear`);
+});
+
+test('found again by the same attempt, a discrepancy keeps what became of it', async () => {
+  const found = findingsOf();
+  await writeDiscrepancies(storage, found);
+  await settle(storage, { policy: found.policy, fields: ['address'], became: 'healed', settled_at: at(1) });
+  await writeDiscrepancies(storage, found);
+  const became = (await listDiscrepancies(storage, found.policy, 9)).map((one) => [one.field, one.became]);
+  assert.deepEqual(became.sort(), [
+    ['address', 'healed'],
+    ['insurance_name', null],
+    ['insured_name_list', null],
+  ]);
+});
+
+test('a settlement settles what is open and found before it, once', async () => {
+  const [early, late] = [findingsOf(), findingsOf()];
+  const { policy } = early;
+  await writeDiscrepancies(storage, early);
+  await writeDiscrepancies(storage, { ...late, policy, found_at: at(5) });
+  await settle(storage, { policy, became: 'reported', settled_at: at(3) });
+  await settle(storage, { policy, became: 'healed', settled_at: at(4) });
+  const listed = await listDiscrepancies(storage, policy, 9);
+  assert.deepEqual(new Set(listed.slice(0, 3).map(({ became }) => became)), new Set([null]));
+  assert.deepEqual(new Set(listed.slice(3).map(({ became }) => became)), new Set(['reported']));
+  assert.deepEqual(listed.at(-1)?.settled_at, at(3));
+});
+
+test('a discrepancy whose key has gone is listed without its values', async () => {
+  const found = findingsOf();
+  await writeDiscrepancies(storage, found);
+  const other = await connect(database.uri, { keyring: keyring(k2) });
+  try {
+    const one = (await listDiscrepancies(other, found.policy, 9)).find(({ field }) => field === 'address');
+    assert.deepEqual([one?.ours, one?.theirs, one?.unreadable.length], [undefined, undefined, 2]);
+  } finally {
+    await other.close();
+  }
+});
+
+test('nothing found writes nothing', async () => {
+  await writeDiscrepancies(storage, findingsOf({ findings: [] }));
+});

@@ -113,9 +113,7 @@ export async function restore(storage: Storage, life: Identity & { life: string;
   const found = await storage.write(_id, () => takeOver(storage, _id, life.life, life.over));
   if (found === null) return { outcome: 'unknown' };
   if (found.life !== life.life) return { outcome: 'exists', life: found.life };
-  const { unreadable, ...document } = opened(storage.keyring, found);
-  const [first] = unreadable;
-  if (first) throw new StorageUnreadable(_id, first.field, first.reason);
+  const document = whole(storage.keyring, found);
   return { outcome: 'restored', document: { ...document, end: document.end ?? found.taken_over?.end ?? null } };
 }
 
@@ -123,18 +121,14 @@ export async function restore(storage: Storage, life: Identity & { life: string;
 async function takeOver(storage: Storage, _id: string, life: string, over?: string): Promise<StoredPolicy | null> {
   const found = await storage.policies.findOne({ _id });
   if (!found || found.life === life || (found.end === null && found.life !== over)) return found;
+  // Before it is taken: a life that cannot read its record must not keep others from it.
+  whole(storage.keyring, found);
+  const { life: before, end } = found;
+  const at = new Date();
   // The guard is the very end and life that were read: another restart in between matches nothing.
   await storage.policies.updateOne(
-    { _id, life: found.life, end: found.end },
-    {
-      $set: {
-        life,
-        end: null,
-        ended_at: null,
-        updated_at: new Date(),
-        taken_over: { life: found.life, end: found.end, at: new Date() },
-      },
-    },
+    { _id, life: before, end },
+    { $set: { life, end: null, ended_at: null, updated_at: at, taken_over: { life: before, end, at } } },
   );
   return storage.policies.findOne({ _id });
 }
@@ -287,4 +281,12 @@ function opened(keyring: Keyring | undefined, stored: StoredPolicy): ReadPolicy 
     carried: open({ carried }).carried,
     unreadable,
   };
+}
+
+/** The document, of which every value opens. */
+function whole(keyring: Keyring | undefined, stored: StoredPolicy): PolicyDocument {
+  const { unreadable, ...document } = opened(keyring, stored);
+  const [first] = unreadable;
+  if (first) throw new StorageUnreadable(stored._id, first.field, first.reason);
+  return document;
 }

@@ -112,7 +112,7 @@ test('a number that nobody claimed is unknown', async () => {
   assert.equal(await find(nobody), null);
 });
 
-test('a record in part is not restored: the field, the key and the setting are named', async () => {
+test('a record in part is not restored: field, key and setting are named, and who has the key may restore it', async () => {
   const policy = opened();
   await claim(storage, policy);
   await writePolicy(storage, { ...policy, step: 2, end: 'STOPPED', ended_at: new Date() });
@@ -124,6 +124,7 @@ test('a record in part is not restored: the field, the key and the setting are n
       assert.match(error.message, /^policy \S+, policy\.\S+: no key "k1" .*POLICY_SYNC_KEYS/);
       return true;
     });
+    assert.equal((await restore(storage, { mchid, out_insurance_no, life: 'third' })).outcome, 'restored');
   } finally {
     await other.close();
   }

@@ -92,10 +92,10 @@ async function downloaded(log: Log): Promise<string | undefined> {
 async function start(found: Found, given: string | undefined): Promise<Mongo> {
   const scratch = given ? undefined : mkdtempSync(join(tmpdir(), 'policy-sync-mongodb-'));
   const directory = given ?? scratch ?? '';
-  mkdirSync(directory, { recursive: true });
   const kind = basename(found.file) === 'ferretdb' ? 'ferretdb' : 'mongod';
 
   const attempt = async () => {
+    mkdirSync(directory, { recursive: true });
     const port = await freePort();
     const server = await (kind === 'ferretdb' ? startFerretDb : startMongod)(found.file, { directory, port, scratch });
     // FerretDB stalls under some hundred callers at once; a pool of this size queues them in the driver.

@@ -125,11 +125,11 @@ async function built(log: Log): Promise<string | undefined> {
 async function start(found: Found, options: TemporalOptions): Promise<Temporal> {
   const scratch = options.dataDirectory ? undefined : mkdtempSync(join(tmpdir(), 'policy-sync-temporal-'));
   const directory = options.dataDirectory ?? scratch ?? '';
-  mkdirSync(directory, { recursive: true });
-  if (options.databaseFile) mkdirSync(dirname(options.databaseFile), { recursive: true });
   const logFile = join(directory, 'temporal.log');
 
   const attempt = async () => {
+    mkdirSync(directory, { recursive: true });
+    if (options.databaseFile) mkdirSync(dirname(options.databaseFile), { recursive: true });
     const [port, uiPort] = [await freePort(), options.ui === false ? undefined : await freePort()];
     const address = `127.0.0.1:${port}`;
     const server = await startGuarded({

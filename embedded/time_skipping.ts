@@ -55,10 +55,15 @@ export async function startTimeSkipping({ log, client = {} }: TimeSkippingOption
     return { server, logFile, address, answers: () => answers(address) };
   };
   const { server, address } = await launch('time-skipping test server', attempt, scratch);
-  const connection = await connect(address);
-  await register(connection);
-  const nativeConnection = await NativeConnection.connect({ address, ...withTestService });
-  return new TimeSkippingEnvironment(address, connection, nativeConnection, client, server);
+  try {
+    const connection = await connect(address);
+    await register(connection);
+    const nativeConnection = await NativeConnection.connect({ address, ...withTestService });
+    return new TimeSkippingEnvironment(address, connection, nativeConnection, client, server);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
 }
 
 /**

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { Log } from './log.ts';
 import { findMongo, type Mongo, startMongo } from './mongodb.ts';
-import { findTemporal, startTemporal, type Temporal } from './temporal.ts';
-import { findTimeSkipping } from './time_skipping.ts';
+import { startTemporal, type Temporal } from './temporal.ts';
+import { findTemporal } from './temporal_program.ts';
+import { findTimeSkipping } from './time_skipping_program.ts';
 
 export type ServersOptions = {
   log: Log;
@@ -24,6 +25,8 @@ export type Servers = { temporal: Temporal; mongo: Mongo; stop(): Promise<void> 
  */
 export async function startServers(options: ServersOptions): Promise<Servers> {
   const { directory, databaseFile = directory && join(directory, 'temporal.db'), ...rest } = options;
+  // Apart from the start, so that what cannot be had is known at once, and not after the other's build.
+  await prepareServers(options);
   const starting = [
     startTemporal({ ...rest, databaseFile, dataDirectory: directory && join(directory, 'temporal') }),
     startMongo({ ...rest, directory: directory && join(directory, 'mongodb') }),
@@ -45,12 +48,18 @@ export async function startServers(options: ServersOptions): Promise<Servers> {
 /**
  * Finds, fetches or builds what `startServers` needs, and starts nothing. The user's own servers need nothing.
  * @param options.timeSkipping the time-skipping test server too
+ * @param options.useEnvironment as of `startServers`
  * @throws EmbeddedServerError of the first that cannot be had
  */
-export async function prepareServers(options: { log: Log; timeSkipping?: boolean }): Promise<void> {
+export async function prepareServers(options: {
+  log: Log;
+  timeSkipping?: boolean;
+  useEnvironment?: boolean;
+}): Promise<void> {
+  const { TEMPORAL_ADDRESS, MONGODB_URI } = options.useEnvironment === false ? {} : process.env;
   await Promise.all([
-    process.env.TEMPORAL_ADDRESS ? undefined : findTemporal(options.log),
-    process.env.MONGODB_URI ? undefined : findMongo(options.log),
+    TEMPORAL_ADDRESS ? undefined : findTemporal(options.log),
+    MONGODB_URI ? undefined : findMongo(options.log),
     options.timeSkipping ? findTimeSkipping(options.log) : undefined,
   ]);
 }

@@ -1,19 +1,15 @@
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Connection } from '@temporalio/client';
-import { buildWithGo } from './build.ts';
-import { findCached, makeCached } from './cache.ts';
-import { download } from './download.ts';
+import { onLoopback } from './grpc.ts';
 import { startGuarded } from './guarded.ts';
 import { launch } from './launch.ts';
 import type { Log } from './log.ts';
-import { findOnPath } from './path.ts';
 import { freePort } from './ports.ts';
-import { withProgress } from './progress.ts';
 import { searchAttributes } from './search_attributes.ts';
-import { type Found, firstOf, type Source } from './sources.ts';
+import type { Found } from './sources.ts';
+import { findTemporal } from './temporal_program.ts';
 
 export type TemporalOptions = {
   log: Log;
@@ -38,16 +34,6 @@ export type Temporal = {
   stop(): Promise<void>;
 };
 
-const official = { tool: 'temporal', version: 'sdk-1.24' };
-const byGo = { tool: 'temporal', version: 'cli-1.5.1' };
-const module = 'github.com/temporalio/cli@v1.5.1';
-const program = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
-const otherwise =
-  'set TEMPORAL_ADDRESS to a server of yours, or put the `temporal` command line on PATH, or install Go 1.24 or later';
-
-// A proxy in the environment is not for loopback.
-const direct = { 'grpc.enable_http_proxy': 0 };
-
 const dynamicConfig = {
   // A user's change overtakes verifications: 0.24 s instead of 10 s behind 200 waiting calls.
   'matching.useNewMatcher': true,
@@ -56,11 +42,6 @@ const dynamicConfig = {
   // It would ask a server outside.
   'frontend.enableServerVersionCheck': false,
 };
-
-/** Finds, or fetches, or builds the Temporal development server. See `firstOf` for its errors. */
-export function findTemporal(log: Log): Promise<Found> {
-  return firstOf('Temporal server', sources(log), otherwise, log);
-}
 
 /**
  * Starts a Temporal server on free loopback ports, unless the user names one, and waits until its namespace answers.
@@ -78,50 +59,6 @@ export async function startTemporal(options: TemporalOptions): Promise<Temporal>
   return start(found, options);
 }
 
-function sources(log: Log): Source[] {
-  return [
-    { name: '`temporal` on PATH', find: () => recentEnough(findOnPath('temporal')) },
-    { name: 'the official download, from the cache', find: () => inFolder(findCached(official)) },
-    { name: 'the build by Go, from the cache', find: () => inFolder(findCached(byGo)) },
-    { name: 'the official download', find: () => downloaded(log) },
-    { name: 'a build by Go', find: () => built(log) },
-  ];
-}
-
-/** Priorities, update-with-start and worker deployments need server 1.29; the CLI has no use for anything older. */
-function recentEnough(file: string | undefined): string | undefined {
-  if (!file) return undefined;
-  const version = execFileSync(file, ['--version'], { encoding: 'utf8', timeout: 10_000 });
-  const [major, minor] = /Server (\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
-  if (major === undefined || minor === undefined) throw new Error(`\`${file}\` does not tell its server's version`);
-  if (major < 1 || (major === 1 && minor < 29)) throw new Error(`its server is ${major}.${minor}, 1.29 is needed`);
-  return file;
-}
-
-function inFolder(folder: string | undefined): string | undefined {
-  return folder && join(folder, 'temporal');
-}
-
-async function downloaded(log: Log): Promise<string | undefined> {
-  return inFolder(
-    await makeCached(official, log, (folder) =>
-      withProgress('downloading Temporal', log, () => download('temporal', folder)),
-    ),
-  );
-}
-
-async function built(log: Log): Promise<string | undefined> {
-  const go = findOnPath('go');
-  if (!go) throw new Error('no `go` on PATH');
-  return inFolder(
-    await makeCached(byGo, log, (folder) =>
-      withProgress('building Temporal with Go (about 3 minutes, once)', log, () =>
-        buildWithGo(go, module, { args: ['install', '-ldflags', '-s -w', program], cwd: folder, folder }),
-      ),
-    ),
-  );
-}
-
 async function start(found: Found, options: TemporalOptions): Promise<Temporal> {
   const scratch = options.dataDirectory ? undefined : mkdtempSync(join(tmpdir(), 'policy-sync-temporal-'));
   const directory = options.dataDirectory ?? scratch ?? '';
@@ -134,7 +71,7 @@ async function start(found: Found, options: TemporalOptions): Promise<Temporal> 
     const address = `127.0.0.1:${port}`;
     const server = await startGuarded({
       command: found.file,
-      args: arguments_(port, uiPort, options.databaseFile),
+      args: flags(port, uiPort, options.databaseFile),
       logFile,
       lockFile: options.databaseFile && `${options.databaseFile}.lock`,
       scratch,
@@ -151,7 +88,7 @@ async function start(found: Found, options: TemporalOptions): Promise<Temporal> 
   };
 }
 
-function arguments_(port: number, uiPort: number | undefined, databaseFile: string | undefined): string[] {
+function flags(port: number, uiPort: number | undefined, databaseFile: string | undefined): string[] {
   return [
     ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--namespace', 'default'],
     ...(uiPort ? ['--ui-port', String(uiPort)] : ['--headless']),
@@ -165,7 +102,7 @@ function arguments_(port: number, uiPort: number | undefined, databaseFile: stri
 async function answers(address: string): Promise<boolean> {
   let connection: Connection | undefined;
   try {
-    connection = await Connection.connect({ address, connectTimeout: '2s', channelArgs: direct });
+    connection = await Connection.connect({ address, connectTimeout: '2s', channelArgs: onLoopback });
     const [namespace, registered] = await connection.withDeadline(Date.now() + 2_000, () =>
       Promise.all([
         connection?.workflowService.describeNamespace({ namespace: 'default' }),

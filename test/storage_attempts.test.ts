@@ -11,7 +11,7 @@ import {
   writeOwed,
 } from '../storage/calls.ts';
 import { connect, type Storage } from '../storage/connection.ts';
-import { type Findings, listDiscrepancies, settle, writeDiscrepancies } from '../storage/discrepancies.ts';
+import { listDiscrepancies, type Noted, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { type Database, entries, keyring, PERSONAL, startDatabase } from './storage_fixture.ts';
 
 const [k1, k2] = entries;
@@ -89,66 +89,56 @@ test('the summary of owed attempts keeps the greatest count, in any order', asyn
   );
 });
 
-function findingsOf(changes: Partial<Findings> = {}): Findings {
-  return {
-    workflow_run: randomUUID(),
-    activity_id: '4',
-    attempt: 2,
-    policy: `1900000001/${randomUUID()}`,
-    mchid: '1900000001',
-    found_at: at(0),
-    findings: [
-      { field: 'address', kind: 'drift', ours: '上海市浦东新区晨晖路1001号', theirs: '小狗' },
-      { field: 'insurance_name', kind: 'drift', ours: '微医保', theirs: '医保' },
-      { field: 'insured_name_list', kind: 'unreadable', ours: ['张三'] },
-    ],
-    ...changes,
-  };
+function noted(became: Noted['became'] = 'healing') {
+  const one = { found_at: at(0).getTime(), became };
+  const discrepancies: Noted[] = [
+    { ...one, id: '1.1', field: 'address', kind: 'drift', ours: '上海市浦东新区晨晖路1001号', theirs: '小狗' },
+    { ...one, id: '1.2', field: 'insurance_name', kind: 'drift', ours: '微医保', theirs: '医保' },
+    { ...one, id: '1.3', field: 'insured_name_list', kind: 'unreadable', ours: ['张三'] },
+  ];
+  return { policy: `1900000001/${randomUUID()}`, mchid: '1900000001', discrepancies };
 }
 
 test('what a verification found is listed whole, and rests with its personal values sealed', async () => {
-  const found = findingsOf();
+  const found = noted();
   await writeDiscrepancies(storage, found);
   const listed = await listDiscrepancies(storage, found.policy, 9);
   const byField = new Map(listed.map((one) => [one.field, one]));
-  for (const { field, kind, ours, theirs } of found.findings) {
+  for (const { id, field, kind, ours, theirs } of found.discrepancies) {
     const one = byField.get(field) ?? assert.fail(`${field} is not listed`);
-    assert.deepEqual([one.kind, one.ours, one.theirs, one.became, one.unreadable], [kind, ours, theirs, null, []]);
-    assert.equal(one._id, `${found.workflow_run}/4/2/${field}`);
+    assert.deepEqual([one.kind, one.ours, one.theirs, one.became, one.unreadable], [kind, ours, theirs, 'healing', []]);
+    assert.equal(one._id, `${found.policy}/${id}`);
   }
   const raw = JSON.stringify(await database.client.db().collection('discrepancies').find().toArray());
   assert.ok(raw.includes('微医保'));
   for (const value of PERSONAL) assert.equal(raw.includes(value), false, `${value} rests in the clear`);
 });
 
-test('found again by the same attempt, a discrepancy keeps what became of it', async () => {
-  const found = findingsOf();
+test('what became of a discrepancy is settled once: a late write that still has it healing changes nothing', async () => {
+  const found = noted();
+  const [address, name, names] = found.discrepancies;
+  assert.ok(address && name && names);
   await writeDiscrepancies(storage, found);
-  await settle(storage, { policy: found.policy, fields: ['address'], became: 'healed', settled_at: at(1) });
-  await writeDiscrepancies(storage, found);
+  await writeDiscrepancies(storage, { ...found, discrepancies: [{ ...address, became: 'healed' }] });
+  await writeDiscrepancies(storage, { ...found, discrepancies: [{ ...address, became: 'reported' }, name, names] });
   const became = (await listDiscrepancies(storage, found.policy, 9)).map((one) => [one.field, one.became]);
   assert.deepEqual(became.sort(), [
     ['address', 'healed'],
-    ['insurance_name', null],
-    ['insured_name_list', null],
+    ['insurance_name', 'healing'],
+    ['insured_name_list', 'healing'],
   ]);
 });
 
-test('a settlement settles what is open and found before it, once', async () => {
-  const [early, late] = [findingsOf(), findingsOf()];
-  const { policy } = early;
-  await writeDiscrepancies(storage, early);
-  await writeDiscrepancies(storage, { ...late, policy, found_at: at(5) });
-  await settle(storage, { policy, became: 'reported', settled_at: at(3) });
-  await settle(storage, { policy, became: 'healed', settled_at: at(4) });
-  const listed = await listDiscrepancies(storage, policy, 9);
-  assert.deepEqual(new Set(listed.slice(0, 3).map(({ became }) => became)), new Set([null]));
-  assert.deepEqual(new Set(listed.slice(3).map(({ became }) => became)), new Set(['reported']));
-  assert.deepEqual(listed.at(-1)?.settled_at, at(3));
+test('a discrepancy first written when it was settled is settled', async () => {
+  const found = noted('reported');
+  await writeDiscrepancies(storage, found);
+  const listed = await listDiscrepancies(storage, found.policy, 9);
+  assert.deepEqual(new Set(listed.map(({ became }) => became)), new Set(['reported']));
+  assert.ok(listed.every(({ settled_at }) => settled_at instanceof Date));
 });
 
 test('a discrepancy whose key has gone is listed without its values', async () => {
-  const found = findingsOf();
+  const found = noted();
   await writeDiscrepancies(storage, found);
   const other = await connect(database.uri, { keyring: keyring(k2) });
   try {
@@ -160,5 +150,5 @@ test('a discrepancy whose key has gone is listed without its values', async () =
 });
 
 test('nothing found writes nothing', async () => {
-  await writeDiscrepancies(storage, findingsOf({ findings: [] }));
+  await writeDiscrepancies(storage, { ...noted(), discrepancies: [] });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { listCalls, writeIntent } from '../storage/calls.ts';
 import { connect, InvalidUri, type Storage } from '../storage/connection.ts';
-import { listDiscrepancies, settle, writeDiscrepancies } from '../storage/discrepancies.ts';
+import { listDiscrepancies, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageRefused, StorageUnavailable } from '../storage/errors.ts';
 import { claim, findPolicy, listPolicies, restore, writePolicy, writeVerification } from '../storage/policies.ts';
 import { type Database, entries, keyring, type Line, lineTo, opened, startDatabase } from './storage_fixture.ts';
@@ -34,7 +34,8 @@ const policy = opened();
 const { mchid, out_insurance_no, revision, step, life } = policy;
 const attempt = { workflow_run: 'r', activity_id: 'a', attempt: 1, policy: `${mchid}/${out_insurance_no}`, mchid };
 const now = new Date();
-const found = { ...attempt, found_at: now, findings: [{ field: 'address', kind: 'drift' as const }] };
+const one = { id: '1', field: 'address', kind: 'drift' as const, found_at: 0, became: 'healed' as const };
+const found = { policy: attempt.policy, mchid, discrepancies: [one] };
 
 const operations: Record<string, () => Promise<unknown>> = {
   claim: () => claim(storage, policy),
@@ -54,7 +55,6 @@ const operations: Record<string, () => Promise<unknown>> = {
   writeIntent: () => writeIntent(storage, { ...attempt, method: 'GET', revision, step, at: now }),
   listCalls: () => listCalls(storage, attempt.policy, 1),
   writeDiscrepancies: () => writeDiscrepancies(storage, found),
-  settle: () => settle(storage, { policy: attempt.policy, became: 'healed', settled_at: now }),
   listDiscrepancies: () => listDiscrepancies(storage, attempt.policy, 1),
 };
 

@@ -1,0 +1,29 @@
+const SECOND = 1000;
+const LONGEST = 10 * 60 * SECOND;
+
+/** Full second steps doubling from 1 s to 10 min, each taken at 50 to 100 %, so that a fleet does not return at once. */
+export function backoff(attempt: number, random: () => number = Math.random): number {
+  const step = Math.min(SECOND * 2 ** Math.min(attempt - 1, 20), LONGEST);
+  return Math.round(step * (0.5 + random() / 2));
+}
+
+/** A number in [0, 1) that depends on the text alone (FNV-1a). */
+function fraction(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193) >>> 0;
+  return hash / 2 ** 32;
+}
+
+const SOON = 60 * SECOND;
+const SPREAD = 0.2;
+
+/**
+ * How long after an attempt the next verification comes, in ms: a minute after the confirmation, then each time its age
+ * has doubled, up to `every`, each shifted by up to a fifth by the policy's number, so that a fleet never verifies in step.
+ * @param age of the confirmation, in ms
+ */
+export function nextVerification(number: string, attempt: number, age: number, every: number): number {
+  const span = Math.min(every, Math.max(SOON, age));
+  const shift = 1 - SPREAD + 2 * SPREAD * fraction(`${number}/${attempt}`);
+  return Math.max(SECOND / 2, Math.round(span * shift));
+}

@@ -1,0 +1,121 @@
+import { activityInfo } from '@temporalio/activity';
+import type { PolicyFields } from '../policy/record.ts';
+import { writeIntent, writeOutcome } from '../storage/calls.ts';
+import type { Storage } from '../storage/connection.ts';
+import { writeDiscrepancies } from '../storage/discrepancies.ts';
+import { StorageError } from '../storage/errors.ts';
+import { documentId, type End, type PolicySnapshot, writePolicy } from '../storage/policies.ts';
+import type { Snapshot } from './inputs.ts';
+import type { Log } from './log.ts';
+
+export interface Place {
+  storage: Storage;
+  log: Log;
+}
+
+/** What a call came to, as `calls` keeps it: one document per attempt. */
+export interface CallRecord {
+  outcome: string;
+  status?: number;
+  code?: string;
+  request_id?: string;
+  duration_ms: number;
+  host?: string;
+}
+
+/** The snapshot as MongoDB's document has it. */
+export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<PolicySnapshot, 'record'>> {
+  const { record, block, due, cancellation } = snapshot;
+  return {
+    mchid: snapshot.mchid,
+    out_insurance_no: snapshot.out_insurance_no,
+    record,
+    policy_state: record.policy.policy_state,
+    policy_type: record.policy.policy_type,
+    sync: snapshot.sync as PolicySnapshot['sync'],
+    revision: snapshot.revision,
+    synced_revision: snapshot.synced_revision,
+    step: snapshot.step,
+    block: block && { ...block, request_id: block.request_id ?? null, at: new Date(block.at) },
+    attention: snapshot.attention,
+    due: due && { what: due.what, at: new Date(due.at) },
+    version: snapshot.version,
+    digest: snapshot.digest,
+    window: snapshot.window as PolicySnapshot['window'],
+    cancellation: cancellation && { cause: cancellation.cause, at: new Date(cancellation.at) },
+    life: snapshot.life,
+    workflow_run: activityInfo().workflowExecution?.runId ?? '',
+    opened_at: new Date(snapshot.opened_at),
+    end: null,
+    ended_at: null,
+    carried: snapshot.carried,
+  };
+}
+
+/** Runs a record that the call must not depend on. False, and a line, when MongoDB did not take it. */
+async function attempted(place: Place, what: string, write: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await write();
+    return true;
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    place.log.warn({ what, reason: error.message }, 'MongoDB did not take a record; the call goes on');
+    return false;
+  }
+}
+
+/** Writes the snapshot and what it says of discrepancies, guarded by revision and step. */
+export async function writeSnapshot(
+  { storage }: Place,
+  snapshot: Snapshot,
+  changes: Partial<PolicySnapshot> & { end?: End | null } = {},
+): Promise<void> {
+  await writePolicy(storage, { ...documentOf(snapshot), ...changes });
+  const { mchid, out_insurance_no, discrepancies } = snapshot;
+  await writeDiscrepancies(storage, { mchid, policy: documentId(mchid, out_insurance_no), discrepancies });
+}
+
+/** Before the request: the snapshot, and that the request is about to be made. */
+export function recordIntent(place: Place, snapshot: Snapshot, method: string): Promise<boolean> {
+  return attempted(place, 'intent', () =>
+    Promise.all([writeSnapshot(place, snapshot), writeIntent(place.storage, intentOf(snapshot, method))]),
+  );
+}
+
+/** After it: what came of the request, and WeChat Pay's policy where it answered with one. */
+export function recordOutcome(
+  place: Place,
+  snapshot: Snapshot,
+  method: string,
+  call: CallRecord,
+  remote?: PolicyFields,
+): Promise<boolean> {
+  const { status = null, code = null, request_id = null, host = null, ...rest } = call;
+  const outcome = { ...intentOf(snapshot, method), ...rest, status, code, request_id, host };
+  const seen = remote && { remote, observed_at: new Date() };
+  return attempted(place, 'outcome', () =>
+    Promise.all([
+      writeOutcome(place.storage, outcome),
+      seen && writePolicy(place.storage, { ...identityOf(snapshot), ...seen, step: snapshot.step + 1 }),
+    ]),
+  );
+}
+
+function identityOf({ mchid, out_insurance_no, life, revision }: Snapshot) {
+  return { mchid, out_insurance_no, life, revision };
+}
+
+function intentOf({ mchid, out_insurance_no, revision, step }: Snapshot, method: string) {
+  const { workflowExecution, activityId, attempt } = activityInfo();
+  return {
+    workflow_run: workflowExecution?.runId ?? '',
+    activity_id: activityId,
+    attempt,
+    policy: documentId(mchid, out_insurance_no),
+    mchid,
+    method,
+    revision,
+    step,
+    at: new Date(),
+  };
+}

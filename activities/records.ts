@@ -1,0 +1,78 @@
+import { activityInfo } from '@temporalio/activity';
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
+import { writeOwed } from '../storage/calls.ts';
+import { StorageError, StorageUnavailable } from '../storage/errors.ts';
+import { claim, documentId, restore } from '../storage/policies.ts';
+import type { OwedAttempts, RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
+import { documentOf, type Place, writeSnapshot } from './recording.ts';
+
+export interface RecordSettings extends Place {
+  /** Id of the payload key that encrypts now. */
+  payloadKey?: string;
+}
+
+/** What is done in MongoDB alone; retried by the server until MongoDB takes it. */
+export function recordActivities({ payloadKey, ...place }: RecordSettings): RecordActivities {
+  return {
+    claim: ({ snapshot }) => taken(() => claimed(place, snapshot)),
+    restore: ({ mchid, out_insurance_no, life }) => taken(() => restored(place, { mchid, out_insurance_no, life })),
+    record: ({ snapshot, end }) =>
+      taken(async () => {
+        await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
+        if (snapshot.owed) await writeOwed(place.storage, owedOf(snapshot, snapshot.owed));
+        return { payload_key: payloadKey };
+      }),
+  };
+}
+
+function claimed({ storage }: Place, snapshot: Snapshot) {
+  const { end: _end, ended_at: _at, ...document } = documentOf(snapshot);
+  const never = { remote: null, observed_at: null, verified_at: null, next_verification_at: null };
+  return claim(storage, { ...never, ...document } as Parameters<typeof claim>[1]);
+}
+
+async function restored(
+  { storage }: Place,
+  life: { mchid: string; out_insurance_no: string; life: string },
+): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' }> {
+  const found = await restore(storage, life);
+  if (found.outcome !== 'restored') return { outcome: found.outcome };
+  const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried } = found.document;
+  return {
+    outcome: 'restored',
+    record,
+    remote,
+    revision,
+    synced_revision,
+    step,
+    version,
+    digest,
+    opened_at: opened_at.getTime(),
+    end,
+    carried: String(carried),
+  };
+}
+
+function owedOf({ mchid, out_insurance_no }: Snapshot, owed: OwedAttempts) {
+  return {
+    workflow_run: activityInfo().workflowExecution?.runId ?? '',
+    activity_id: owed.activity_id,
+    policy: documentId(mchid, out_insurance_no),
+    mchid,
+    count: owed.count,
+    last_code: owed.last_code ?? null,
+    last_request_id: owed.last_request_id ?? null,
+    at: new Date(),
+  };
+}
+
+/** A failure of MongoDB's as one that the server retries; its message has neither credentials nor values. */
+async function taken<T>(write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    const category = error instanceof StorageUnavailable ? ApplicationFailureCategory.BENIGN : undefined;
+    throw ApplicationFailure.create({ type: error.name, message: error.message, category });
+  }
+}

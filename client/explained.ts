@@ -105,7 +105,7 @@ function numberIn(workflowId: string): string {
 
 async function unanswered(cause: unknown, asked: Asked): Promise<unknown> {
   try {
-    await asked.client.withDeadline(Date.now() + LOOK_MS, () =>
+    await asked.client.withDeadline(Date.now() + Math.min(LOOK_MS, asked.timeout), () =>
       asked.client.workflowService.getSystemInfo({}).then(() => undefined),
     );
   } catch {

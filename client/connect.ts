@@ -15,7 +15,7 @@ export interface ConnectOptions extends PolicyClientOptions {
   env?: NodeJS.ProcessEnv;
   /**
    * How long to wait for the server, in ms.
-   * @default 5000
+   * @default 5000, `timeout` where that is less
    */
   connectTimeout?: number;
 }
@@ -25,7 +25,7 @@ export interface ConnectOptions extends PolicyClientOptions {
  * @throws {InvalidSetting}, {ServerUnreachable}
  */
 export async function connectPolicyClient(options: ConnectOptions = {}): Promise<PolicyClient> {
-  const { env = process.env, connectTimeout = 5_000, ...rest } = options;
+  const { env = process.env, connectTimeout = Math.min(5_000, options.timeout ?? 5_000), ...rest } = options;
   const { namespace = 'default', connectionOptions } = temporalSettings(env);
   const converter = dataConverter(keyringOf(env), { allowPlain: env.POLICY_SYNC_ALLOW_PLAIN === '1' });
   const address = connectionOptions.address ?? 'localhost:7233';

@@ -6,15 +6,14 @@ import { UsageError } from './usage.ts';
  * The policy that a command names: `NO` of the merchant in question, or `MCHID/NO`.
  * @throws {UsageError} where it does not say, and settings do not either, which merchant is meant
  */
-export async function policyOf(text: string, mchid: string | undefined): Promise<PolicyId> {
+export async function policyOf(text: string, mchid: string | undefined, env = process.env): Promise<PolicyId> {
   const [number = '', merchant] = text.split('/').reverse();
   if (!/^[0-9A-Za-z]{1,32}$/.test(number))
     throw new UsageError(`expected a policy number of 1 to 32 letters and digits, found ${JSON.stringify(text)}`);
-  return { mchid: merchant ?? mchid ?? (await merchantInQuestion()), out_insurance_no: number };
+  return { mchid: merchant ?? mchid ?? (await merchantInQuestion(env)), out_insurance_no: number };
 }
 
-async function merchantInQuestion(): Promise<string> {
-  const { POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS } = process.env;
+async function merchantInQuestion({ POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS }: NodeJS.ProcessEnv): Promise<string> {
   if (POLICY_SYNC_MCHID) return POLICY_SYNC_MCHID;
   const merchants = WECHATPAY_MERCHANTS ? await merchantsIn(WECHATPAY_MERCHANTS) : [];
   const [only] = merchants;

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { amendmentOf } from '../client/command/amendment.ts';
+import { shownFields } from '../client/command/masked.ts';
+import { policyOf } from '../client/command/merchant.ts';
+import { policySync } from './command_process.ts';
+import { SEED } from './fixtures.ts';
+
+let directory: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'policy-sync-command-'));
+});
+after(() => rm(directory, { recursive: true, force: true }));
+
+// Of the machine's own settings none is left; the server is one that nobody runs.
+const env = { PATH: process.env.PATH, HOME: process.env.HOME, TEMPORAL_ADDRESS: '127.0.0.1:9' };
+const mchid = ['--mchid', '1900000001'];
+
+/** One line on standard error, without a stack. */
+function assertOneLine(stderr: string): void {
+  assert.match(stderr, /^policy-sync: [^\n]+\n$/);
+}
+
+describe('wrong usage: exit code 2, and one line that says what is wrong', { concurrency: 2 }, () => {
+  const cases: [string, string[], RegExp][] = [
+    ['an unknown command', ['opne'], /unknown command 'opne'.*open/],
+    ['a missing option that is required', ['approve', 'A1', ...mchid], /--policy-code/],
+    ['no merchant', ['show', 'A1'], /--mchid.*POLICY_SYNC_MCHID/],
+    ['an unknown state', ['list', '--state', 'SLEEPING'], /SLEEPING.*APPROVED/],
+    ['a time that is none', ['list', '--expires-before', 'tomorrow'], /Expected a time such as/],
+    ['an amendment without =', ['amend', 'A1', SEED.address, ...mchid], /expected field=value/],
+    ['a renewal without a term', ['renew', 'A1', ...mchid], /--expired-time.*--as/],
+    [
+      'a renewal by a term and by another policy',
+      ['renew', 'A1', '--as', 'B1', '--policy-code', 'C', ...mchid],
+      /--as/,
+    ],
+    ['waiting for a signal', ['cancel', 'A1', '--signal', '--wait', ...mchid], /--wait/],
+  ];
+  for (const [what, words, says] of cases)
+    it(what, async () => {
+      const { code, stdout, stderr } = await policySync(words, env);
+      assert.equal(code, 2, stderr);
+      assert.equal(stdout, '');
+      assertOneLine(stderr);
+      assert.match(stderr, says);
+      assert.ok(!stderr.includes(SEED.address));
+    });
+
+  it('no command at all shows the help', async () => {
+    const { code, stderr } = await policySync([], env);
+    assert.equal(code, 2);
+    for (const command of ['open', 'approve', 'decline', 'cancel', 'withdraw', 'amend', 'renew', 'reinstate'])
+      assert.match(stderr, new RegExp(`^ +${command} `, 'm'));
+    for (const command of ['verify', 'accept', 'resume', 'show', 'list', 'worker', 'sandbox', 'keys'])
+      assert.match(stderr, new RegExp(`^ +${command} `, 'm'));
+  });
+});
+
+describe('failure: exit code 1, one line, and with --json an object', { concurrency: 2 }, () => {
+  it('a file that is not there', async () => {
+    const { code, stderr } = await policySync(['open', join(directory, 'none.json')], env);
+    assert.equal(code, 1);
+    assertOneLine(stderr);
+    assert.match(stderr, /none\.json cannot be read \(ENOENT\)/);
+  });
+
+  it('no server', async () => {
+    const { code, stdout, stderr } = await policySync(['show', 'A1', '--json', '--timeout', '500ms', ...mchid], env);
+    assert.equal(code, 1);
+    assertOneLine(stderr);
+    assert.equal(JSON.parse(stdout).error.name, 'ServerUnreachable');
+  });
+
+  it('a bad setting, named and not shown', async () => {
+    const { code, stderr } = await policySync(['list'], { ...env, POLICY_SYNC_KEYS: 'k1:secret' });
+    assert.equal(code, 1);
+    assertOneLine(stderr);
+    assert.match(stderr, /POLICY_SYNC_KEYS: expected/);
+    assert.ok(!stderr.includes('secret'));
+  });
+});
+
+describe('the merchant in question', () => {
+  it('is that of --mchid, of MCHID/NO, of POLICY_SYNC_MCHID, or the only one of WECHATPAY_MERCHANTS', async () => {
+    const [one, two] = [join(directory, 'one.json'), join(directory, 'two.json')];
+    await writeFile(one, '{"1900000001":{}}');
+    await writeFile(two, '{"1900000001":{},"1900000002":{}}');
+    const policy = { mchid: '1900000001', out_insurance_no: 'A1' };
+    assert.deepEqual(await policyOf('A1', '1900000001', { POLICY_SYNC_MCHID: '1900000002' }), policy);
+    assert.deepEqual(await policyOf('1900000001/A1', undefined, {}), policy);
+    assert.deepEqual(await policyOf('A1', undefined, { POLICY_SYNC_MCHID: '1900000001' }), policy);
+    assert.deepEqual(await policyOf('A1', undefined, { WECHATPAY_MERCHANTS: one }), policy);
+    await assert.rejects(policyOf('A1', undefined, { WECHATPAY_MERCHANTS: two }), /has 2.*--mchid/);
+    await assert.rejects(policyOf('A-1', '1900000001', {}), /1 to 32 letters and digits/);
+  });
+});
+
+describe('an amendment from the command line', () => {
+  it('takes a value as JSON where the field does, and as text where it does not', async () => {
+    const fields = await amendmentOf(
+      [
+        'support_renewal=false',
+        'plan_id=777',
+        'policy_code=12345',
+        'policy_periods=[1,2]',
+        'insured_name_list=["张三","李四"]',
+        'address=1001',
+        'car_number=a=b',
+        'first_period_amount=1200',
+      ],
+      undefined,
+    );
+    assert.deepEqual(fields, {
+      support_renewal: false,
+      plan_id: 777,
+      policy_code: '12345',
+      policy_periods: [1, 2],
+      insured_name_list: ['张三', '李四'],
+      address: '1001',
+      car_number: 'a=b',
+      first_period_amount: 1200,
+    });
+  });
+
+  it('takes personal values from a file, so that no process list shows them', async () => {
+    const file = join(directory, 'fields.json');
+    await writeFile(file, JSON.stringify({ address: SEED.address }));
+    assert.deepEqual(await amendmentOf(['plan_id=1'], file), { address: SEED.address, plan_id: 1 });
+  });
+});
+
+describe('personal values', () => {
+  it('are masked when shown, by allow-list: a field not known is masked too', () => {
+    const shown = shownFields({ ...SEED, field_of_tomorrow: 'secret' }, false);
+    for (const field of [
+      'insured_name_list',
+      'car_number',
+      'pet_name',
+      'address',
+      'coverage_detail',
+      'field_of_tomorrow',
+    ])
+      assert.match(JSON.stringify(shown[field]), /^\[?"•••"\]?$/, field);
+    assert.equal(shown.policy_code, SEED.policy_code);
+    assert.deepEqual(shownFields(SEED, true), SEED);
+  });
+});
+
+describe('policy-sync keys and sandbox', () => {
+  it('make a set of keys that only their owner can read, and a sandbox that tells its address in one line', async () => {
+    const keys = join(directory, 'keys');
+    const { code, stdout } = await policySync(['keys', keys, '--json'], env);
+    assert.equal(code, 0);
+    const made = JSON.parse(stdout);
+    assert.equal(made.mchid, JSON.parse(await readFile(join(keys, 'sandbox.json'), 'utf8')).mchid);
+    assert.equal((await stat(join(keys, 'merchant_private_key.pem'))).mode & 0o077, 0);
+  });
+});

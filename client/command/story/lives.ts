@@ -48,7 +48,10 @@ const SCRIPTS: Script[] = [
     title: 'approved',
     outcome: 'uploaded by the engine, then approved',
     settings: { upload: { appid: 'wx0000000000000000', openid: 'oDemo0000000000000000000000' } },
-    act: approve,
+    act: async (stage, policy, revision) => {
+      await waitSynced(stage.client, policy, revision);
+      await approve(stage, policy);
+    },
     expected: { policy_state: APPROVED, policy_code: CODE },
     sent: [
       { what: 'an upload', is: ({ method }) => method === 'POST' },

@@ -58,6 +58,17 @@ async function lived(stage: Stage, narration: Narration, interrupted: AbortSigna
   return interrupted.aborted ? INTERRUPTED : tellVerdict(lives, failures, narration);
 }
 
+/** The first life waits for the worker to be ready; the others begin then, for their times are counted in seconds. */
+async function liveAll([first, ...others]: Life[], failures: Map<Life, string>): Promise<void> {
+  const live = async (life: Life): Promise<void> => {
+    await life.live().catch((error) => failures.set(life, messageOf(error)));
+  };
+  if (!first) return;
+  const living = live(first);
+  await Promise.race([first.opened, living]);
+  await Promise.all([living, ...others.map(live)]);
+}
+
 /** Until WeChat Pay holds what every life is to end with; not longer than the bound, and than a life that failed. */
 async function untilAsExpected(lives: Life[], failures: Map<Life, string>, living: Promise<unknown>): Promise<void> {
   const deadline = Date.now() + BOUND_MS;

@@ -1,5 +1,5 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { devNull, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { makeKey } from '../../../codec/keys.ts';
 import { type Servers, startServers } from '../../../embedded/servers.ts';
@@ -90,14 +90,16 @@ async function settingsFor(directory: string, servers: Servers, sandbox: Sandbox
   };
   const lines = Object.entries(settings).map(([name, value]) => `export ${name}='${value}'\n`);
   await writePrivate(join(directory, 'env'), lines.join(''));
-  return { ...inherited(servers), ...settings };
+  return { ...(await inherited(directory, servers)), ...settings };
 }
 
 // Our own server takes neither TLS nor an API key that the user's settings have for another.
-function inherited({ temporal }: Servers): NodeJS.ProcessEnv {
+async function inherited(directory: string, { temporal }: Servers): Promise<NodeJS.ProcessEnv> {
   if (temporal.source === 'TEMPORAL_ADDRESS') return process.env;
+  const TEMPORAL_CONFIG_FILE = join(directory, 'temporal.toml');
+  await writeFile(TEMPORAL_CONFIG_FILE, '[profile.default]\n');
   const others = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
-  return { ...Object.fromEntries(others), TEMPORAL_CONFIG_FILE: devNull };
+  return { ...Object.fromEntries(others), TEMPORAL_CONFIG_FILE };
 }
 
 /** A folder used again has policies sealed with its keys. */

@@ -1,0 +1,56 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { superviseWorker } from '../client/command/story/worker_process.ts';
+import { connectPolicyClient } from '../client/connect.ts';
+import type { PolicyClient } from '../client/policy_client.ts';
+import { makeKey } from '../codec/keys.ts';
+import { merchantsFile } from '../sandbox/keys.ts';
+import { startSandbox } from '../sandbox/server.ts';
+import { makeNamespace, type Namespace } from './client_namespace.ts';
+import { startDatabase } from './storage_fixture.ts';
+
+/** The whole engine as users run it: Temporal, MongoDB, a strict sandbox, and a worker in a process of its own. */
+export interface Stage {
+  temporal: Namespace;
+  client: PolicyClient;
+  /** For commands in processes of their own. */
+  env: NodeJS.ProcessEnv;
+  sandboxUrl: string;
+  /** For files of the test's own; removed at the end. */
+  directory: string;
+  stop(): Promise<void>;
+}
+
+export async function setStage(): Promise<Stage> {
+  const directory = await mkdtemp(join(tmpdir(), 'policy-sync-stage-'));
+  const ends: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
+  const stop = async (): Promise<void> => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  try {
+    const temporal = await makeNamespace();
+    ends.push(() => temporal.stop());
+    const database = await startDatabase();
+    ends.push(() => database.stop());
+    const sandbox = await startSandbox({ keys: join(directory, 'keys'), strict: true });
+    ends.push(() => sandbox.close());
+    const merchants = join(directory, 'merchants.json');
+    await writeFile(merchants, JSON.stringify(merchantsFile(sandbox.keys, join(directory, 'keys'), sandbox.url)));
+    const env = {
+      ...temporal.env,
+      MONGODB_URI: database.uri,
+      POLICY_SYNC_KEYS: makeKey('test'),
+      POLICY_SYNC_MCHID: sandbox.keys.mchid,
+      WECHATPAY_MERCHANTS: merchants,
+    };
+    const worker = await superviseWorker({ env, logFile: join(directory, 'worker.log'), log: () => {} });
+    ends.push(() => worker.stop());
+    const client = await connectPolicyClient({ env, timeout: 60_000 });
+    ends.push(() => client.close());
+    return { temporal, client, env, sandboxUrl: sandbox.url, directory, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { Shown } from '../client/command/show.ts';
+import { WechatPay } from '../client/command/story/wechatpay.ts';
+import { sameValue } from '../policy/difference.ts';
+import type { RecordInput } from '../policy/record.ts';
+import { until } from './client_namespace.ts';
+import { type Stage, setStage } from './client_stage.ts';
+import { policySync, type Ran } from './command_process.ts';
+import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
+
+let stage: Stage;
+let wechatpay: WechatPay;
+
+before(async () => {
+  stage = await setStage();
+  wechatpay = new WechatPay(stage.sandboxUrl);
+});
+after(() => stage?.stop());
+
+const run = (words: string[], input?: string): Promise<Ran> => policySync(words, stage.env, input);
+
+/** The one JSON line that a command wrote. */
+async function json<T = Record<string, unknown>>(words: string[], input?: string): Promise<T> {
+  const { code, stdout, stderr } = await run([...words, '--json'], input);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^[^\n]+\n$/);
+  return JSON.parse(stdout);
+}
+
+const PERSONAL = ['张三', SEED.car_number, SEED.pet_name, SEED.address, SEED.coverage_detail];
+
+function assertNothingPersonal(text: string): void {
+  for (const value of PERSONAL) assert.ok(!text.includes(value), value);
+}
+
+/** A record that WeChat Pay has already, opened by the command. */
+async function opened(
+  changes: Partial<RecordInput['policy']> = {},
+  settings: Partial<RecordInput> = {},
+): Promise<string> {
+  const record = recordOf({ out_insurance_no: uniqueNumber(), ...changes }, settings);
+  const number = record.policy.out_insurance_no;
+  await wechatpay.put(number, record.policy);
+  await json(['open', '-', '--wait'], JSON.stringify(record, null, 2));
+  return number;
+}
+
+describe("the seed's example", () => {
+  it('is opened, shown field by field, changed and shown again; personal values only when asked for', async () => {
+    const record = recordOf({ out_insurance_no: uniqueNumber() });
+    const number = record.policy.out_insurance_no;
+    await wechatpay.put(number, record.policy);
+    const file = join(stage.directory, 'record.json');
+    await writeFile(file, JSON.stringify(record));
+    const open = await run(['open', file, '--wait']);
+    assert.equal(open.code, 0, open.stderr);
+    assert.equal(open.stdout, `${MCHID}/${number}: accepted, revision 1, WeChat Pay holds it\n`);
+
+    const { kept } = await json<Shown>(['show', number, '--reveal']);
+    for (const [field, value] of Object.entries(record.policy)) {
+      assert.ok(sameValue(field, value, kept?.desired[field]), `ours: ${field}`);
+      assert.ok(sameValue(field, value, kept?.remote?.[field]), `WeChat Pay's: ${field}`);
+    }
+    const approve = await run(['approve', number, '--policy-code', 'C1', '--wait']);
+    assert.equal(approve.stdout, `${MCHID}/${number}: accepted, revision 2, WeChat Pay holds it\n`);
+
+    const { stdout } = await run(['show', number]);
+    assertNothingPersonal(stdout);
+    for (const said of ['APPROVED', 'SYNCED', '2, WeChat Pay holds 2', 'policy_code', 'C1', 'PATCH', 'RUNNING'])
+      assert.ok(stdout.includes(said), `${said} in\n${stdout}`);
+    assert.ok((await run(['show', number, '--reveal'])).stdout.includes(SEED.address));
+  });
+});
+
+describe('messages as commands', { concurrency: 2 }, () => {
+  it('answer, and change what WeChat Pay holds', async () => {
+    const number = await opened();
+    const held = () => wechatpay.policy(number);
+    await json(['approve', number, '--policy-code', 'C1', '--event-id', 'e1', '--wait']);
+    const again = await json(['approve', number, '--policy-code', 'C1', '--event-id', 'e1']);
+    assert.deepEqual(again, { mchid: MCHID, out_insurance_no: number, revision: 2, outcome: 'accepted' });
+    await json(['amend', number, 'plan_id=4711', 'car_number=京A·12345', '--wait']);
+    assert.deepEqual([(await held())?.plan_id, (await held())?.car_number], [4711, '京A·12345']);
+    await json(['cancel', number, '--at', '2099-01-01T00:00:00+08:00', '--cause', 'LAPSE']);
+    await json(['withdraw', number]);
+    const sent = await run(['cancel', number, '--signal', '--reason', 'asked for']);
+    assert.equal(sent.stdout, `${MCHID}/${number}: signal sent\n`);
+    await until(async () => (await held())?.policy_state === 'POLICY_STATE_INACTIVE');
+    await json(['reinstate', number, '--reason', 'paid', '--wait']);
+    assert.equal((await held())?.policy_state, 'POLICY_STATE_APPROVED');
+    assert.equal((await run(['verify', number])).stdout, `${MCHID}/${number}: nothing differs\n`);
+  });
+
+  it('that are refused end with exit code 1 and the rule', async () => {
+    const number = await opened({ policy_state: 'POLICY_STATE_APPROVED' });
+    const { code, stdout, stderr } = await run(['decline', number, '--reason', 'too late', '--json']);
+    assert.equal(code, 1);
+    assert.match(stderr, /^policy-sync: decline: expected a policy that is ISSUING, found APPROVED\n$/);
+    const { error } = JSON.parse(stdout);
+    assert.deepEqual([error.name, error.rule], ['PolicyRefused', 'illegal-transition']);
+  });
+
+  it('about a policy that nobody knows say so', async () => {
+    for (const words of [
+      ['show', 'Nobody1'],
+      ['approve', 'Nobody1', '--policy-code', 'C'],
+      ['cancel', 'Nobody1', '--signal'],
+    ]) {
+      const { code, stderr } = await run(words);
+      assert.equal(code, 1);
+      assert.match(stderr, /^policy-sync: 1900000001\/Nobody1: no such policy[^\n]+\n$/);
+    }
+  });
+});
+
+describe('open', () => {
+  it('takes records a line each; one that is refused is named by its line and keeps no other from being opened', async () => {
+    const numbers = [uniqueNumber(), uniqueNumber(), uniqueNumber()];
+    const lines = numbers.map((out_insurance_no, at) => {
+      return JSON.stringify(recordOf({ out_insurance_no, ...(at === 1 && { plan_id: -1 }) }));
+    });
+    const { code, stdout, stderr } = await run(['open', '-'], lines.join('\n'));
+    assert.equal(code, 1);
+    assert.equal(stdout.trim().split('\n').length, 2);
+    assert.match(stderr, /standard input, line 2: policy\.plan_id/);
+    assertNothingPersonal(stdout + stderr);
+  });
+});
+
+describe('show', { concurrency: 2 }, () => {
+  it('tells the pending call: its attempt, why the last one failed, when the next comes', async () => {
+    const number = await opened({ policy_state: 'POLICY_STATE_APPROVED' });
+    const match = { method: 'PATCH', out_insurance_no: number };
+    const faults = [{ match, do: { status: 429, code: 'FREQUENCY_LIMITED', retry_after: 600 } }];
+    await fetch(`${stage.sandboxUrl}/_sandbox/faults`, { method: 'PUT', body: JSON.stringify(faults) });
+    await json(['amend', number, 'plan_id=2']);
+    const pending = async () => (await json<Shown>(['show', number])).workflow?.pending ?? [];
+    await until(async () => (await pending())[0]?.attempt === 2);
+    const [call] = await pending();
+    assert.equal(call?.activity, 'push');
+    assert.match(String(call?.last_failure), /FREQUENCY_LIMITED/);
+    const wait = Date.parse(String(call?.next_attempt_at)) - Date.now();
+    assert.ok(wait > 500_000 && wait <= 600_000, String(wait));
+    await fetch(`${stage.sandboxUrl}/_sandbox/faults`, { method: 'PUT', body: '[]' });
+  });
+
+  it('tells of a policy that has ended', async () => {
+    const number = await opened();
+    await json(['decline', number, '--reason', 'too risky', '--wait']);
+    await until(async () => (await json<Shown>(['show', number])).workflow?.status === 'COMPLETED');
+    const { stdout } = await run(['show', number]);
+    for (const said of ['DECLINED', 'COMPLETED']) assert.ok(stdout.includes(said), stdout);
+  });
+});
+
+describe('list', () => {
+  it('finds policies by state, sync, type, end of cover, and what asks for a person', async () => {
+    const car = await opened({ policy_type: 'POLICY_TYPE_CAR', policy_state: 'POLICY_STATE_APPROVED' });
+    const pet = await opened({ policy_type: 'POLICY_TYPE_PET' });
+    const found = async (...words: string[]): Promise<string[]> => {
+      const { code, stdout, stderr } = await run(['list', '--json', ...words]);
+      assert.equal(code, 0, stderr);
+      return stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line).out_insurance_no);
+    };
+    // Visibility follows the workflow within a second or so.
+    await until(async () => (await found('--type', 'POLICY_TYPE_CAR', '--sync', 'SYNCED')).join() === car);
+    await until(async () => (await found('--type', 'POLICY_TYPE_PET', '--state', 'ISSUING')).join() === pet);
+    assert.deepEqual(await found('--type', 'POLICY_TYPE_PET', '--state', 'APPROVED'), []);
+    assert.deepEqual(await found('--type', 'POLICY_TYPE_CAR', '--expires-before', '2020-01-01T00:00:00Z'), []);
+    assert.deepEqual(await found('--type', 'POLICY_TYPE_CAR', '--expires-before', '2099-01-01T00:00:00Z'), [car]);
+    assert.deepEqual(await found('--type', 'POLICY_TYPE_CAR', '--attention'), []);
+    await wechatpay.change(car, { policy_state: 'POLICY_STATE_INACTIVE' });
+    await run(['verify', car]);
+    await until(async () => (await found('--type', 'POLICY_TYPE_CAR', '--attention')).join() === car);
+    const { stdout } = await run(['list', '--limit', '3']);
+    assert.match(stdout, /^MERCHANT +NUMBER +STATE +SYNC +TYPE +EXPIRES\n(\S+ +\S+ .*\n){3}$/);
+    assertNothingPersonal(stdout);
+  });
+});

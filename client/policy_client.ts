@@ -54,9 +54,10 @@ export class PolicyClient {
   }
 
   /**
-   * Opens a policy; the same record again is the same policy, also after amendments. Checks the record first.
+   * Opens a policy. The same record again answers the same, also after amendments, and when the policy has ended
+   * for as long as Temporal keeps its history. Checks the record first.
    * @throws {PolicyRefused} `exists` for another record under the number, or the record's broken rules
-   * @throws {PolicyEnded} when the number's life is over
+   * @throws {PolicyEnded} when the number's life is over, for any other record
    */
   async openPolicy(input: RecordInput, envelope: Envelope = {}): Promise<Opened> {
     const record = checked(() => parse(recordSchema, input));
@@ -113,13 +114,16 @@ export class PolicyClient {
     return this.#command(policy, messages.renew, 'renew', message);
   }
 
-  /** INACTIVE to APPROVED. A policy that has ended begins a new run from its record in MongoDB. */
+  /** INACTIVE to APPROVED. A policy that has ended begins a new run from its record in MongoDB; a stopped one does not. */
   async reinstate(policy: PolicyId, message: CommandInput<'reinstate'>): Promise<Answer> {
     const event = named(message);
     try {
       return await this.#command(policy, messages.reinstate, 'reinstate', event);
     } catch (error) {
       if (!(error instanceof PolicyEnded || error instanceof UnknownPolicy)) throw error;
+      // Seen here no run has to be started for it to be refused.
+      if (error instanceof PolicyEnded && error.ending === 'CANCELLED')
+        throw new PolicyRefused(messages.REFUSALS.stopped, `${error.message}; only then reinstate it`);
     }
     return this.#restart(policy, 'reinstate', messages.reinstate, event);
   }

@@ -102,9 +102,10 @@ describe('messages', { concurrency: 4 }, () => {
       () => client.approve(policy, { policy_code: CODE }),
       () => client.cancelBySignal(policy),
       () => client.resume(policy),
-      () => client.openPolicy(record),
+      () => client.openPolicy({ ...record, policy: { ...record.policy, plan_id: 1 } }),
     ])
       await assert.rejects(late, ended('COMPLETED'));
+    assert.equal((await client.openPolicy(record)).outcome, 'accepted');
     assert.equal((await client.status(policy)).state, 'DECLINED');
   });
 

@@ -12,7 +12,8 @@ let spinner: Ora | undefined;
 export async function withProgress<T>(what: string, log: Log, work: () => Promise<T>): Promise<T> {
   const began = Date.now();
   underWay.set(what, began);
-  const terminal = process.stderr.isTTY === true;
+  // A terminal that says it is 0 wide, as some containers', would have the spinner clear lines for ever.
+  const terminal = process.stderr.isTTY && process.stderr.columns > 0;
   if (!terminal) log(`${what} …`);
   const tick = setInterval(() => (terminal ? spin() : log(`${what} … ${elapsed(began)}`)), terminal ? 200 : 10_000);
   try {

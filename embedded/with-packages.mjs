@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { takeLock } from './lock.mjs';
 
@@ -74,7 +74,9 @@ async function fetchPackages(log) {
  */
 async function npm(verb, log) {
   rmSync(log, { force: true });
-  const program = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  // The npm that runs us, if it is one and not another package manager.
+  const running = process.env.npm_execpath ?? '';
+  const program = basename(running).startsWith('npm') ? [process.execPath, running] : ['npm'];
   const options = ['--no-save', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   const [command, ...args] = [...program, verb, ...options];
   const task = JSON.stringify({ command, args, cwd: root, signal: 'SIGTERM', logFile: log });

@@ -47,7 +47,7 @@ const ruleSchema = z.strictObject({
   do: actionSchema,
 });
 
-type FaultRule = z.output<typeof ruleSchema>;
+export type FaultRule = z.output<typeof ruleSchema>;
 
 /**
  * What one request gets instead of, or on top of, what it would have got. The design's: `delay_ms`, `status` with `code`,

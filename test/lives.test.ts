@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { PolicyFields, RecordInput } from '../policy/record.ts';
+import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
+import { wireTime } from '../policy/time.ts';
+import type { Status } from '../workflows/messages.ts';
+import { DAY, recordOf, uniqueNumber } from './fixtures.ts';
+import { startWorld, type World } from './world.ts';
+
+// Whole lives on the time-skipping server: years of calendar, each call made for real over HTTP.
+describe('a whole life', () => {
+  let world: World;
+  let stop: () => Promise<void>;
+  before(async () => {
+    world = await startWorld({ timeSkipping: true });
+    stop = await world.startWorkers();
+  });
+  after(async () => {
+    await stop?.();
+    await world?.close();
+  });
+
+  async function now(): Promise<number> {
+    return (await world.env?.currentTimeMs()) ?? 0;
+  }
+
+  /** Opens a policy that WeChat Pay has as ISSUING already, its cover `term` ms long from now. */
+  async function opened(settings: Partial<RecordInput> = {}, changes: PolicyFields = {}) {
+    const begin = await now();
+    const out_insurance_no = uniqueNumber('L');
+    const record = recordOf(
+      { out_insurance_no, ...changes },
+      { verification: { every: '60d' }, ...settings, mchid: world.mchid },
+      { now: begin },
+    );
+    await world.put({ ...record.policy });
+    await world.client.openPolicy(record);
+    await synced(out_insurance_no);
+    const policy = { mchid: world.mchid, out_insurance_no };
+    return { policy, number: out_insurance_no, begin, expires: begin + 365 * DAY };
+  }
+
+  async function approved(settings: Partial<RecordInput> = {}) {
+    const life = await opened(settings);
+    await world.client.approve(life.policy, { policy_code: 'C1' });
+    await synced(life.number);
+    return life;
+  }
+
+  async function skip(to: number): Promise<void> {
+    const wait = to - (await now());
+    if (wait > 0) await world.env?.sleep(wait);
+  }
+
+  /**
+   * Until the policy rests, as wanted. The time-skipping server loses a workflow task when an update comes while
+   * another is just being completed (40 tries of it hang within the first three; on the dev server none does), so
+   * messages are sent to a policy at rest only.
+   */
+  async function synced(number: string, wanted: (status: Status) => boolean = () => true): Promise<Status> {
+    const rests = (status: Status): boolean =>
+      status.sync === 'SYNCED' && status.synced_revision === status.revision && status.call === 'verify';
+    let last = '';
+    return world.until(number, (status) => {
+      const same = last === JSON.stringify(status);
+      last = JSON.stringify(status);
+      return same && rests(status) && wanted(status);
+    });
+  }
+
+  async function completed({ mchid, out_insurance_no }: { mchid: string; out_insurance_no: string }): Promise<string> {
+    const handle = world.temporal.workflow.getHandle(`policy/${mchid}/${out_insurance_no}`);
+    return (await handle.describe()).status.name;
+  }
+
+  it('opens and closes its renewal window, expires, and ends thirty days after', async () => {
+    const { policy, number, expires } = await approved();
+    await skip(expires - 60 * DAY + 1000);
+    await synced(number, ({ window }) => window === 'open');
+    const open = await world.held(number);
+    assert.equal(open?.start_renewal_time, wireTime(expires - 60 * DAY));
+    assert.equal(open?.end_renewal_time, wireTime(expires + 30 * DAY));
+    assert.equal(open?.support_renewal, true);
+    await skip(expires + 1000);
+    await synced(number, ({ state }) => state === 'INACTIVE');
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+    assert.equal((await world.held(number))?.support_renewal, true, 'the window is open still');
+    await skip(expires + 30 * DAY + 1000);
+    await world.until(number, () => true);
+    await skip(expires + 31 * DAY);
+    assert.equal((await world.held(number))?.support_renewal, false);
+    assert.equal(await completed(policy), 'COMPLETED');
+  });
+
+  it('ends when declined, once WeChat Pay was asked last', async () => {
+    const { policy, number } = await opened();
+    await world.client.decline(policy, { reason: 'health' });
+    await world.temporal.workflow.getHandle(`policy/${policy.mchid}/${number}`).result();
+    assert.equal((await world.held(number))?.policy_state, DECLINED);
+    assert.equal((await world.requests(number)).at(-1)?.method, 'GET');
+    await assert.rejects(world.client.amend(policy, { address: 'x' }), { name: 'PolicyEnded' });
+    const record = recordOf({ out_insurance_no: number }, { mchid: policy.mchid }, { now: await now() });
+    await assert.rejects(world.client.openPolicy(record), { name: 'PolicyEnded' });
+  });
+
+  it('lapses, and is reinstated within two years', async () => {
+    const { policy, number, begin } = await approved();
+    await world.client.cancel(policy, { cause: 'LAPSE' });
+    await synced(number);
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+    await skip(begin + 700 * DAY);
+    const expired_time = wireTime((await now()) + 300 * DAY);
+    await world.client.reinstate(policy, { reason: 'premium paid', expired_time });
+    await synced(number);
+    const held = await world.held(number);
+    assert.deepEqual([held?.policy_state, held?.expired_time], [APPROVED, expired_time]);
+  });
+
+  it('renews for a second term of the same number in one PATCH, and plans the window anew', async () => {
+    const { policy, number, expires } = await approved();
+    await skip(expires + DAY);
+    await synced(number, ({ state }) => state === 'INACTIVE');
+    const before = (await world.requests(number)).filter(({ method }) => method === 'PATCH').length;
+    const expired_time = wireTime(expires + 365 * DAY);
+    await world.client.renew(policy, { expired_time, policy_code: 'C2' });
+    await synced(number);
+    const patches = (await world.requests(number)).filter(({ method }) => method === 'PATCH').slice(before);
+    assert.equal(patches.length, 1);
+    const body = JSON.parse(patches[0]?.body ?? '{}');
+    assert.deepEqual([body.policy_state, body.policy_code, body.expired_time], [APPROVED, 'C2', expired_time]);
+    await skip(expires + 305 * DAY + 1000);
+    await synced(number, ({ window }) => window === 'open');
+    assert.equal((await world.held(number))?.start_renewal_time, wireTime(expires + 305 * DAY));
+  });
+
+  it('closes its window when another policy continues it', async () => {
+    const { policy, number, expires } = await approved();
+    await skip(expires - 30 * DAY);
+    await synced(number, ({ window }) => window === 'open');
+    await world.client.renew(policy, { as: 'NEXT1' });
+    await synced(number);
+    assert.equal((await world.held(number))?.support_renewal, false);
+  });
+
+  it('a cancellation to come is carried out at its time, unless it is withdrawn', async () => {
+    const [kept, withdrawn] = [await approved(), await approved()];
+    const at = wireTime((await now()) + 10 * DAY);
+    for (const { policy, number } of [kept, withdrawn]) {
+      await world.client.cancel(policy, { at });
+      await synced(number);
+    }
+    await world.client.withdraw(withdrawn.policy);
+    await skip((await now()) + 11 * DAY);
+    await synced(kept.number, ({ state }) => state === 'INACTIVE');
+    await synced(withdrawn.number);
+    assert.equal((await world.held(kept.number))?.policy_state, INACTIVE);
+    assert.equal((await world.held(withdrawn.number))?.policy_state, APPROVED);
+  });
+
+  it('is marked when issuing takes too long, and when cover ends before it was issued', async () => {
+    const { number, begin, expires } = await opened();
+    await skip(begin + 4 * DAY);
+    assert.deepEqual((await world.until(number, ({ attention }) => attention.length > 0)).attention, [
+      'issuing-overdue',
+    ]);
+    await skip(expires + DAY);
+    const status = await world.until(number, ({ attention }) => attention.length > 1);
+    assert.deepEqual(status.attention, ['issuing-overdue', 'issuing-past-expiry']);
+  });
+
+  it('hands over to a fresh run after 90 days, and knows its events and versions still', async () => {
+    const { policy, number, begin } = await opened({ issuing_alert_after: '300d' });
+    const first = { policy_code: 'C1', event_id: 'e1', version: 7 };
+    const answer = await world.client.approve(policy, first);
+    await synced(number);
+    const run = (await world.temporal.workflow.getHandle(`policy/${policy.mchid}/${number}`).describe()).runId;
+    await skip(begin + 91 * DAY);
+    await synced(number);
+    const fresh = await world.temporal.workflow.getHandle(`policy/${policy.mchid}/${number}`).describe();
+    assert.notEqual(fresh.runId, run);
+    assert.deepEqual(await world.client.approve(policy, first), answer);
+    const late = await world.client.amend(policy, { address: 'late', version: 7 });
+    assert.equal(late.outcome, 'superseded');
+    assert.equal((await world.client.amend(policy, { address: 'new', version: 8 })).outcome, 'accepted');
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'new');
+  });
+
+  it('an ended policy is reinstated in a new run from its record', async () => {
+    const { policy, number, begin } = await approved();
+    await world.client.cancel(policy);
+    await synced(number);
+    await skip(begin + 32 * DAY);
+    assert.equal(await completed(policy), 'COMPLETED');
+    const before = await world.client.status(policy);
+    await world.client.reinstate(policy, { reason: 'by court order' });
+    const status = await synced(number);
+    assert.ok(status.revision > before.revision, 'revisions go on');
+    assert.equal((await world.held(number))?.policy_state, APPROVED);
+    assert.equal(status.state, 'APPROVED');
+  });
+
+  it('a stop ends the run as cancelled, and resume goes on from the record', async () => {
+    const { policy, number } = await approved();
+    const handle = world.temporal.workflow.getHandle(`policy/${policy.mchid}/${number}`);
+    await handle.cancel();
+    await assert.rejects(handle.result());
+    assert.equal(await completed(policy), 'CANCELLED');
+    assert.equal((await world.held(number))?.policy_state, APPROVED, 'a stop is no surrender');
+    await world.client.resume(policy);
+    await synced(number);
+    await world.client.amend(policy, { address: 'after the stop' });
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'after the stop');
+  });
+
+  it('tells of a change that waits for longer than retry_alert_after', async () => {
+    const { policy, number } = await approved({ retry_alert_after: '15m' });
+    await world.faults({ match: { out_insurance_no: number }, do: { status: 429, code: 'FREQUENCY_LIMITED' } });
+    await world.client.amend(policy, { address: 'waits' });
+    await skip((await now()) + 30 * 60 * 1000);
+    assert.equal((await world.until(number, ({ sync }) => sync === 'RETRYING')).sync, 'RETRYING');
+    await world.faults();
+    await world.client.resume(policy);
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'waits');
+  });
+});

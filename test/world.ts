@@ -1,0 +1,222 @@
+// The engine as the tests run it: a real Temporal server, a real MongoDB, the strict sandbox over HTTP, and workers in
+// this process. What a worker process does beside that has tests of its own (test/worker*.test.ts).
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Client, Connection } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import {
+  bundleWorkflowCode,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+} from '@temporalio/worker';
+import { callActivities } from '../activities/calls.ts';
+import { recordActivities } from '../activities/records.ts';
+import { PolicyClient } from '../client/policy_client.ts';
+import { dataConverter } from '../codec/data_converter.ts';
+import { makeKey, parseKeys } from '../codec/keys.ts';
+import { type Mongo, startMongo } from '../embedded/mongodb.ts';
+import { startTemporal, type Temporal } from '../embedded/temporal.ts';
+import { startTimeSkipping } from '../embedded/time_skipping.ts';
+import type { PolicyFields } from '../policy/record.ts';
+import type { FaultRule } from '../sandbox/faults.ts';
+import { merchantsFile } from '../sandbox/keys.ts';
+import type { LoggedRequest } from '../sandbox/requests.ts';
+import { type Sandbox, startSandbox } from '../sandbox/server.ts';
+import { connect, type Storage } from '../storage/connection.ts';
+import { WechatPay } from '../wechatpay/client.ts';
+import { readMerchants } from '../wechatpay/merchants_file.ts';
+import { callQueueOf, type Status, WORKFLOW_QUEUE } from '../workflows/messages.ts';
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+const workflowsPath = fileURLToPath(new URL('../workflows/policy_lifecycle.ts', import.meta.url));
+
+export interface WorldOptions {
+  /** The calendar: years in seconds. */
+  timeSkipping?: boolean;
+  /** Payload keys; a new one by default, none for plain payloads. */
+  keys?: string | null;
+  /** Replaces how the merchant's client is found; undefined answers stand for a merchant that is unavailable. */
+  wechatPay?: (usual: WechatPay) => WechatPay | undefined;
+  /** Replaces where records go. */
+  mongoUri?: string;
+  /** The rate of the merchant's queue. */
+  requestsPerSecond?: number;
+}
+
+export interface World {
+  client: PolicyClient;
+  temporal: Client;
+  address: string;
+  storage: Storage;
+  sandbox: Sandbox;
+  mchid: string;
+  directory: string;
+  env: TestWorkflowEnvironment | undefined;
+  /** Puts a policy at WeChat Pay, behind everybody's back. */
+  put(policy: PolicyFields & { out_insurance_no: string }): Promise<void>;
+  patch(number: string, fields: PolicyFields): Promise<void>;
+  /** What WeChat Pay holds, names in the clear; undefined where it knows no such policy. */
+  held(number: string): Promise<PolicyFields | undefined>;
+  forget(number: string): Promise<void>;
+  faults(...rules: FaultRule[]): Promise<void>;
+  requests(number?: string): Promise<LoggedRequest[]>;
+  startWorkers(which?: { workflows?: boolean; calls?: boolean }): Promise<() => Promise<void>>;
+  /** Until what the policy says of itself is as wanted. */
+  until(number: string, wanted: (status: Status) => boolean, patience?: number): Promise<Status>;
+  close(): Promise<void>;
+}
+
+let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
+
+function quiet(): void {
+  Runtime.install({ logger: { log() {}, trace() {}, ...silent } as never });
+}
+
+let installed = false;
+
+export async function startWorld(options: WorldOptions = {}): Promise<World> {
+  if (!installed) quiet();
+  installed = true;
+  const directory = await mkdtemp(join(tmpdir(), 'policy-sync-world-'));
+  const closers: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
+  const log = (): void => {};
+  const keyring = options.keys === null ? undefined : parseKeys(options.keys ?? makeKey('test'));
+  const converter = dataConverter(keyring, { allowPlain: false });
+
+  let env: TestWorkflowEnvironment | undefined;
+  let address = process.env.TEST_TEMPORAL_ADDRESS;
+  let temporal: Client;
+  let connection: NativeConnection;
+  if (options.timeSkipping) {
+    env = await startTimeSkipping({ log, client: { dataConverter: converter } });
+    closers.push(() => (env as TestWorkflowEnvironment).teardown());
+    temporal = env.client;
+    connection = env.nativeConnection;
+    address = env.address ?? '';
+  } else {
+    if (!address) {
+      const server: Temporal = await startTemporal({ log, useEnvironment: false });
+      closers.push(() => server.stop());
+      address = server.address;
+    }
+    const plain = await Connection.connect({ address, channelArgs: { 'grpc.enable_http_proxy': 0 } });
+    temporal = new Client({ connection: plain, dataConverter: converter });
+    connection = await NativeConnection.connect({ address });
+    closers.push(
+      () => plain.close(),
+      () => connection.close(),
+    );
+  }
+
+  let uri = options.mongoUri ?? process.env.TEST_MONGODB_URI;
+  if (!uri) {
+    const mongo: Mongo = await startMongo({ log, useEnvironment: false });
+    closers.push(() => mongo.stop());
+    uri = mongo.uri;
+  }
+  const storage = await connect(uri, { keyring });
+  closers.push(() => storage.close());
+
+  const keysDirectory = join(directory, 'keys');
+  const sandbox = await startSandbox({ keys: keysDirectory, strict: true });
+  closers.push(() => sandbox.close());
+  const { merchants } = await readMerchants(
+    await written(directory, merchantsFile(sandbox.keys, keysDirectory, sandbox.url)),
+  );
+  const [merchant] = merchants.values();
+  if (!merchant) throw new Error('the sandbox has no merchant');
+  const usual = new WechatPay(merchant);
+
+  const control = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const response = await fetch(`${sandbox.url}/_sandbox/${path}`, {
+      method,
+      ...(body !== undefined && { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+    if (response.status === 404) return undefined;
+    if (!response.ok) throw new Error(`sandbox: ${response.status} ${await response.text()}`);
+    return response.status === 204 ? undefined : response.json();
+  };
+
+  const startWorkers: World['startWorkers'] = async ({ workflows = true, calls = true } = {}) => {
+    bundle ??= bundleWorkflowCode({
+      workflowsPath,
+      logger: { log() {}, trace() {}, ...silent } as never,
+      payloadConverterPath: fileURLToPath(new URL('../codec/payload_converter.ts', import.meta.url)),
+      failureConverterPath: fileURLToPath(new URL('../codec/failure_converter.ts', import.meta.url)),
+    });
+    const place = { storage, log: silent as never, ...(keyring && { payloadKey: keyring.active.id }) };
+    const workers: Worker[] = [];
+    const common = { connection, dataConverter: converter, shutdownGraceTime: '5s' } as const;
+    if (workflows)
+      workers.push(
+        await Worker.create({
+          ...common,
+          taskQueue: WORKFLOW_QUEUE,
+          workflowBundle: await bundle,
+          activities: recordActivities(place),
+        }),
+      );
+    if (calls)
+      workers.push(
+        await Worker.create({
+          ...common,
+          taskQueue: callQueueOf(merchant.mchid),
+          activities: callActivities({
+            ...place,
+            wechatPay: () => (options.wechatPay ? options.wechatPay(usual) : usual),
+          }),
+          maxTaskQueueActivitiesPerSecond: options.requestsPerSecond ?? 500,
+        }),
+      );
+    const running = workers.map((worker) => worker.run());
+    return async () => {
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+      await Promise.all(running);
+    };
+  };
+
+  const client = new PolicyClient(temporal);
+  return {
+    client,
+    temporal,
+    address,
+    storage,
+    sandbox,
+    mchid: merchant.mchid,
+    directory,
+    env,
+    put: async (policy) => void (await control('PUT', `policies/${policy.out_insurance_no}`, policy)),
+    patch: async (number, fields) => void (await control('PATCH', `policies/${number}`, fields)),
+    held: async (number) => (await control('GET', `policies/${number}`)) as PolicyFields | undefined,
+    forget: async (number) => void (await control('DELETE', `policies/${number}`)),
+    faults: async (...rules) => void (await control('PUT', 'faults', rules)),
+    requests: async (number) => {
+      const all = (await control('GET', 'requests?after=0')) as LoggedRequest[];
+      return number === undefined ? all : all.filter(({ path }) => path.endsWith(`/${number}`));
+    },
+    startWorkers,
+    until: async (number, wanted, patience = 20_000) => {
+      const from = Date.now();
+      for (;;) {
+        const status = await client.status({ mchid: merchant.mchid, out_insurance_no: number });
+        if (wanted(status)) return status;
+        if (Date.now() - from > patience) throw new Error(`not so after ${patience} ms: ${JSON.stringify(status)}`);
+        await delay(50);
+      }
+    },
+    close: async () => {
+      for (const close of closers.reverse()) await close();
+    },
+  };
+}
+
+async function written(directory: string, settings: unknown): Promise<string> {
+  const file = join(directory, 'merchants.json');
+  await writeFile(file, JSON.stringify(settings), { mode: 0o600 });
+  return file;
+}

@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+
+export interface WorkflowBuild {
+  bundle: WorkflowBundleWithSourceMap;
+  /** Digest of the bundle: the same code is the same version, wherever it was built. */
+  buildId: string;
+}
+
+const silent = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
+
+/** Bundles the workflow code, with the converters of `codec/` where payloads are sealed. */
+export async function buildWorkflows(sealed: boolean): Promise<WorkflowBuild> {
+  const bundle = await bundleWorkflowCode({
+    workflowsPath: pathOf('../workflows/policy_lifecycle.ts'),
+    logger: silent,
+    ...(sealed && {
+      payloadConverterPath: pathOf('../codec/payload_converter.ts'),
+      failureConverterPath: pathOf('../codec/failure_converter.ts'),
+    }),
+  });
+  // The inline source map has this machine's paths in it; the code has not.
+  const code = bundle.code.replace(/\/\/# sourceMappingURL=.*$/m, '');
+  return { bundle, buildId: createHash('sha256').update(code).digest('hex').slice(0, 16) };
+}
+
+function pathOf(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
+}

@@ -1,0 +1,87 @@
+import { createServer, type Server } from 'node:http';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Merchant } from '../wechatpay/merchant.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** What a worker counts; nothing personal, and no policy's number. */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #calls = new Counter({
+    name: 'policy_sync_calls_total',
+    help: 'Requests to WeChat Pay, by merchant, method and outcome',
+    labelNames: ['mchid', 'method', 'outcome'],
+    registers: [this.registry],
+  });
+  readonly #duration = new Histogram({
+    name: 'policy_sync_call_duration_seconds',
+    help: 'How long a request to WeChat Pay took',
+    labelNames: ['method'],
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [this.registry],
+  });
+
+  constructor(merchants: () => readonly Merchant[]) {
+    collectDefaultMetrics({ register: this.registry });
+    new Gauge({
+      name: 'policy_sync_merchants_served',
+      help: 'Merchants whose calls this worker takes',
+      registers: [this.registry],
+      collect() {
+        this.set(merchants().length);
+      },
+    });
+    new Gauge({
+      name: 'policy_sync_certificate_days_left',
+      help: 'Days until a certificate ends, by merchant and serial',
+      labelNames: ['mchid', 'serial_no'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { mchid, serial_no, valid_to } of merchants().flatMap(certificatesOf))
+          this.set({ mchid, serial_no }, (valid_to.getTime() - Date.now()) / DAY_MS);
+      },
+    });
+  }
+
+  observe({
+    mchid,
+    method,
+    outcome,
+    duration_ms,
+  }: {
+    mchid: string;
+    method: string;
+    outcome: string;
+    duration_ms: number;
+  }): void {
+    this.#calls.inc({ mchid, method, outcome });
+    this.#duration.observe({ method }, duration_ms / 1000);
+  }
+}
+
+function certificatesOf({ mchid, merchant_keys, wechatpay_keys }: Merchant) {
+  const own = merchant_keys.flatMap(({ serial_no, certificate }) =>
+    certificate ? [{ mchid, serial_no, valid_to: new Date(certificate.validTo) }] : [],
+  );
+  const platform = wechatpay_keys.flatMap(({ id, valid_to }) => (valid_to ? [{ mchid, serial_no: id, valid_to }] : []));
+  return [...own, ...platform];
+}
+
+/** Serves `/metrics` in Prometheus' text format. */
+export async function serveMetrics(
+  { registry }: Metrics,
+  { host, port }: { host: string; port: number },
+): Promise<Server> {
+  const server = createServer(async (request, response) => {
+    if (request.url !== '/metrics') {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, host, resolve);
+  });
+  return server;
+}

@@ -1,0 +1,96 @@
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { NativeConnectionOptions } from '@temporalio/worker';
+import { z } from 'zod';
+import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
+
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+export interface Settings {
+  temporal: { namespace: string; connection: NativeConnectionOptions; address: string };
+  mongoUri: string;
+  /** Payload keys; without them payloads and records are in the clear. */
+  keyring: Keyring | undefined;
+  /** Whether payloads in the clear are taken although there are keys. */
+  allowPlain: boolean;
+  /** The WECHATPAY_MERCHANTS file. */
+  merchantsFile: string;
+  logLevel: (typeof LOG_LEVELS)[number];
+  /** Where metrics are served; nowhere without a port. */
+  metrics: { host: string; port: number } | undefined;
+}
+
+/** Settings that can't be used: every fault is one line that names the setting, what was expected, and what was found. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'));
+    this.faults = faults;
+  }
+}
+
+// Values that may be or hold a secret are never shown as what was found.
+const schema = z.object({
+  MONGODB_URI: z
+    .string({ error: 'expected mongodb://host:port/database, found nothing' })
+    .regex(/^mongodb(\+srv)?:\/\/\S+$/, { error: 'expected mongodb://host:port/database, found something else' }),
+  WECHATPAY_MERCHANTS: z
+    .string({ error: 'expected the path of the merchants file (JSON), found nothing' })
+    .min(1, { error: 'expected the path of the merchants file (JSON), found an empty text' }),
+  POLICY_SYNC_ALLOW_PLAIN: z.enum(['0', '1'], { error: found('0 or 1') }).default('0'),
+  POLICY_SYNC_LOG_LEVEL: z.enum(LOG_LEVELS, { error: found(LOG_LEVELS.join(', ')) }).default('info'),
+  POLICY_SYNC_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
+  POLICY_SYNC_METRICS_PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, { error: found('a port, 0 to 65535') })
+    .optional(),
+});
+
+function found(expected: string): (issue: { input?: unknown }) => string {
+  return ({ input }) => `expected ${expected}, found ${JSON.stringify(input)}`;
+}
+
+/**
+ * Settings of a worker from its environment.
+ * @throws {SettingsError} with every fault at once
+ */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const faults: string[] = [];
+  const own = schema.safeParse(env);
+  if (!own.success) faults.push(...own.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
+  const keyring = collected(faults, () => parseKeys(env.POLICY_SYNC_KEYS));
+  const temporal = collected(faults, () => temporalSettings(env));
+  if (!own.success || !temporal || faults.length > 0) throw new SettingsError(faults);
+  const { MONGODB_URI, WECHATPAY_MERCHANTS, POLICY_SYNC_METRICS_PORT: port, ...rest } = own.data;
+  return {
+    temporal,
+    mongoUri: MONGODB_URI,
+    keyring,
+    allowPlain: rest.POLICY_SYNC_ALLOW_PLAIN === '1',
+    merchantsFile: WECHATPAY_MERCHANTS,
+    logLevel: rest.POLICY_SYNC_LOG_LEVEL,
+    metrics: port === undefined ? undefined : { host: rest.POLICY_SYNC_METRICS_HOST, port: Number(port) },
+  };
+}
+
+function temporalSettings(env: NodeJS.ProcessEnv): Settings['temporal'] {
+  const entries = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const { namespace = 'default', connectionOptions } = loadClientConnectConfig({
+    overrideEnvVars: Object.fromEntries(entries),
+  });
+  const { address = 'localhost:7233', tls, apiKey, metadata } = connectionOptions;
+  const connection = { address, tls, apiKey, metadata } as NativeConnectionOptions;
+  return { namespace, address, connection };
+}
+
+function collected<T>(faults: string[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    const own = error instanceof InvalidKeys;
+    const text = error instanceof Error ? error.message.replace(/\s+/g, ' ').slice(0, 200) : 'something else';
+    faults.push(own ? text : `TEMPORAL_*: expected Temporal's own environment configuration, found a fault: ${text}`);
+    return undefined;
+  }
+}

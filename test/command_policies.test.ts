@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Shown } from '../client/command/show.ts';
 import { WechatPay } from '../client/command/story/wechatpay.ts';
+import { waitSynced } from '../client/wait.ts';
 import { sameValue } from '../policy/difference.ts';
 import type { RecordInput } from '../policy/record.ts';
 import { until } from './client_namespace.ts';
@@ -36,7 +37,7 @@ function assertNothingPersonal(text: string): void {
   for (const value of PERSONAL) assert.ok(!text.includes(value), value);
 }
 
-/** A record that WeChat Pay has already, opened by the command. */
+/** A record that WeChat Pay has already, opened and confirmed. */
 async function opened(
   changes: Partial<RecordInput['policy']> = {},
   settings: Partial<RecordInput> = {},
@@ -44,7 +45,8 @@ async function opened(
   const record = recordOf({ out_insurance_no: uniqueNumber(), ...changes }, settings);
   const number = record.policy.out_insurance_no;
   await wechatpay.put(number, record.policy);
-  await json(['open', '-', '--wait'], JSON.stringify(record, null, 2));
+  const { revision } = await stage.client.openPolicy(record);
+  await waitSynced(stage.client, { mchid: MCHID, out_insurance_no: number }, revision);
   return number;
 }
 

@@ -25,3 +25,6 @@ try {
     process.exitCode = 1;
   }
 }
+
+// A server that was still being built when Ctrl-C came keeps nobody waiting.
+process.exit();

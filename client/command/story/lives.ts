@@ -76,8 +76,9 @@ const SCRIPTS: Script[] = [
   {
     title: 'renewal',
     outcome: 'timers opened its renewal window, ended its cover and closed the window',
-    fields: (now) => ({ expired_time: wireTime(now + 20 * SECOND) }),
-    settings: { renewal: { opens_before: '14s', closes_after: '6s' } },
+    // Open for longer than a call takes to be given up whose worker died: its window opens all the same.
+    fields: (now) => ({ expired_time: wireTime(now + 32 * SECOND) }),
+    settings: { renewal: { opens_before: '26s', closes_after: '4s' } },
     act: approve,
     expected: { policy_state: INACTIVE, support_renewal: false },
     sent: [

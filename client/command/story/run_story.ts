@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describePolicy } from '../../pending_call.ts';
 import { messageOf } from '../error_text.ts';
+import { aborted } from './aborted.ts';
 import { type Life, livesOf } from './lives.ts';
 import { makeNarration, type Narration } from './narration.ts';
 import { type Stage, setStage } from './stage.ts';
@@ -35,6 +36,10 @@ export async function runStory({ once, keep }: StoryOptions): Promise<number> {
     narration.line('Ctrl-C ends it all.');
     await Promise.race([aborted(interrupted), stage.broken]);
     return verdict;
+  } catch (error) {
+    // What fails because the stage is being taken down is no failure.
+    if (interrupted.aborted) return INTERRUPTED;
+    throw error;
   } finally {
     narration.close();
     await stage?.end();
@@ -112,9 +117,4 @@ function interruption(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => controller.abort());
   return controller.signal;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -1,12 +1,14 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { makeKey } from '../../../codec/keys.ts';
 import { type Servers, startServers } from '../../../embedded/servers.ts';
 import { merchantsFile } from '../../../sandbox/keys.ts';
 import { type Sandbox, startSandbox } from '../../../sandbox/server.ts';
 import { connectPolicyClient } from '../../connect.ts';
 import type { PolicyClient } from '../../policy_client.ts';
+import { aborted } from './aborted.ts';
 import { WechatPay } from './wechatpay.ts';
 import { superviseWorker } from './worker_process.ts';
 
@@ -34,9 +36,10 @@ export interface Stage {
 const PATIENCE_MS = 60_000;
 const GLANCE_MS = 2_000;
 const REQUESTS_PER_SECOND = 50;
+const SETTLE_MS = 3_000;
 
 /**
- * Starts servers, sandbox and worker.
+ * Starts servers, sandbox and worker. Without a folder to keep, servers keep their data to themselves.
  * @throws an error of one line; what was started is ended
  */
 export async function setStage({ keep, log, interrupted }: StageOptions): Promise<Stage> {
@@ -48,9 +51,8 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
   };
   try {
     await mkdir(directory, { recursive: true });
-    const servers = await startServers({ log, directory });
+    const servers = await serversUnless(interrupted, startServers({ log, directory: keep && directory }));
     ends.push(() => servers.stop());
-    interrupted.throwIfAborted();
     const sandbox = await startSandbox({ keys: join(directory, 'sandbox'), strict: true });
     ends.push(() => sandbox.close());
     log(`WeChat Pay: a sandbox at ${sandbox.url} (--strict)`);
@@ -70,6 +72,15 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     await end();
     throw error;
   }
+}
+
+/** A build may take minutes: Ctrl-C does not wait for it. Under their guards, servers end with this process. */
+async function serversUnless(interrupted: AbortSignal, starting: Promise<Servers>): Promise<Servers> {
+  const servers = await Promise.race([starting, aborted(interrupted)]);
+  if (servers && !interrupted.aborted) return servers;
+  const late = starting.then((started) => started.stop()).catch(() => {});
+  await Promise.race([late, delay(SETTLE_MS)]);
+  throw interrupted.reason;
 }
 
 /** The environment of worker and clients: these servers, the sandbox's merchant, payload keys of this folder. */

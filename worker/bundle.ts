@@ -15,6 +15,9 @@ export async function buildWorkflows(sealed: boolean): Promise<WorkflowBuild> {
   const bundle = await bundleWorkflowCode({
     workflowsPath: pathOf('../workflows/policy_lifecycle.ts'),
     logger: silent,
+    // Modules are named by their paths from here; from the folder that a process happens to run in, the same code
+    // would be another version in each.
+    webpackConfigHook: (config) => ({ ...config, context: pathOf('..') }),
     ...(sealed && {
       payloadConverterPath: pathOf('../codec/payload_converter.ts'),
       failureConverterPath: pathOf('../codec/failure_converter.ts'),

@@ -1,3 +1,4 @@
+import { IllegalStateError } from '@temporalio/common';
 import { type LogEntry, Runtime } from '@temporalio/worker';
 import { type Logger, pino } from 'pino';
 
@@ -6,30 +7,45 @@ export function makeLog(level: string): Logger {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true }));
 }
 
-/** What of the SDK's own fields is worth a line. Errors are told by name and type: their text may quote a payload. */
+/** What of the SDK's own fields is worth a line. */
 const TELLING = ['taskQueue', 'workflowId', 'runId', 'activityType', 'activityId', 'attempt', 'state'];
+/** Said once by each merchant's Worker, and meant so. */
+const MEANT = 'No workflows registered';
 
-/** Has the SDK log through ours. A verification that finds nothing fails as BENIGN, thousands of times: debug. */
-export function installLog(log: Logger): void {
-  const write = ({ level, message, meta = {} }: Omit<LogEntry, 'timestampNanos'>): void => {
+/**
+ * Has the SDK log through ours, and leaves signals to us. A process has one runtime, so where there is one already
+ * (another worker's) it serves for both.
+ */
+export function installLog(log: Pick<Logger, 'debug' | 'warn' | 'error'>): void {
+  const write = (level: LogEntry['level'], message: string, meta: LogEntry['meta'] = {}): void => {
     const fields = Object.fromEntries(TELLING.filter((key) => key in meta).map((key) => [key, meta[key]]));
-    const error = meta.error as { name?: string; type?: string } | undefined;
-    const told = { ...fields, ...(error && { error: error.type ?? error.name }) };
-    // An activity that fails is retried or answered for by the workflow: what it means is logged there.
+    const told = { ...fields, ...(meta.error instanceof Error && errorOf(meta.error)) };
     if (level === 'ERROR') log.error(told, message);
-    else if (level === 'WARN' && message !== 'Activity failed' && !message.startsWith('No workflows registered'))
-      log.warn(told, message);
+    else if (level === 'WARN' && !message.startsWith(MEANT)) log.warn(told, message);
     else log.debug(told, message);
   };
-  const at = (level: LogEntry['level']) => (message: string, meta?: LogEntry['meta']) =>
-    write({ level, message, meta });
+  const at = (level: LogEntry['level']) => (message: string, meta?: LogEntry['meta']) => write(level, message, meta);
   const logger = {
-    log: (level: LogEntry['level'], message: string, meta?: LogEntry['meta']) => write({ level, message, meta }),
+    log: write,
     trace: at('TRACE'),
     debug: at('DEBUG'),
     info: at('INFO'),
     warn: at('WARN'),
     error: at('ERROR'),
   };
-  Runtime.install({ logger, telemetryOptions: { logging: { filter: 'ERROR', forward: {} } } });
+  try {
+    Runtime.install({
+      logger,
+      shutdownSignals: [],
+      telemetryOptions: { logging: { filter: { core: 'ERROR' }, forward: {} } },
+    });
+  } catch (error) {
+    if (!(error instanceof IllegalStateError)) throw error;
+  }
+}
+
+/** Name or type, and the place in our code: an error's text may quote a payload. */
+function errorOf({ name, stack = '', ...rest }: Error & { type?: unknown }): { error: unknown; at?: string } {
+  const [, place] = /\n\s+at ([^\n]+)/.exec(stack) ?? [];
+  return { error: rest.type ?? name, ...(place && { at: place }) };
 }

@@ -1,35 +1,32 @@
-import { stat } from 'node:fs/promises';
-import type { Logger } from 'pino';
+import { createPublicKey } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { Log } from '../activities/log.ts';
 import { WechatPay } from '../wechatpay/client.ts';
 import type { Merchant } from '../wechatpay/merchant.ts';
 import { MerchantsFileError, readMerchants } from '../wechatpay/merchants_file.ts';
 
-/** The file is looked at so often, by its time and size: watching it by events fails on mounted secrets. */
-const LOOK_EVERY_MS = 2000;
-
-/** A merchant as it is served now. */
-export interface Served {
+interface Served {
   merchant: Merchant;
   client: WechatPay;
 }
 
 /**
- * The merchants of the watched file. An edit that cannot be read as a whole keeps what was; a merchant whose settings
- * cannot be used keeps its last good ones.
+ * The merchants of the WECHATPAY_MERCHANTS file as it is now. An edit that cannot be read as a whole keeps what was; a
+ * merchant whose settings cannot be used keeps its last good ones.
  */
 export class Merchants {
   readonly #file: string;
-  readonly #log: Logger;
+  readonly #log: Log;
   readonly #served = new Map<string, Served>();
   #seen = '';
-  #timer: NodeJS.Timeout | undefined;
 
-  constructor(file: string, log: Logger) {
+  constructor(file: string, log: Log) {
     this.#file = file;
     this.#log = log;
   }
 
-  /** Every merchant that is served now. */
+  /** Every merchant that has settings which can be used. */
   all(): Merchant[] {
     return [...this.#served.values()].map(({ merchant }) => merchant);
   }
@@ -45,57 +42,72 @@ export class Merchants {
    * @throws {MerchantsFileError} when it cannot be used at all
    */
   async load(): Promise<void> {
-    this.#seen = await this.#stamp();
+    this.#seen = await stampOf(this.#file);
     await this.#read();
   }
 
-  /** Looks at the file from now on; `changed` is called after each edit that was taken, one at a time. */
-  watch(changed: () => Promise<void>): void {
-    const look = async (): Promise<void> => {
-      try {
-        if (await this.#renewed()) await changed();
-      } finally {
-        if (this.#timer) this.#timer = setTimeout(look, LOOK_EVERY_MS);
-      }
-    };
-    this.#timer = setTimeout(look, LOOK_EVERY_MS);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  async #renewed(): Promise<boolean> {
-    const stamp = await this.#stamp();
-    if (stamp === this.#seen) return false;
+  /** Reads the file again where it, or a key that it names, is another than when last read. */
+  async look(): Promise<void> {
+    const stamp = await stampOf(this.#file);
+    if (stamp === this.#seen) return;
     this.#seen = stamp;
     try {
       await this.#read();
-      return true;
     } catch (error) {
       if (!(error instanceof MerchantsFileError)) throw error;
       this.#log.error({ reason: error.message }, 'the merchants file cannot be used; what was goes on');
-      return false;
-    }
-  }
-
-  async #stamp(): Promise<string> {
-    try {
-      const { mtimeMs, size, ino } = await stat(this.#file);
-      return `${mtimeMs} ${size} ${ino}`;
-    } catch (error) {
-      return String((error as NodeJS.ErrnoException).code);
     }
   }
 
   async #read(): Promise<void> {
     const { merchants, faults, warnings } = await readMerchants(this.#file);
     for (const warning of warnings) this.#log.warn(warning);
-    for (const { mchid, message } of faults) this.#log.error({ mchid }, message);
+    for (const { mchid, message } of faults) {
+      const goesOn = this.#served.has(mchid) ? 'its last good settings go on' : 'not served until set right';
+      this.#log.error({ mchid, reason: message }, `settings of a merchant cannot be used; ${goesOn}`);
+    }
     const faulty = new Set(faults.map(({ mchid }) => mchid));
     for (const mchid of this.#served.keys())
       if (!merchants.has(mchid) && !faulty.has(mchid)) this.#served.delete(mchid);
-    for (const [mchid, merchant] of merchants) this.#served.set(mchid, { merchant, client: new WechatPay(merchant) });
+    for (const [mchid, merchant] of merchants) this.#take(mchid, merchant);
   }
+
+  #take(mchid: string, merchant: Merchant): void {
+    const before = this.#served.get(mchid);
+    if (before && described(before.merchant) === described(merchant)) return;
+    this.#served.set(mchid, { merchant, client: new WechatPay(merchant) });
+    const { paused, requests_per_second } = merchant;
+    this.#log.info({ mchid, paused, requests_per_second }, before ? 'merchant changed' : 'merchant added');
+  }
+}
+
+/**
+ * Text that changes with the file, and with each file that it names: a key may be replaced in its place. Looked at
+ * rather than watched by events, which do not come for mounted secrets.
+ */
+async function stampOf(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(codeOf);
+  const named = [...text.matchAll(/"\w+_file"\s*:\s*"([^"]+)"/g)].map(([, path = '']) => resolve(dirname(file), path));
+  const stamps = await Promise.all(
+    named.map((path) => stat(path).then(({ mtimeMs, size, ino }) => `${mtimeMs} ${size} ${ino}`, codeOf)),
+  );
+  return [text, ...stamps].join('\n');
+}
+
+function codeOf({ code }: NodeJS.ErrnoException): string {
+  return String(code);
+}
+
+/** All that calls depend on, as text; of a private key its public half. */
+function described({ merchant_keys, wechatpay_keys, ...rest }: Merchant): string {
+  const pem = { type: 'spki', format: 'pem' } as const;
+  return JSON.stringify({
+    merchant_keys: merchant_keys.map(({ serial_no, private_key, certificate }) => [
+      serial_no,
+      createPublicKey(private_key).export(pem),
+      certificate?.fingerprint256,
+    ]),
+    wechatpay_keys: wechatpay_keys.map(({ id, public_key }) => [id, public_key.export(pem)]),
+    ...rest,
+  });
 }

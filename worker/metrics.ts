@@ -1,8 +1,17 @@
-import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Merchant } from '../wechatpay/merchant.ts';
+import { SettingsError } from './settings.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+
+interface ObservedCall {
+  mchid: string;
+  method: string;
+  outcome: string;
+  duration_ms: number;
+}
 
 /** What a worker counts; nothing personal, and no policy's number. */
 export class Metrics {
@@ -44,17 +53,8 @@ export class Metrics {
     });
   }
 
-  observe({
-    mchid,
-    method,
-    outcome,
-    duration_ms,
-  }: {
-    mchid: string;
-    method: string;
-    outcome: string;
-    duration_ms: number;
-  }): void {
+  /** Counts one request to WeChat Pay. */
+  observe({ mchid, method, outcome, duration_ms }: ObservedCall): void {
     this.#calls.inc({ mchid, method, outcome });
     this.#duration.observe({ method }, duration_ms / 1000);
   }
@@ -68,20 +68,29 @@ function certificatesOf({ mchid, merchant_keys, wechatpay_keys }: Merchant) {
   return [...own, ...platform];
 }
 
-/** Serves `/metrics` in Prometheus' text format. */
+/**
+ * Serves `/metrics` in Prometheus' text format. Returns what ends it.
+ * @throws {SettingsError} when the port cannot be had
+ */
 export async function serveMetrics(
   { registry }: Metrics,
   { host, port }: { host: string; port: number },
-): Promise<Server> {
+): Promise<() => Promise<unknown>> {
   const server = createServer(async (request, response) => {
     if (request.url !== '/metrics') {
       response.writeHead(404).end();
       return;
     }
-    response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
+    const text = await registry.metrics();
+    response.writeHead(200, { 'content-type': registry.contentType }).end(text);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(port, host, resolve);
+  server.listen(port, host);
+  await once(server, 'listening').catch(({ code }: NodeJS.ErrnoException) => {
+    throw new SettingsError([`POLICY_SYNC_METRICS_PORT: expected a free port on ${host}, found ${port}: ${code}`]);
   });
-  return server;
+  return async () => {
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  };
 }

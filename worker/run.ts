@@ -1,41 +1,31 @@
-import { MerchantsFileError } from '../wechatpay/merchants_file.ts';
 import { installLog, makeLog } from './log.ts';
 import { readSettings, SettingsError } from './settings.ts';
-import { type RunningWorker, startWorker } from './worker.ts';
+import { shutdownAsked } from './shutdown.ts';
+import { startWorker } from './worker.ts';
 
-/** `policy-sync worker`: runs until SIGTERM or SIGINT, which let calls under way finish; a second one ends at once. */
+/**
+ * `policy-sync worker`: runs until SIGTERM or SIGINT, which let calls under way finish. What went wrong is one line on
+ * standard error (for settings: one each), and exit code 1.
+ */
 export async function runWorker({ promote }: { promote: boolean }): Promise<void> {
+  let signal: AbortSignal | undefined;
   try {
     const settings = readSettings(process.env);
     const log = makeLog(settings.logLevel);
     installLog(log);
-    const worker = await startWorker({ settings, log, promote });
-    await untilAsked(worker, (signal) => log.info({ signal }, 'finishing calls under way'));
+    signal = shutdownAsked((name) => log.info({ signal: name }, 'ending: calls under way finish'));
+    const worker = await startWorker({ settings, log, promote, signal });
+    await worker.done;
     log.info('worker has ended');
   } catch (error) {
-    const lines = error instanceof SettingsError ? error.faults : [told(error)];
-    for (const line of lines) console.error(`policy-sync worker: ${line}`);
+    // Asked to end while it was starting.
+    if (signal?.aborted && error === signal.reason) return;
+    for (const line of linesOf(error)) console.error(`policy-sync worker: ${line}`);
     process.exitCode = 1;
   }
 }
 
-async function untilAsked(worker: RunningWorker, tell: (signal: string) => void): Promise<void> {
-  let ending: Promise<void> | undefined;
-  const asked = new Promise<void>((resolve) => {
-    const end = (signal: string): void => {
-      if (ending) process.exit(1);
-      tell(signal);
-      ending = worker.shutdown();
-      resolve();
-    };
-    process.on('SIGTERM', () => end('SIGTERM'));
-    process.on('SIGINT', () => end('SIGINT'));
-  });
-  await Promise.race([asked, worker.done]);
-  await (ending ?? worker.shutdown());
-}
-
-function told(error: unknown): string {
-  if (error instanceof MerchantsFileError) return error.message;
-  return error instanceof Error ? error.message.replace(/\s+/g, ' ').slice(0, 300) : String(error);
+function linesOf(error: unknown): readonly string[] {
+  if (error instanceof SettingsError) return error.faults;
+  return [(error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 300)];
 }

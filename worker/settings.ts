@@ -44,6 +44,7 @@ const schema = z.object({
   POLICY_SYNC_METRICS_PORT: z
     .string()
     .regex(/^\d{1,5}$/, { error: found('a port, 0 to 65535') })
+    .refine((port) => Number(port) <= 65_535, { error: found('a port, 0 to 65535') })
     .optional(),
 });
 
@@ -88,9 +89,11 @@ function collected<T>(faults: string[], read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    const own = error instanceof InvalidKeys;
-    const text = error instanceof Error ? error.message.replace(/\s+/g, ' ').slice(0, 200) : 'something else';
-    faults.push(own ? text : `TEMPORAL_*: expected Temporal's own environment configuration, found a fault: ${text}`);
+    if (!(error instanceof Error)) throw error;
+    // A parser's message goes on by quoting the file, keys and all.
+    const [reason = ''] = error.message.split('\n');
+    const known = error instanceof InvalidKeys;
+    faults.push(known ? reason : `TEMPORAL_*: expected Temporal's own environment configuration, found: ${reason}`);
     return undefined;
   }
 }

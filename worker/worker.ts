@@ -1,62 +1,112 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { NativeConnection, Worker } from '@temporalio/worker';
-import type { Logger } from 'pino';
+import { type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
 import { callActivities } from '../activities/calls.ts';
+import type { Log } from '../activities/log.ts';
 import { recordActivities } from '../activities/records.ts';
 import { dataConverter } from '../codec/data_converter.ts';
-import { connect, type Storage } from '../storage/connection.ts';
-import type { Merchant } from '../wechatpay/merchant.ts';
+import { connect } from '../storage/connection.ts';
 import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { buildWorkflows } from './bundle.ts';
+import { CallWorkers } from './call_workers.ts';
+import { deploymentVersion, promote, warnUnlessCurrent } from './deployment.ts';
+import { keepTryingIndexes } from './indexes.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
-import { deploymentVersion, ensureSearchAttributes, promote, warnWithoutCurrent } from './namespace.ts';
-import { type Settings, SettingsError } from './settings.ts';
+import { pause } from './pause.ts';
+import { Running } from './running.ts';
+import { ensureSearchAttributes } from './search_attributes.ts';
+import type { Settings } from './settings.ts';
+import { connectTemporal } from './temporal.ts';
 
 /** Calls under way are given so long to finish: 10 s of HTTP, the rest for records. */
 const SHUTDOWN_GRACE = '30s';
-const CONNECT_TRIES = 30;
+/** An added merchant is to be served within 10 s. */
+const LOOK_EVERY_MS = 2_000;
+/** Longest time of a call; enough may run at once to keep the rate while each takes that long. */
+const CALL_SECONDS = 10;
+const MOST_CALLS = 200;
+const MOST_POLLS = 10;
 
 export interface RunningWorker {
-  /** Takes no more work, finishes what runs, and lets go of everything. */
+  /** Takes no more work, lets what runs finish, and lets go of everything. */
   shutdown(): Promise<void>;
-  /** Rejects when a part of it fails. */
+  /** Resolves after `shutdown`; rejects when a part of it fails, the rest of it shut down. */
   done: Promise<void>;
 }
 
 export interface WorkerOptions {
   settings: Settings;
-  log: Logger;
+  log: Log;
   /** Makes the version of this build the current one. */
   promote?: boolean;
+  /** Does what `shutdown` does, and ends a start under way. */
+  signal?: AbortSignal;
 }
 
 /**
  * Runs the workers of one process: workflows and records on `policy-sync`, and a Worker for each merchant of the
- * watched file on `calls/{mchid}`, whose rate the Temporal server holds over all processes.
- * @throws {SettingsError} when the merchants file, Temporal or the metrics' port cannot be used
+ * watched file on `calls/{mchid}`, whose rate the Temporal server holds over all processes. MongoDB may be down.
+ * @throws {SettingsError} or {MerchantsFileError} when merchants, Temporal, its namespace or the metrics' port cannot
+ * be used; `signal`'s reason when it was aborted meanwhile. Nothing is left running then.
  */
-export async function startWorker({
-  settings,
-  log,
-  promote: promoting = false,
-}: WorkerOptions): Promise<RunningWorker> {
+export async function startWorker({ signal: given, ...options }: WorkerOptions): Promise<RunningWorker> {
+  const own = new AbortController();
+  const signal = AbortSignal.any(given ? [own.signal, given] : [own.signal]);
+  const ends: (() => Promise<unknown>)[] = [];
+  const release = (): Promise<unknown> =>
+    ends.reduceRight((ended: Promise<unknown>, end) => ended.finally(end), Promise.resolve());
+  try {
+    const { failed } = await start({ ...options, signal, atEnd: (end) => ends.push(end) });
+    signal.throwIfAborted();
+    const asked = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    const done = Promise.race([failed, asked]).finally(() => {
+      own.abort();
+      return release();
+    });
+    const shutdown = (): Promise<void> => {
+      own.abort();
+      return done;
+    };
+    return { shutdown, done };
+  } catch (error) {
+    const reason = signal.aborted ? signal.reason : error;
+    own.abort();
+    await release();
+    throw reason;
+  }
+}
+
+interface Start extends Omit<WorkerOptions, 'signal'> {
+  /** Aborted when all is to end. */
+  signal: AbortSignal;
+  /** What was begun last is ended first. */
+  atEnd(end: () => Promise<unknown>): void;
+}
+
+/** `failed` rejects when one of the Workers does. */
+async function start(options: Start): Promise<{ failed: Promise<void> }> {
+  const { settings, log, signal, atEnd } = options;
   if (!settings.keyring) log.warn('POLICY_SYNC_KEYS is not set: payloads and records rest in the clear');
   const merchants = new Merchants(settings.merchantsFile, log);
   await merchants.load();
   const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined);
-  const connection = await connected(settings, log);
-  const storage = await connect(settings.mongoUri, { keyring: settings.keyring });
-  indexed(storage, log);
+  const connection = await connectTemporal(settings.temporal, log, signal);
+  atEnd(() => connection.close());
   const { namespace } = settings.temporal;
-  await ensureSearchAttributes(connection, namespace, log);
-
+  await ensureSearchAttributes(connection, namespace, { log, signal });
+  const storage = await connect(settings.mongoUri, { keyring: settings.keyring });
+  atEnd(() => storage.close());
+  const indexing = keepTryingIndexes(storage, log, signal);
+  atEnd(() => Promise.allSettled([indexing]));
   const metrics = new Metrics(() => merchants.all());
-  const server = settings.metrics && (await serveMetrics(metrics, settings.metrics));
-  const converter = dataConverter(settings.keyring, { allowPlain: settings.allowPlain });
-  const common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE } as const;
-  const place = { storage, log, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
+  if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics));
 
+  const common: Common = {
+    connection,
+    namespace,
+    dataConverter: dataConverter(settings.keyring, { allowPlain: settings.allowPlain }),
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  };
+  const place = { storage, log, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
   const workflows = new Running(
     await Worker.create({
       ...common,
@@ -73,106 +123,43 @@ export async function startWorker({
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>
     Worker.create({
       ...common,
+      ...paceOf(requests_per_second),
       taskQueue: callQueueOf(mchid),
       activities: callActivities({
         ...place,
         wechatPay: () => merchants.client(mchid),
         observe: (call) => metrics.observe(call),
       }),
-      maxTaskQueueActivitiesPerSecond: requests_per_second,
-      maxConcurrentActivityTaskExecutions: Math.max(10, requests_per_second * 2),
     }),
   );
+  atEnd(() => Promise.all([workflows.stop(), calls.stop()]));
   await calls.serve(merchants.all());
-  merchants.watch(() => calls.serve(merchants.all()));
-  if (promoting) await promote(connection, namespace, buildId, log);
-  else await warnWithoutCurrent(connection, namespace, log);
+  const following = follow(merchants, calls, signal);
+  atEnd(() => Promise.allSettled([following]));
+  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following, indexing])]).then(() => {});
+  const version = { connection, namespace, buildId };
+  const versioned = options.promote ? promote(version, { log, signal }) : warnUnlessCurrent(version, log);
+  await Promise.race([versioned, failed]);
   log.info({ buildId, merchants: merchants.all().length }, 'worker is running');
-
-  const shutdown = async (): Promise<void> => {
-    merchants.stop();
-    await Promise.all([workflows.stop(), calls.serve([])]);
-    server?.close();
-    await storage.close();
-    await connection.close();
-  };
-  return { shutdown, done: Promise.race([workflows.done, calls.failed]) };
+  return { failed };
 }
 
-async function connected({ temporal }: Settings, log: Logger): Promise<NativeConnection> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await NativeConnection.connect(temporal.connection);
-    } catch {
-      const asked = `TEMPORAL_ADDRESS: expected a Temporal server at ${temporal.address}, found none that answers`;
-      if (tries === CONNECT_TRIES) throw new SettingsError([asked]);
-      if (tries === 1) log.warn(`${asked}; trying for a minute`);
-      await delay(2000);
-    }
-  }
+type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;
+
+/** The rate is the queue's, whoever polls it; polls are few where little is to do, for there may be 200 merchants. */
+function paceOf(rate: number) {
+  return {
+    maxTaskQueueActivitiesPerSecond: rate,
+    maxConcurrentActivityTaskExecutions: Math.min(MOST_CALLS, Math.max(MOST_POLLS, Math.ceil(rate * CALL_SECONDS))),
+    activityTaskPollerBehavior: { type: 'autoscaling', minimum: 1, initial: 2, maximum: MOST_POLLS },
+  } as const;
 }
 
-/** Indexes make reports fast; a worker does its work without, so it waits for none. */
-function indexed(storage: Storage, log: Logger): void {
-  storage.ensureIndexes().catch((error: Error) => {
-    log.warn({ reason: error.message }, 'MongoDB did not take the indexes; the next start tries again');
-  });
-}
-
-/** A Worker and its run. */
-class Running {
-  readonly #worker: Worker;
-  readonly done: Promise<void>;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    this.done = worker.run();
-    // A failure is told by whoever waits for `done`.
-    this.done.catch(() => {});
-  }
-
-  async stop(): Promise<void> {
-    if (this.#worker.getState() === 'RUNNING') this.#worker.shutdown();
-    await this.done;
-  }
-}
-
-/** One Worker for each merchant, so that none delays another. */
-class CallWorkers {
-  readonly #log: Logger;
-  readonly #create: (merchant: Merchant) => Promise<Worker>;
-  readonly #running = new Map<string, { worker: Running; rate: number }>();
-  #fail: (error: unknown) => void = () => {};
-  /** Settles only when a Worker fails. */
-  readonly failed: Promise<never> = new Promise((_, reject) => {
-    this.#fail = reject;
-  });
-
-  constructor(log: Logger, create: (merchant: Merchant) => Promise<Worker>) {
-    this.#log = log;
-    this.#create = create;
-    this.failed.catch(() => {});
-  }
-
-  /** Serves these merchants and no others. Another rate needs another Worker; keys are asked for at each call. */
-  async serve(merchants: readonly Merchant[]): Promise<void> {
-    const wanted = new Map(merchants.map((merchant) => [merchant.mchid, merchant]));
-    const leaving = [...this.#running].filter(([mchid, { rate }]) => wanted.get(mchid)?.requests_per_second !== rate);
-    await Promise.all(leaving.map(([mchid, { worker }]) => this.#leave(mchid, worker)));
-    for (const [mchid, merchant] of wanted) if (!this.#running.has(mchid)) await this.#take(merchant);
-  }
-
-  async #take(merchant: Merchant): Promise<void> {
-    const { mchid, requests_per_second: rate } = merchant;
-    const worker = new Running(await this.#create(merchant));
-    worker.done.catch(this.#fail);
-    this.#running.set(mchid, { worker, rate });
-    this.#log.info({ mchid, requests_per_second: rate }, 'merchant is served');
-  }
-
-  async #leave(mchid: string, worker: Running): Promise<void> {
-    this.#running.delete(mchid);
-    await worker.stop();
-    this.#log.info({ mchid }, 'merchant is no longer served by this worker');
+/** Serves what the file says, and looks again and again at what it says. */
+async function follow(merchants: Merchants, calls: CallWorkers, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await pause(LOOK_EVERY_MS, signal);
+    await merchants.look();
+    if (!signal.aborted) await calls.serve(merchants.all());
   }
 }

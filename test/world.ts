@@ -4,23 +4,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { Client, Connection } from '@temporalio/client';
+import { Client } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import {
-  bundleWorkflowCode,
-  NativeConnection,
-  Runtime,
-  Worker,
-  type WorkflowBundleWithSourceMap,
-} from '@temporalio/worker';
+import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { callActivities } from '../activities/calls.ts';
 import { recordActivities } from '../activities/records.ts';
 import { PolicyClient } from '../client/policy_client.ts';
 import { dataConverter } from '../codec/data_converter.ts';
 import { makeKey, parseKeys } from '../codec/keys.ts';
 import { type Mongo, startMongo } from '../embedded/mongodb.ts';
-import { startTemporal, type Temporal } from '../embedded/temporal.ts';
 import { startTimeSkipping } from '../embedded/time_skipping.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
@@ -30,10 +22,11 @@ import { type Sandbox, startSandbox } from '../sandbox/server.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { WechatPay } from '../wechatpay/client.ts';
 import { readMerchants } from '../wechatpay/merchants_file.ts';
+import { buildWorkflows, type WorkflowBuild } from '../worker/bundle.ts';
 import { callQueueOf, type Status, WORKFLOW_QUEUE } from '../workflows/messages.ts';
+import { makeNamespace } from './client_namespace.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
-const workflowsPath = fileURLToPath(new URL('../workflows/policy_lifecycle.ts', import.meta.url));
 
 export interface WorldOptions {
   /** The calendar: years in seconds. */
@@ -52,6 +45,7 @@ export interface World {
   client: PolicyClient;
   temporal: Client;
   address: string;
+  namespace: string;
   storage: Storage;
   sandbox: Sandbox;
   mchid: string;
@@ -71,9 +65,11 @@ export interface World {
   close(): Promise<void>;
 }
 
-let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
+/** As the worker's own, which differ by whether payloads are sealed; made once. */
+const bundles = new Map<boolean, Promise<WorkflowBuild>>();
 
-function quiet(): void {
+/** The SDK logs to the screen; tests say what matters themselves. */
+export function quiet(): void {
   Runtime.install({ logger: { log() {}, trace() {}, ...silent } as never });
 }
 
@@ -89,26 +85,22 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const converter = dataConverter(keyring, { allowPlain: false });
 
   let env: TestWorkflowEnvironment | undefined;
-  let address = process.env.TEST_TEMPORAL_ADDRESS;
   let temporal: Client;
   let connection: NativeConnection;
+  let [address, namespace] = ['', 'default'];
   if (options.timeSkipping) {
     env = await startTimeSkipping({ log, client: { dataConverter: converter } });
     closers.push(() => (env as TestWorkflowEnvironment).teardown());
     temporal = env.client;
     connection = env.nativeConnection;
-    address = env.address ?? '';
   } else {
-    if (!address) {
-      const server: Temporal = await startTemporal({ log, useEnvironment: false });
-      closers.push(() => server.stop());
-      address = server.address;
-    }
-    const plain = await Connection.connect({ address, channelArgs: { 'grpc.enable_http_proxy': 0 } });
-    temporal = new Client({ connection: plain, dataConverter: converter });
+    // A namespace of its own: no other test's worker, with other keys, may take its tasks.
+    const own = await makeNamespace();
+    ({ address, namespace } = own);
+    temporal = new Client({ connection: own.connection, namespace, dataConverter: converter });
     connection = await NativeConnection.connect({ address });
     closers.push(
-      () => plain.close(),
+      () => own.stop(),
       () => connection.close(),
     );
   }
@@ -143,21 +135,17 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   };
 
   const startWorkers: World['startWorkers'] = async ({ workflows = true, calls = true } = {}) => {
-    bundle ??= bundleWorkflowCode({
-      workflowsPath,
-      logger: { log() {}, trace() {}, ...silent } as never,
-      payloadConverterPath: fileURLToPath(new URL('../codec/payload_converter.ts', import.meta.url)),
-      failureConverterPath: fileURLToPath(new URL('../codec/failure_converter.ts', import.meta.url)),
-    });
+    const sealed = keyring !== undefined;
+    if (workflows && !bundles.has(sealed)) bundles.set(sealed, buildWorkflows(sealed));
     const place = { storage, log: silent as never, ...(keyring && { payloadKey: keyring.active.id }) };
     const workers: Worker[] = [];
-    const common = { connection, dataConverter: converter, shutdownGraceTime: '5s' } as const;
+    const common = { connection, namespace, dataConverter: converter, shutdownGraceTime: '5s' } as const;
     if (workflows)
       workers.push(
         await Worker.create({
           ...common,
           taskQueue: WORKFLOW_QUEUE,
-          workflowBundle: await bundle,
+          workflowBundle: (await bundles.get(sealed))?.bundle,
           activities: recordActivities(place),
         }),
       );
@@ -185,6 +173,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     client,
     temporal,
     address,
+    namespace,
     storage,
     sandbox,
     mchid: merchant.mchid,

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Log } from '../activities/log.ts';
 import type { Merchant } from '../wechatpay/merchant.ts';
 import { SettingsError } from './settings.ts';
 
@@ -75,6 +77,7 @@ function certificatesOf({ mchid, merchant_keys, wechatpay_keys }: Merchant) {
 export async function serveMetrics(
   { registry }: Metrics,
   { host, port }: { host: string; port: number },
+  log: Log,
 ): Promise<() => Promise<unknown>> {
   const server = createServer(async (request, response) => {
     if (request.url !== '/metrics') {
@@ -88,6 +91,7 @@ export async function serveMetrics(
   await once(server, 'listening').catch(({ code }: NodeJS.ErrnoException) => {
     throw new SettingsError([`POLICY_SYNC_METRICS_PORT: expected a free port on ${host}, found ${port}: ${code}`]);
   });
+  log.info(server.address() as AddressInfo, 'metrics are served');
   return async () => {
     server.close();
     server.closeAllConnections();

@@ -98,7 +98,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const indexing = keepTryingIndexes(storage, log, signal);
   atEnd(() => Promise.allSettled([indexing]));
   const metrics = new Metrics(() => merchants.all());
-  if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics));
+  if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics, log));
 
   const common: Common = {
     connection,

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { makeKey } from '../codec/keys.ts';
+import { readSettings, SettingsError } from '../worker/settings.ts';
+
+const NEEDED = { MONGODB_URI: 'mongodb://127.0.0.1:27017/policies', WECHATPAY_MERCHANTS: 'merchants.json' };
+
+let directory: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'policy-sync-settings-'));
+});
+after(() => rm(directory, { recursive: true, force: true }));
+
+function faultsOf(env: NodeJS.ProcessEnv): readonly string[] {
+  try {
+    readSettings(env);
+  } catch (error) {
+    assert.ok(error instanceof SettingsError);
+    for (const fault of error.faults) assert.match(fault, /^[A-Z_0-9*]+: .*expected [^\n]*, found[^\n]*$/);
+    return error.faults;
+  }
+  return [];
+}
+
+describe('settings of a worker', () => {
+  it('are the two that it cannot do without, and sensible ones', () => {
+    const { temporal, ...settings } = readSettings(NEEDED);
+    assert.deepEqual([temporal.address, temporal.namespace], ['localhost:7233', 'default']);
+    assert.deepEqual(settings, {
+      mongoUri: NEEDED.MONGODB_URI,
+      keyring: undefined,
+      allowPlain: false,
+      merchantsFile: 'merchants.json',
+      logLevel: 'info',
+      metrics: undefined,
+    });
+  });
+
+  it('that are set are taken, Temporal’s own too', () => {
+    const settings = readSettings({
+      ...NEEDED,
+      TEMPORAL_ADDRESS: 'temporal.example:7233',
+      TEMPORAL_NAMESPACE: 'policies',
+      POLICY_SYNC_KEYS: makeKey('k1'),
+      POLICY_SYNC_ALLOW_PLAIN: '1',
+      POLICY_SYNC_LOG_LEVEL: 'debug',
+      POLICY_SYNC_METRICS_PORT: '9464',
+    });
+    assert.deepEqual([settings.temporal.address, settings.temporal.namespace], ['temporal.example:7233', 'policies']);
+    assert.equal(settings.keyring?.active.id, 'k1');
+    assert.deepEqual([settings.allowPlain, settings.logLevel], [true, 'debug']);
+    assert.deepEqual(settings.metrics, { host: '127.0.0.1', port: 9464 });
+  });
+
+  it('that are wrong are all told at once, one line each, naming setting, expected and found', () => {
+    const faults = faultsOf({
+      POLICY_SYNC_KEYS: '',
+      POLICY_SYNC_ALLOW_PLAIN: 'yes',
+      POLICY_SYNC_LOG_LEVEL: 'loud',
+      POLICY_SYNC_METRICS_PORT: '70000',
+    });
+    const names = faults.map((fault) => fault.split(':')[0]);
+    assert.deepEqual(names.sort(), [
+      'MONGODB_URI',
+      'POLICY_SYNC_ALLOW_PLAIN',
+      'POLICY_SYNC_KEYS',
+      'POLICY_SYNC_LOG_LEVEL',
+      'POLICY_SYNC_METRICS_PORT',
+      'WECHATPAY_MERCHANTS',
+    ]);
+    assert.ok(faults.some((fault) => fault.endsWith('expected debug, info, warn, error, found "loud"')));
+  });
+
+  it('show no secret when they are wrong', async () => {
+    const secret = 'fWc3Wx2sJ9';
+    const config = join(directory, 'temporal.toml');
+    await writeFile(config, `[profile.default]\napi_key = "${secret}\n`);
+    const faults = faultsOf({
+      MONGODB_URI: `mongo://user:${secret}@127.0.0.1`,
+      WECHATPAY_MERCHANTS: 'merchants.json',
+      POLICY_SYNC_KEYS: `k1:${secret}`,
+      TEMPORAL_CONFIG_FILE: config,
+      TEMPORAL_API_KEY: secret,
+    });
+    assert.deepEqual(faults.map((fault) => fault.split(':')[0]).sort(), [
+      'MONGODB_URI',
+      'POLICY_SYNC_KEYS',
+      'TEMPORAL_*',
+    ]);
+    assert.ok(!faults.join('\n').includes(secret));
+  });
+});

@@ -4,9 +4,9 @@ import { writeIntent, writeOutcome } from '../storage/calls.ts';
 import type { Storage } from '../storage/connection.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageError } from '../storage/errors.ts';
-import { documentId, type End, type PolicySnapshot, writePolicy } from '../storage/policies.ts';
+import { documentId, type End, type PolicySnapshot, writePolicy, writeVerification } from '../storage/policies.ts';
 import type { Snapshot } from './inputs.ts';
-import type { Log } from './log.ts';
+import { fault, type Log } from './log.ts';
 
 export interface Place {
   storage: Storage;
@@ -52,14 +52,16 @@ export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<P
   };
 }
 
-/** Runs a record that the call must not depend on. False, and a line, when MongoDB did not take it. */
-async function attempted(place: Place, what: string, write: () => Promise<unknown>): Promise<boolean> {
+/** Runs a write that the call must not depend on. False, and a line, when MongoDB did not take it. */
+async function written(place: Place, what: string, write: () => Promise<unknown>): Promise<boolean> {
   try {
     await write();
     return true;
   } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
-    place.log.warn({ what, reason: error.message }, 'MongoDB did not take a record; the call goes on');
+    const message = 'MongoDB did not take a record; the call goes on';
+    if (error instanceof StorageError) place.log.warn({ what, reason: error.message }, message);
+    // What is known of a call must not be lost by a bug in writing it down: the server would make the call again.
+    else place.log.error({ what, ...fault(error) }, message);
     return false;
   }
 }
@@ -75,9 +77,28 @@ export async function writeSnapshot(
   await writeDiscrepancies(storage, { mchid, policy: documentId(mchid, out_insurance_no), discrepancies });
 }
 
+/** The snapshot alone, where no request is made. */
+export function recordSnapshot(
+  place: Place,
+  snapshot: Snapshot,
+  changes: Partial<PolicySnapshot> = {},
+): Promise<boolean> {
+  return written(place, 'snapshot', () => writeSnapshot(place, snapshot, changes));
+}
+
+/** A verification that found nothing, and when the next one comes. */
+export function recordVerification(
+  place: Place,
+  { mchid, out_insurance_no, revision, step }: Snapshot,
+  next_verification_at: Date,
+): Promise<boolean> {
+  const quiet = { mchid, out_insurance_no, revision, step, verified_at: new Date(), next_verification_at };
+  return written(place, 'verification', () => writeVerification(place.storage, quiet));
+}
+
 /** Before the request: the snapshot, and that the request is about to be made. */
 export function recordIntent(place: Place, snapshot: Snapshot, method: string): Promise<boolean> {
-  return attempted(place, 'intent', () =>
+  return written(place, 'intent', () =>
     Promise.all([writeSnapshot(place, snapshot), writeIntent(place.storage, intentOf(snapshot, method))]),
   );
 }
@@ -93,7 +114,7 @@ export function recordOutcome(
   const { status = null, code = null, request_id = null, host = null, ...rest } = call;
   const outcome = { ...intentOf(snapshot, method), ...rest, status, code, request_id, host };
   const seen = remote && { remote, observed_at: new Date() };
-  return attempted(place, 'outcome', () =>
+  return written(place, 'outcome', () =>
     Promise.all([
       writeOutcome(place.storage, outcome),
       seen && writePolicy(place.storage, { ...identityOf(snapshot), ...seen, step: snapshot.step + 1 }),

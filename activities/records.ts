@@ -3,6 +3,7 @@ import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/comm
 import { writeOwed } from '../storage/calls.ts';
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
 import { claim, documentId, restore } from '../storage/policies.ts';
+import { checkFormat } from './failure.ts';
 import type { OwedAttempts, RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
 import { documentOf, type Place, writeSnapshot } from './recording.ts';
 
@@ -14,10 +15,11 @@ export interface RecordSettings extends Place {
 /** What is done in MongoDB alone; retried by the server until MongoDB takes it. */
 export function recordActivities({ payloadKey, ...place }: RecordSettings): RecordActivities {
   return {
-    claim: ({ snapshot }) => taken(() => claimed(place, snapshot)),
-    restore: ({ mchid, out_insurance_no, life }) => taken(() => restored(place, { mchid, out_insurance_no, life })),
-    record: ({ snapshot, end }) =>
-      taken(async () => {
+    claim: ({ format, snapshot }) => taken(format, () => claimed(place, snapshot)),
+    restore: ({ format, mchid, out_insurance_no, life }) =>
+      taken(format, () => restored(place, { mchid, out_insurance_no, life })),
+    record: ({ format, snapshot, end }) =>
+      taken(format, async () => {
         await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
         if (snapshot.owed) await writeOwed(place.storage, owedOf(snapshot, snapshot.owed));
         return { payload_key: payloadKey };
@@ -67,7 +69,8 @@ function owedOf({ mchid, out_insurance_no }: Snapshot, owed: OwedAttempts) {
 }
 
 /** A failure of MongoDB's as one that the server retries; its message has neither credentials nor values. */
-async function taken<T>(write: () => Promise<T>): Promise<T> {
+async function taken<T>(format: number, write: () => Promise<T>): Promise<T> {
+  checkFormat(format);
   try {
     return await write();
   } catch (error) {

@@ -1,0 +1,85 @@
+import { activityInfo } from '@temporalio/activity';
+import { differences } from '../policy/difference.ts';
+import type { PolicyFields } from '../policy/record.ts';
+import { again, attempt, type CallSettings, proven, waited } from './attempt.ts';
+import { backoff, nextVerification } from './backoff.ts';
+import { checkFormat, later } from './failure.ts';
+import type { Confirmed, Snapshot, VerifyInput, VerifyResult } from './inputs.ts';
+import { recordSnapshot, recordVerification } from './recording.ts';
+
+/** What MongoDB did not take is tried again within these: without a request, and together with a verification. */
+const RECORD_AGAIN_MS = 60_000;
+const VERIFY_AGAIN_MS = 600_000;
+
+/**
+ * The verifications of one merchant. One activity lives for as long as nothing is found: an attempt that finds nothing
+ * fails, and the server keeps the timer to the next.
+ */
+export class Verifications {
+  readonly #settings: CallSettings;
+  /** Attempts in a row that nobody answered: the next goes to the next host. */
+  #unanswered = 0;
+
+  constructor(settings: CallSettings) {
+    this.#settings = settings;
+  }
+
+  async verify(input: VerifyInput): Promise<VerifyResult> {
+    checkFormat(input.format);
+    const { payloadKey } = this.#settings;
+    if (payloadKey !== undefined && input.payload_key !== undefined && payloadKey !== input.payload_key)
+      return { outcome: 'key-changed', recorded: true, payload_key: payloadKey };
+    const { out_insurance_no } = input.snapshot;
+    const first = nextVerification(out_insurance_no, 1, input.age, input.every);
+    if (input.age < first && waited() < first) return this.#arm(input.snapshot, first - waited());
+    const attempted = await attempt(this.#settings, input.snapshot, {
+      method: 'GET',
+      send: (client, number, host) => client.queryPolicy(number, { host }),
+      host: this.#unanswered,
+    });
+    const found = proven(this.#settings, attempted);
+    this.#unanswered = found ? 0 : this.#unanswered + 1;
+    if (!found) throw again(attempted);
+    if (found.outcome === 'confirmed' && this.#differs(input, found)) return found;
+    if (found.outcome === 'refused' && !(found.status === 404 && input.expect_absent)) return found;
+    const next = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
+    // WeChat Pay's answer was written one step further: that is the pair which stands now.
+    return this.#quiet(input.snapshot, found.outcome === 'confirmed' ? 1 : 0, attempted.recorded, next);
+  }
+
+  /** Before the first verification is due: what was settled reaches MongoDB. */
+  async #arm(snapshot: Snapshot, due: number): Promise<never> {
+    const at = new Date(Date.now() + due);
+    const recorded = await recordSnapshot(this.#settings, snapshot, { next_verification_at: at });
+    const wait = recorded ? due : Math.min(due, backoff(activityInfo().attempt), RECORD_AGAIN_MS);
+    throw later('confirmed', `to be verified at ${at.toISOString()}`, wait);
+  }
+
+  /** Nothing was found: the server keeps the timer to the next verification. */
+  async #quiet(snapshot: Snapshot, further: 0 | 1, recorded: boolean, next: number): Promise<never> {
+    const pair = { ...snapshot, step: snapshot.step + further };
+    const at = new Date(Date.now() + next);
+    const noted = await recordVerification(this.#settings, pair, at);
+    if (recorded && noted) throw later('verified', `next at ${at.toISOString()}`, next);
+    // No attempt knows what those before it could not record, so the record comes with a verification.
+    const sooner = Math.min(next, VERIFY_AGAIN_MS);
+    throw later('verified', `but not recorded, next at ${new Date(Date.now() + sooner).toISOString()}`, sooner);
+  }
+
+  #differs({ snapshot, expected, expect_absent, unreadable }: VerifyInput, found: Confirmed): boolean {
+    const lost = found.unreadable.filter((field) => !unreadable.includes(field));
+    const { mchid, out_insurance_no } = snapshot;
+    if (lost.length > 0)
+      this.#settings.log.error({ mchid, out_insurance_no, fields: lost }, 'no key of the merchant opens these fields');
+    // Which fields nobody can open is known to the workflow, and so must a change of it be.
+    if (expect_absent || lost.length > 0 || unreadable.some((field) => !found.unreadable.includes(field))) return true;
+    const { policy, unreadable: blind } = found;
+    return differences(expected, policy, blind).length > 0 || gains(policy, expected, blind);
+  }
+}
+
+/** A field that was empty and now has a value is a change too, which `differences` does not see from our side. */
+function gains(policy: PolicyFields, expected: PolicyFields, blind: readonly string[]): boolean {
+  const theirs = Object.fromEntries(Object.keys(expected).map((field) => [field, policy[field]]));
+  return differences(theirs, expected, blind).length > 0;
+}

@@ -51,15 +51,15 @@ export async function makeNamespace(): Promise<Namespace> {
   };
 }
 
-/** Until it holds; an error counts as "not yet". Never longer than 20 s. */
-export async function until(holds: () => Promise<boolean>): Promise<void> {
+/** Until it holds; an error counts as "not yet". Never longer than `limit` ms. */
+export async function until(holds: () => Promise<boolean>, limit = 30_000): Promise<void> {
   let last: unknown = 'it never held';
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await delay(100)) {
+  for (const deadline = Date.now() + limit; Date.now() < deadline; await delay(100)) {
     try {
       if (await holds()) return;
     } catch (error) {
       last = error;
     }
   }
-  throw new Error(`not within 20 s: ${String(last)}`);
+  throw new Error(`not within ${limit} ms: ${String(last)}`);
 }

@@ -7,8 +7,11 @@ import type { PolicyClient } from '../client/policy_client.ts';
 import { makeKey } from '../codec/keys.ts';
 import { merchantsFile } from '../sandbox/keys.ts';
 import { startSandbox } from '../sandbox/server.ts';
-import { makeNamespace, type Namespace } from './client_namespace.ts';
+import { makeNamespace, type Namespace, until } from './client_namespace.ts';
 import { startDatabase } from './storage_fixture.ts';
+
+// A machine that runs other tests too takes its time to build the workflows' bundle.
+const START_MS = 120_000;
 
 /** The whole engine as users run it: Temporal, MongoDB, a strict sandbox, and a worker in a process of its own. */
 export interface Stage {
@@ -48,6 +51,8 @@ export async function setStage(): Promise<Stage> {
     ends.push(() => worker.stop());
     const client = await connectPolicyClient({ env, timeout: 60_000 });
     ends.push(() => client.close());
+    // A worker that cannot run is told at once, not by every test's time-out.
+    await Promise.race([worker.broken, until(() => client.isServed(sandbox.keys.mchid), START_MS)]);
     return { temporal, client, env, sandboxUrl: sandbox.url, directory, stop };
   } catch (error) {
     await stop();

@@ -35,8 +35,13 @@ async function rowOf(stage: Stage, life: Life, last: Map<Life, Status>): Promise
     sync: status?.sync ?? '',
     revision: status ? String(status.revision) : '',
     wechatpay: held ? shownState(held) : '',
-    next: status?.next ? `${status.next.what} ${status.next.at.slice(11, 19)}` : '',
+    next: status?.next ? `${status.next.what} in ${spanUntil(status.next.at)}` : '',
   };
+}
+
+function spanUntil(time: string): string {
+  const seconds = Math.max(0, Math.round((Date.parse(time) - Date.now()) / 1000));
+  return seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 86_400)} d`;
 }
 
 function shownState(held: Record<string, unknown>): string {

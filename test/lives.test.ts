@@ -1,21 +1,25 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
 import type { PolicyFields, RecordInput } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import type { Status } from '../workflows/messages.ts';
 import { DAY, recordOf, uniqueNumber } from './fixtures.ts';
+import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
 import { startWorld, type World } from './world.ts';
 
 // Whole lives on the time-skipping server: years of calendar, each call made for real over HTTP.
-describe('a whole life', () => {
+describe('a whole life', { timeout: 120_000 }, () => {
   let world: World;
   let stop: () => Promise<void>;
   before(async () => {
-    world = await startWorld({ timeSkipping: true });
+    world = await startWorld({ timeSkipping: true, keys: HISTORY_KEYS });
     stop = await world.startWorkers();
   });
+  const kept = keptHistories(() => world);
+  beforeEach((context) => kept.named(context));
   after(async () => {
+    await kept.save();
     await stop?.();
     await world?.close();
   });
@@ -35,6 +39,7 @@ describe('a whole life', () => {
     );
     await world.put({ ...record.policy });
     await world.client.openPolicy(record);
+    kept.keep(out_insurance_no);
     await synced(out_insurance_no);
     const policy = { mchid: world.mchid, out_insurance_no };
     return { policy, number: out_insurance_no, begin, expires: begin + 365 * DAY };

@@ -88,6 +88,8 @@ class Lifecycle {
       else await this.#open(record, options.digest ?? null);
     } catch (error) {
       this.#refusal = failure(error);
+      // Messages that came with the start are answered with the same refusal before the run ends.
+      await condition(allHandlersFinished);
       throw this.#refusal;
     }
     this.#ready = true;

@@ -1,0 +1,465 @@
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PolicyFields, RecordInput } from '../policy/record.ts';
+import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
+import type { FaultRule } from '../sandbox/faults.ts';
+import type { LoggedRequest } from '../sandbox/requests.ts';
+import { listCalls } from '../storage/calls.ts';
+import { findPolicy } from '../storage/policies.ts';
+import type { Status } from '../workflows/messages.ts';
+import { recordOf, uniqueNumber } from './fixtures.ts';
+import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
+import { startWorld, type World } from './world.ts';
+
+// On the dev server, in real time: what a call's outcome leads to, and what it costs.
+let world: World;
+let stop: () => Promise<void>;
+before(async () => {
+  world = await startWorld({ keys: HISTORY_KEYS });
+  stop = await world.startWorkers();
+});
+const kept = keptHistories(() => world);
+beforeEach((context) => kept.named(context));
+after(async () => {
+  await kept.save();
+  await stop?.();
+  await world?.close();
+});
+
+interface Opened {
+  policy: { mchid: string; out_insurance_no: string };
+  number: string;
+  record: RecordInput;
+}
+
+async function opened(settings: Partial<RecordInput> = {}, changes: PolicyFields = {}): Promise<Opened> {
+  const number = uniqueNumber('E');
+  const record = recordOf({ out_insurance_no: number, ...changes }, { ...settings, mchid: world.mchid });
+  await world.put({ ...record.policy });
+  await world.client.openPolicy(record);
+  kept.keep(number);
+  return { policy: { mchid: world.mchid, out_insurance_no: number }, number, record };
+}
+
+async function approved(settings: Partial<RecordInput> = {}): Promise<Opened> {
+  const life = await opened(settings, { policy_state: APPROVED });
+  await synced(life.number);
+  return life;
+}
+
+const synced = (number: string, patience?: number): Promise<Status> =>
+  world.until(
+    number,
+    ({ sync, revision, synced_revision }) => sync === 'SYNCED' && synced_revision === revision,
+    patience,
+  );
+
+const fault = (number: string, rule: Omit<FaultRule, 'match'> & { method?: string }): FaultRule => {
+  const { method, ...rest } = rule;
+  return { match: { out_insurance_no: number, ...(method && { method }) }, ...rest } as FaultRule;
+};
+
+async function methods(number: string): Promise<string[]> {
+  return (await world.requests(number)).map(({ method }) => method);
+}
+
+async function events(number: string): Promise<string[]> {
+  const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
+  const { events: history } = await handle.fetchHistory();
+  return (history ?? []).map((event) => {
+    const [name = ''] = Object.entries(event).find(([key, value]) => key.endsWith('EventAttributes') && value) ?? [];
+    return name.replace('EventAttributes', '');
+  });
+}
+
+/** From the sandbox's log: a call of the policy that began before the former had ended. */
+function overlapping(log: LoggedRequest[]): LoggedRequest[] {
+  return log.filter(({ at }, index) => {
+    const former = log[index - 1];
+    return former !== undefined && (former.ended_at === null || at < former.ended_at);
+  });
+}
+
+describe('outcomes of a call', () => {
+  it('confirmed: the PATCH carries what differs, and its answer syncs the revision', async () => {
+    const { policy, number } = await opened();
+    await synced(number);
+    await world.client.approve(policy, { policy_code: 'C1' });
+    const status = await synced(number);
+    assert.equal((await world.held(number))?.policy_state, APPROVED);
+    assert.deepEqual(await methods(number), ['GET', 'PATCH']);
+    assert.equal(status.synced_revision, status.revision);
+  });
+
+  it('no effect: 429 is retried when Retry-After says, a call queued or backing off leaves no event', async () => {
+    const { policy, number } = await approved();
+    await world.faults(fault(number, { times: 2, do: { status: 429, code: 'FREQUENCY_LIMITED', retry_after: 1 } }));
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    const log = (await world.requests(number)).filter(({ method }) => method === 'PATCH');
+    assert.deepEqual(
+      log.map(({ status }) => status),
+      [429, 429, 200],
+    );
+    const gap = Date.parse(log[1]?.at ?? '') - Date.parse(log[0]?.at ?? '');
+    assert.ok(gap >= 990, `retried after ${gap} ms`);
+    const scheduled = (await events(number)).filter((name) => name === 'activityTaskScheduled');
+    assert.equal(scheduled.length, 5, 'claim, GET, verify, PATCH, verify');
+  });
+
+  for (const [what, rule, taken] of [
+    ['a cut connection after taking effect', { do: { drop: 'after' } }, true],
+    ['a cut connection before taking effect', { do: { drop: 'before' } }, false],
+    ['a 500', { do: { status: 500, code: 'SYSTEM_ERROR' } }, false],
+    ['a 2xx with a wrong signature', { do: { forge: 'signature' } }, true],
+    ['a 2xx that is unsigned', { do: { forge: 'unsigned' } }, true],
+    ['an unsigned 400', { do: { status: 400, code: 'PARAM_ERROR', unsigned: true } }, false],
+    ['an unsigned 404', { do: { status: 404, code: 'NOT_FOUND', unsigned: true } }, false],
+  ] as const)
+    it(`unknown: after ${what} a GET tells, and the rest is sent`, async () => {
+      const { policy, number } = await opened();
+      await synced(number);
+      await world.faults(fault(number, { method: 'PATCH', times: 1, ...rule } as never));
+      await world.client.approve(policy, { policy_code: 'C1' });
+      await synced(number);
+      assert.equal((await world.held(number))?.policy_state, APPROVED);
+      assert.deepEqual(await methods(number), taken ? ['GET', 'PATCH', 'GET'] : ['GET', 'PATCH', 'GET', 'PATCH']);
+    });
+
+  it('refused: a signed 400 blocks with its code and Request-ID, and resume goes on', async () => {
+    const { policy, number } = await approved();
+    await world.faults(fault(number, { method: 'PATCH', times: 1, do: { status: 400, code: 'PARAM_ERROR' } }));
+    await world.client.amend(policy, { address: 'B' });
+    const status = await world.until(number, ({ sync }) => sync === 'BLOCKED');
+    assert.equal(status.block?.code, 'PARAM_ERROR');
+    assert.ok(status.block?.request_id);
+    const patches = (await methods(number)).filter((method) => method === 'PATCH').length;
+    assert.equal(patches, 1, 'the same values are never sent again');
+    await world.client.resume(policy);
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'B');
+  });
+
+  it('refused: a signed 403 RULE_LIMIT blocks, and an amendment goes on', async () => {
+    const { policy, number } = await approved();
+    await world.faults(fault(number, { method: 'PATCH', times: 1, do: { status: 403, code: 'RULE_LIMIT' } }));
+    await world.client.amend(policy, { address: 'B' });
+    await world.until(number, ({ sync, block }) => sync === 'BLOCKED' && block?.code === 'RULE_LIMIT');
+    await world.client.amend(policy, { address: 'C' });
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'C');
+  });
+
+  it('refused: a policy once confirmed and then unknown is DIVERGED, and never uploaded again', async () => {
+    const { policy, number } = await approved({ upload: { appid: 'wx1', openid: 'o1' } });
+    await world.forget(number);
+    const { differences } = await world.client.verify(policy);
+    assert.deepEqual(
+      differences.map(({ field }) => field),
+      ['out_insurance_no'],
+    );
+    await world.until(number, ({ sync }) => sync === 'DIVERGED');
+    assert.equal((await methods(number)).includes('POST'), false);
+  });
+
+  it("merchant's fault: a 401 blocks no policy, and is retried until the merchant is right again", async () => {
+    const { policy, number } = await approved();
+    await world.faults(fault(number, { times: 2, do: { status: 401, code: 'SIGN_ERROR', unsigned: true } }));
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'B');
+  });
+
+  it('404 with upload data uploads; without it blocks, saying so', async () => {
+    const upload = { appid: 'wx1', openid: 'o1' };
+    const numbers = [uniqueNumber('E'), uniqueNumber('E')] as const;
+    for (const [index, out_insurance_no] of numbers.entries()) {
+      const settings = { mchid: world.mchid, ...(index === 0 && { upload }) };
+      const changes = { out_insurance_no, insurance_company_code: 'IC1', free_insurance: false };
+      await world.client.openPolicy(recordOf(changes, settings));
+    }
+    await synced(numbers[0]);
+    assert.equal((await world.held(numbers[0]))?.policy_state, 'POLICY_STATE_ISSUING');
+    const { block } = await world.until(numbers[1], ({ sync }) => sync === 'BLOCKED');
+    assert.equal(block?.code, 'UNKNOWN_POLICY');
+  });
+});
+
+describe('a message that comes while a call', () => {
+  for (const [name, send, state] of [
+    ['approve', (life: Opened) => world.client.approve(life.policy, { policy_code: 'C1' }), APPROVED],
+    ['cancel', (life: Opened) => world.client.cancelBySignal(life.policy, {}), INACTIVE],
+    ['amend', (life: Opened) => world.client.amend(life.policy, { pet_name: 'newest' }), undefined],
+  ] as const) {
+    const begin = async (): Promise<Opened> => {
+      const life = await opened();
+      await synced(life.number);
+      return life;
+    };
+    const ends = async ({ number }: Opened): Promise<void> => {
+      await synced(number);
+      const held = await world.held(number);
+      if (state) assert.equal(held?.policy_state, state);
+      else assert.equal(held?.pet_name, 'newest');
+      assert.equal(held?.address, 'earlier');
+      const log = await world.requests(number);
+      assert.deepEqual(overlapping(log), []);
+      assert.equal(
+        log.some(({ status }) => status === 400),
+        false,
+        'nothing illegal was sent',
+      );
+    };
+    const arrived = async ({ number }: Opened, since: number): Promise<number> => {
+      const last = (await world.requests(number)).filter(({ method }) => method === 'PATCH').at(-1);
+      return Date.parse(last?.at ?? '') - since;
+    };
+
+    it(`backs off for ten minutes supersedes it at once: ${name}`, async () => {
+      const life = await begin();
+      await world.faults(
+        fault(life.number, { times: 1, do: { status: 429, code: 'FREQUENCY_LIMITED', retry_after: 600 } }),
+      );
+      await world.client.amend(life.policy, { address: 'earlier' });
+      await world.until(life.number, ({ call }) => call === 'push');
+      while (!(await methods(life.number)).includes('PATCH')) await delay(20);
+      await delay(200);
+      const since = Date.now();
+      await send(life);
+      await ends(life);
+      assert.ok((await arrived(life, since)) < 2000);
+    });
+
+    it(`runs into a cut connection is sent once it is known what took effect: ${name}`, async () => {
+      const life = await begin();
+      await world.faults(
+        fault(life.number, { method: 'PATCH', times: 1, do: { delay_ms: 700, drop: 'after' } } as never),
+      );
+      await world.client.amend(life.policy, { address: 'earlier' });
+      while (!(await methods(life.number)).includes('PATCH')) await delay(20);
+      const since = Date.now() + 700;
+      await send(life);
+      await ends(life);
+      assert.ok((await arrived(life, since)) < 2000);
+    });
+  }
+});
+
+describe('a message that comes while no worker takes calls', () => {
+  it('supersedes what is queued: one PATCH with the newest of each field when a worker comes', async () => {
+    const other = await startWorld();
+    const workflowsOnly = await other.startWorkers({ calls: false });
+    const number = uniqueNumber('Q');
+    const record = recordOf({ out_insurance_no: number }, { mchid: other.mchid });
+    await other.put({ ...record.policy });
+    const policy = { mchid: other.mchid, out_insurance_no: number };
+    const { warnings } = await other.client.openPolicy(record);
+    assert.match(warnings.join(), /no worker serves merchant/);
+    await other.client.approve(policy, { policy_code: 'C1' });
+    await other.client.amend(policy, { address: 'first' });
+    await other.client.amend(policy, { address: 'newest' });
+    await other.client.cancel(policy);
+    const calls = await other.startWorkers({ workflows: false });
+    await other.until(number, ({ sync }) => sync === 'SYNCED');
+    const held = await other.held(number);
+    assert.deepEqual([held?.policy_state, held?.address], [INACTIVE, 'newest']);
+    const log = await other.requests(number);
+    assert.deepEqual(
+      log.map(({ method, status }) => [method, status]),
+      [
+        ['GET', 200],
+        ['PATCH', 200],
+      ],
+    );
+    await calls();
+    await workflowsOnly();
+    await other.close();
+  });
+});
+
+describe('what it costs', { concurrency: true }, () => {
+  it('a change costs its update, one call, search attributes, the cancelled verification and its successor', async () => {
+    const { policy, number } = await approved();
+    await delay(300);
+    const before = (await events(number)).length;
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    await world.until(number, ({ call }) => call === 'verify');
+    assert.deepEqual((await events(number)).slice(before), [
+      'workflowTaskScheduled',
+      'workflowTaskStarted',
+      'workflowTaskCompleted',
+      'workflowExecutionUpdateAccepted',
+      'workflowExecutionUpdateCompleted',
+      'activityTaskCancelRequested',
+      'activityTaskCanceled',
+      'workflowTaskScheduled',
+      'workflowTaskStarted',
+      'workflowTaskCompleted',
+      'upsertWorkflowSearchAttributes',
+      'activityTaskScheduled',
+      'activityTaskStarted',
+      'activityTaskCompleted',
+      'workflowTaskScheduled',
+      'workflowTaskStarted',
+      'workflowTaskCompleted',
+      'upsertWorkflowSearchAttributes',
+      'activityTaskScheduled',
+    ]);
+  });
+
+  it('fifty quiet verifications add no event', async () => {
+    const { number } = await approved({ verification: { every: '1s' } });
+    await world.until(number, ({ call }) => call === 'verify');
+    await delay(200);
+    const before = await events(number);
+    const gets = async (): Promise<number> => (await methods(number)).filter((method) => method === 'GET').length;
+    const target = (await gets()) + 50;
+    while ((await gets()) < target) await delay(250);
+    assert.deepEqual(await events(number), before);
+  });
+
+  it('a call that the server retries thirty times adds none', async () => {
+    const { policy, number } = await approved();
+    await world.faults(fault(number, { times: 30, do: { status: 429, code: 'FREQUENCY_LIMITED', retry_after: 0 } }));
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number, 90_000);
+    assert.equal((await methods(number)).filter((method) => method === 'PATCH').length, 31);
+    const scheduled = (await events(number)).filter((name) => name === 'activityTaskScheduled');
+    assert.equal(scheduled.length, 5, 'claim, GET, verify, PATCH, verify');
+  });
+});
+
+describe('drift', () => {
+  it('a field changed behind our back is found by a verification, healed, and recorded', async () => {
+    const { number, record } = await approved({ verification: { every: '1s' } });
+    await world.patch(number, { address: 'tampered' });
+    while ((await world.held(number))?.address !== record.policy.address) await delay(100);
+    await synced(number);
+  });
+
+  it('a state changed behind our back is reported, never undone, and accept makes it ours', async () => {
+    const { policy, number } = await approved({ verification: { every: '1s' } });
+    await world.patch(number, { policy_state: INACTIVE });
+    const status = await world.until(number, ({ sync }) => sync === 'DIVERGED');
+    assert.deepEqual(status.diverged, ['policy_state']);
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+    await world.client.accept(policy);
+    const accepted = await synced(number);
+    assert.equal(accepted.state, 'INACTIVE');
+  });
+
+  it('callers of verify at the same time share one GET', async () => {
+    const { policy, number } = await approved();
+    await world.until(number, ({ call }) => call === 'verify');
+    const before = (await methods(number)).length;
+    await world.patch(number, { car_number: 'X' });
+    const answers = await Promise.all([1, 2, 3].map(() => world.client.verify(policy)));
+    for (const { differences } of answers)
+      assert.deepEqual(
+        differences.map(({ field }) => field),
+        ['car_number'],
+      );
+    const gets = (await methods(number)).slice(before).filter((method) => method === 'GET');
+    assert.ok(gets.length <= 2, `${gets.length} GETs`);
+    await synced(number);
+  });
+});
+
+describe('messages', () => {
+  it('a known event_id gets its first answer again, a version not above the last is superseded', async () => {
+    const { policy, number } = await approved();
+    const first = await world.client.amend(policy, { address: 'B', event_id: 'e1', version: 5 });
+    assert.deepEqual(await world.client.amend(policy, { address: 'C', event_id: 'e1' }), first);
+    const late = await world.client.amend(policy, { address: 'D', version: 5 });
+    assert.equal(late.outcome, 'superseded');
+    assert.equal((await world.client.amend(policy, { address: 'B', version: 6 })).outcome, 'unchanged');
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'B');
+  });
+
+  it('an illegal update is refused with its rule and leaves no trace in the history', async () => {
+    const { policy, number } = await approved();
+    await delay(300);
+    const before = await events(number);
+    await assert.rejects(world.client.decline(policy, { reason: 'x' }), {
+      name: 'PolicyRefused',
+      rule: 'illegal-transition',
+    });
+    await assert.rejects(world.client.amend(policy, { address: '' }), { name: 'PolicyRefused', rule: 'cannot-clear' });
+    assert.deepEqual(
+      (await events(number)).filter((name) => name.includes('Update')),
+      before.filter((name) => name.includes('Update')),
+    );
+  });
+
+  it('an illegal signal is ignored and marked for attention', async () => {
+    const { policy, number } = await opened();
+    await synced(number);
+    await world.client
+      .decline(policy, { reason: 'x' })
+      .then(() => world.client.cancelBySignal(policy))
+      .catch(() => {});
+    const life = await approved();
+    await world.temporal.workflow
+      .getHandle(`policy/${world.mchid}/${life.number}`)
+      .signal('cancel', { cause: 'NONSENSE' });
+    const { attention } = await world.until(life.number, (status) => status.attention.length > 0);
+    assert.deepEqual(attention, ['refused-signal:enum']);
+    assert.equal((await world.held(life.number))?.policy_state, APPROVED);
+  });
+
+  it('the same record again is the same policy, also after amendments; another record is refused', async () => {
+    const { policy, number, record } = await opened();
+    await synced(number);
+    await world.client.amend(policy, { address: 'B' });
+    assert.equal((await world.client.openPolicy(record)).revision, 1);
+    const other = { ...record, policy: { ...record.policy, address: 'other' } };
+    await assert.rejects(world.client.openPolicy(other), { name: 'PolicyRefused', rule: 'exists' });
+  });
+
+  it('a declined policy ends, and its number stays taken when Temporal has forgotten it', async () => {
+    const { policy, number, record } = await opened();
+    await synced(number);
+    await world.client.decline(policy, { reason: 'x' });
+    const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
+    await handle.result();
+    assert.equal((await world.held(number))?.policy_state, DECLINED);
+    await world.temporal.workflowService.deleteWorkflowExecution({
+      namespace: world.namespace,
+      workflowExecution: { workflowId: handle.workflowId },
+    });
+    while (
+      await handle.describe().then(
+        () => true,
+        () => false,
+      )
+    )
+      await delay(100);
+    await assert.rejects(world.client.openPolicy(record), (error: Error) =>
+      /ended/i.test(`${error.name} ${error.message}`),
+    );
+  });
+});
+
+describe('records', () => {
+  it('MongoDB has the policy as the workflow sees it, sealed, and one document per attempt', async () => {
+    const { policy, number } = await opened();
+    await synced(number);
+    await world.client.approve(policy, { policy_code: 'C1' });
+    await synced(number);
+    for (;;) {
+      const document = await findPolicy(world.storage, world.mchid, number);
+      if (document?.sync === 'SYNCED' && document.revision === 2) break;
+      await delay(50);
+    }
+    const document = await findPolicy(world.storage, world.mchid, number);
+    assert.equal(document?.policy_state, APPROVED);
+    assert.equal(document?.synced_revision, 2);
+    assert.ok(document?.next_verification_at);
+    const calls = await listCalls(world.storage, `${world.mchid}/${number}`, 10);
+    assert.equal(calls.length, 2);
+    for (const call of calls) assert.equal('outcome' in call && call.outcome, 'confirmed');
+  });
+});

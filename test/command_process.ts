@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
-const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
+export const COMMAND: string = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
 
 export interface Ran {
   code: number | null;

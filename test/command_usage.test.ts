@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { amendmentOf } from '../client/command/amendment.ts';
 import { shownFields } from '../client/command/masked.ts';
 import { policyOf } from '../client/command/merchant.ts';
-import { policySync } from './command_process.ts';
+import { COMMAND, policySync } from './command_process.ts';
 import { SEED } from './fixtures.ts';
 
 let directory: string;
@@ -150,8 +153,21 @@ describe('personal values', () => {
   });
 });
 
-describe('policy-sync keys and sandbox', () => {
-  it('make a set of keys that only their owner can read, and a sandbox that tells its address in one line', async () => {
+describe('policy-sync sandbox', () => {
+  it('tells its address in one line of JSON, answers there, and ends when it is told to', async () => {
+    const child = spawn(process.execPath, [COMMAND, 'sandbox', '--keys', join(directory, 'sandbox'), '--strict'], {
+      env,
+    });
+    const [line] = await once(createInterface({ input: child.stdout }), 'line');
+    const { url } = JSON.parse(line);
+    assert.deepEqual(await (await fetch(`${url}/_sandbox/policies`)).json(), []);
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'close'), [0, null]);
+  });
+});
+
+describe('policy-sync keys', () => {
+  it('makes a set of keys that only their owner can read', async () => {
     const keys = join(directory, 'keys');
     const { code, stdout } = await policySync(['keys', keys, '--json'], env);
     assert.equal(code, 0);

@@ -26,6 +26,8 @@ export interface Stage {
   /** The same with little patience, for looks at policies while the worker may be away. */
   glance: PolicyClient;
   uiUrl: string | undefined;
+  /** Temporal is the user's own server, which goes on when the story has ended. */
+  isUsersTemporal: boolean;
   namespace: string;
   /** Rejects when the stage breaks down: the worker keeps dying. */
   broken: Promise<never>;
@@ -66,8 +68,19 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     if (keep !== undefined)
       log(`data, logs and settings: ${directory} (\`. ${join(directory, 'env')}\` for policy-sync)`);
     const { uiUrl, namespace } = servers.temporal;
+    const isUsersTemporal = isUsers(servers);
     const wechatpay = new WechatPay(sandbox.url);
-    return { mchid: sandbox.keys.mchid, wechatpay, client, glance, uiUrl, namespace, broken: worker.broken, end };
+    return {
+      mchid: sandbox.keys.mchid,
+      wechatpay,
+      client,
+      glance,
+      uiUrl,
+      isUsersTemporal,
+      namespace,
+      broken: worker.broken,
+      end,
+    };
   } catch (error) {
     await end();
     throw error;
@@ -105,12 +118,16 @@ async function settingsFor(directory: string, servers: Servers, sandbox: Sandbox
 }
 
 // Our own server takes neither TLS nor an API key that the user's settings have for another.
-async function inherited(directory: string, { temporal }: Servers): Promise<NodeJS.ProcessEnv> {
-  if (temporal.source === 'TEMPORAL_ADDRESS') return process.env;
+async function inherited(directory: string, servers: Servers): Promise<NodeJS.ProcessEnv> {
+  if (isUsers(servers)) return process.env;
   const TEMPORAL_CONFIG_FILE = join(directory, 'temporal.toml');
   await writeFile(TEMPORAL_CONFIG_FILE, '[profile.default]\n');
   const others = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
   return { ...Object.fromEntries(others), TEMPORAL_CONFIG_FILE };
+}
+
+function isUsers({ temporal }: Servers): boolean {
+  return temporal.source === 'TEMPORAL_ADDRESS';
 }
 
 /** A folder used again has policies sealed with its keys. */

@@ -40,6 +40,9 @@ async function save({ temporal, mchid }: World, name: string, number: string): P
   const handle = temporal.workflow.getHandle(`policy/${mchid}/${number}`);
   const history = await handle.fetchHistory().catch(() => undefined);
   if (!history?.events || history.events.length > MOST_EVENTS) return;
+  // The time-skipping server leaves the id out; replay needs it, for the workflow checks it.
+  const started = history.events[0]?.workflowExecutionStartedEventAttributes;
+  if (started) started.workflowId = handle.workflowId;
   const file = name
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')

@@ -6,7 +6,6 @@ import { after, before, describe, it } from 'node:test';
 import proto from '@temporalio/proto';
 import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
 import { buildWorkflows } from '../worker/bundle.ts';
-import { installLog } from '../worker/log.ts';
 import { readSettings, SettingsError } from '../worker/settings.ts';
 import { type RunningWorker, startWorker } from '../worker/worker.ts';
 import { callQueueOf, SEARCH_ATTRIBUTES, WORKFLOW_QUEUE } from '../workflows/messages.ts';
@@ -39,7 +38,6 @@ const settingsWith = (env: NodeJS.ProcessEnv = {}) =>
   });
 
 before(async () => {
-  installLog({ debug() {}, warn() {}, error() {} });
   directory = await mkdtemp(join(tmpdir(), 'policy-sync-worker-'));
   file = join(directory, 'merchants.json');
   const keys = await makeKeys(join(directory, 'keys'));
@@ -126,9 +124,9 @@ describe('a worker', () => {
   });
 
   it('told to promote makes its version the current one, and again when it is', async () => {
+    const { buildId } = await buildWorkflows(false);
     for (const _ of ['first', 'again']) {
       const promoted = await startWorker({ settings: settingsWith(), log, promote: true });
-      const { buildId } = await buildWorkflows(false);
       assert.equal(await currentVersion(), buildId);
       await promoted.shutdown();
     }

@@ -1,4 +1,4 @@
-import { installLog, makeLog } from './log.ts';
+import { makeLog } from './log.ts';
 import { readSettings, SettingsError } from './settings.ts';
 import { shutdownAsked } from './shutdown.ts';
 import { startWorker } from './worker.ts';
@@ -12,7 +12,6 @@ export async function runWorker({ promote }: { promote: boolean }): Promise<void
   try {
     const settings = readSettings(process.env);
     const log = makeLog(settings.logLevel);
-    installLog(log);
     signal = shutdownAsked((name) => log.info({ signal: name }, 'ending: calls under way finish'));
     const worker = await startWorker({ settings, log, promote, signal });
     await worker.done;

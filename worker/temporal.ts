@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NativeConnection, TransportError } from '@temporalio/worker';
 import type { Log } from '../activities/log.ts';
 import { codeOf, GRPC, reasonOf } from './grpc.ts';
+import { installLog } from './log.ts';
 import { type Settings, SettingsError } from './settings.ts';
 
 const PATIENCE_MS = 60_000;
@@ -16,6 +17,8 @@ export async function connectTemporal(
   log: Log,
   signal: AbortSignal,
 ): Promise<NativeConnection> {
+  // Not before: a runtime that never had a connection keeps the process from ending.
+  installLog(log);
   const expected = `TEMPORAL_ADDRESS: expected a Temporal server at ${address}`;
   for (const deadline = Date.now() + PATIENCE_MS; ; ) {
     try {

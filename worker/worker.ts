@@ -88,17 +88,17 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   if (!settings.keyring) log.warn('POLICY_SYNC_KEYS is not set: payloads and records rest in the clear');
   const merchants = new Merchants(settings.merchantsFile, log);
   await merchants.load();
-  const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined);
+  const metrics = new Metrics(() => merchants.all());
+  if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics, log));
   const connection = await connectTemporal(settings.temporal, log, signal);
   atEnd(() => connection.close());
   const { namespace } = settings.temporal;
+  const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined);
   await ensureSearchAttributes(connection, namespace, { log, signal });
   const storage = await connect(settings.mongoUri, { keyring: settings.keyring });
   atEnd(() => storage.close());
   const indexing = keepTryingIndexes(storage, log, signal);
   atEnd(() => Promise.allSettled([indexing]));
-  const metrics = new Metrics(() => merchants.all());
-  if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics, log));
 
   const common: Common = {
     connection,

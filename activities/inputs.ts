@@ -180,14 +180,14 @@ export interface CallActivities {
 export interface RecordActivities {
   /** Takes the number for this life; the same life again is claimed again. */
   claim(input: RecordInput): Promise<{ outcome: 'claimed' | 'exists' } | { outcome: 'ended'; end: string }>;
-  /** Takes over an ended or stopped policy for a new life (`audit` also one whose workflow is lost). */
+  /** Takes over an ended policy for a new life, a stopped one only by `resume` (`audit` also one whose workflow is lost). */
   restore(input: {
     format: typeof FORMAT;
     mchid: string;
     out_insurance_no: string;
     life: string;
     by: 'reinstate' | 'resume' | 'audit';
-  }): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' }>;
+  }): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }>;
   /** Writes the snapshot, guarded by revision and step. */
   record(input: RecordInput): Promise<{ payload_key?: string }>;
 }

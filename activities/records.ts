@@ -2,7 +2,7 @@ import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { writeOwed } from '../storage/calls.ts';
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
-import { claim, documentId, restore } from '../storage/policies.ts';
+import { claim, documentId, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
 import type { OwedAttempts, RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
 import { documentOf, type Place, writeSnapshot } from './recording.ts';
@@ -16,8 +16,7 @@ export interface RecordSettings extends Place {
 export function recordActivities({ payloadKey, ...place }: RecordSettings): RecordActivities {
   return {
     claim: ({ format, snapshot }) => taken(format, () => claimed(place, snapshot)),
-    restore: ({ format, mchid, out_insurance_no, life }) =>
-      taken(format, () => restored(place, { mchid, out_insurance_no, life })),
+    restore: ({ format, by, ...life }) => taken(format, () => restored(place, by, life)),
     record: ({ format, snapshot, end }) =>
       taken(format, async () => {
         await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
@@ -35,8 +34,12 @@ function claimed({ storage }: Place, snapshot: Snapshot) {
 
 async function restored(
   { storage }: Place,
+  by: 'reinstate' | 'resume' | 'audit',
   life: { mchid: string; out_insurance_no: string; life: string },
-): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' }> {
+): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }> {
+  // Refused before anything is taken over: the life that stopped must stay resumable.
+  const before = by === 'reinstate' ? await findPolicy(storage, life.mchid, life.out_insurance_no) : null;
+  if (before?.end === 'STOPPED') return { outcome: 'stopped' };
   const found = await restore(storage, life);
   if (found.outcome !== 'restored') return { outcome: found.outcome };
   const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried } = found.document;

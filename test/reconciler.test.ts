@@ -53,14 +53,15 @@ function get(reconciler: Reconciler, policy: PolicyFields, now = NOW): void {
   reconciler.confirm({ policy, unreadable: [] }, undefined, now);
 }
 
-/** Makes the call that is next, and lets it end so. */
-function call(reconciler: Reconciler, remote: Remote, ending: Ending, now: number): string {
+/** Makes the call that is next, and lets it end so; `during` happens while it runs. */
+function call(reconciler: Reconciler, remote: Remote, ending: Ending, now: number, during?: () => void): string {
   const action = reconciler.next();
   if (action.call === 'query') {
     for (const fields of remote.late.splice(0)) remote.take(fields);
     get(reconciler, remote.policy, now);
   } else if (action.call === 'push') {
     const { fields } = action;
+    during?.();
     remote.landFields();
     if (ending === 'refused') reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, fields, now);
     else if (ending === 'confirmed') {
@@ -73,6 +74,15 @@ function call(reconciler: Reconciler, remote: Remote, ending: Ending, now: numbe
     }
   }
   return action.call;
+}
+
+/** A command with inputs that fit; where the state refuses it, nothing happens. */
+function tried(reconciler: Reconciler, name: CommandName, days: number, now: number): void {
+  try {
+    command(reconciler, name, inputFor(name, days, now), now);
+  } catch (error) {
+    assert.ok(error instanceof RuleViolation, String(error));
+  }
 }
 
 const SYNCED_IN_CALLS = 12;
@@ -93,6 +103,11 @@ const steps = fc.array(
       after: fc.integer({ min: 0, max: 100 }),
     }),
     fc.record({ call: fc.constantFrom<Ending>('confirmed', 'refused', 'landed', 'lost', 'late') }),
+    fc.record({
+      call: fc.constantFrom<Ending>('confirmed', 'refused', 'landed', 'lost'),
+      during: fc.constantFrom<CommandName>('approve', 'cancel', 'amend', 'reinstate'),
+      days: fc.integer({ min: 1, max: 500 }),
+    }),
   ),
   { maxLength: 20 },
 );
@@ -118,16 +133,14 @@ describe('the loop', () => {
         const remote = new Remote({ ...reconciler.held });
         let now = NOW;
         for (const step of sequence) {
-          if ('call' in step) call(reconciler, remote, step.call, now);
+          if ('during' in step)
+            call(reconciler, remote, step.call, now, () => tried(reconciler, step.during, step.days, now));
+          else if ('call' in step) call(reconciler, remote, step.call, now);
           else {
             now += step.after * DAY;
             const due = settleDue(reconciler.life, now);
             if (due.applied.length > 0) reconciler.change(due.life, URGENCY.due, now);
-            try {
-              command(reconciler, step.command, inputFor(step.command, step.days, now), now);
-            } catch (error) {
-              assert.ok(error instanceof RuleViolation, String(error));
-            }
+            tried(reconciler, step.command, step.days, now);
           }
           assert.deepEqual(remote.illegal, []);
         }
@@ -181,6 +194,18 @@ describe('the loop', () => {
     get(reconciler, { ...reconciler.held, address: 'B' });
     assert.deepEqual(reconciler.standing.discrepancies, []);
     assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'C' } });
+  });
+
+  it('a call superseded while it ran is ours, not drift, and the newer value follows it', () => {
+    const reconciler = opened();
+    const before = { ...reconciler.held };
+    get(reconciler, before);
+    command(reconciler, 'approve', { policy_code: 'C1' });
+    const sent = { policy_state: APPROVED, policy_code: 'C1' } as const;
+    command(reconciler, 'cancel', {});
+    reconciler.confirm({ policy: { ...before, ...sent }, unreadable: [] }, sent, NOW);
+    assert.deepEqual(reconciler.standing.discrepancies, []);
+    assert.equal((reconciler.next() as { fields: PolicyFields }).fields.policy_state, INACTIVE);
   });
 
   it('rounds of unknown outcome back off to an hour, and a new change tries at once', () => {

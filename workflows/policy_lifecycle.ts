@@ -114,11 +114,15 @@ class Lifecycle {
     const { firstExecutionRunId: life } = workflowInfo();
     checkId(workflowIdOf(mchid, out_insurance_no));
     const restored = await records('restore the record').restore({ format: FORMAT, mchid, out_insurance_no, life, by });
-    if (restored.outcome === 'unknown') refuse('unknown-policy', `no record of ${out_insurance_no}; open it first`);
-    if (restored.outcome === 'exists') refuse(messages.REFUSALS.exists, `${out_insurance_no} is kept by another life`);
-    if (restored.outcome !== 'restored') return;
-    if (restored.end === 'STOPPED' && by === 'reinstate')
-      refuse(messages.REFUSALS.stopped, `${out_insurance_no} was stopped; resume it first`);
+    if (restored.outcome !== 'restored') {
+      const rules = { unknown: 'unknown-policy', exists: messages.REFUSALS.exists, stopped: messages.REFUSALS.stopped };
+      const reasons = {
+        unknown: 'is not on record; open it',
+        exists: 'is kept by another life',
+        stopped: 'was stopped; resume it',
+      };
+      refuse(rules[restored.outcome], `${out_insurance_no} ${reasons[restored.outcome]}`);
+    }
     const carried = withRecord(fromCarried(JSON.parse(restored.carried)), restored.record, restored.remote);
     this.#carryOn({ ...carried, life_id: life, step: Math.max(carried.step, restored.step) });
     // Whatever was known is old by now: this life begins with a GET, and nothing in it is taken for ours by chance.

@@ -332,7 +332,9 @@ export class Reconciler {
     const attempted = standing.unconfirmed.some(
       ({ fields }) => field in fields && sameValue(field, fields[field], theirs),
     );
-    if (known || attempted) return;
+    // The call was superseded while it ran: what it carried is ours too, and the newer value follows it.
+    const carried = sent !== undefined && field in sent && sameValue(field, sent[field], theirs);
+    if (known || attempted || carried) return;
     const { on_drift, on_state_drift } = this.life.record.verification;
     const state = field === 'policy_state';
     const heal = state

@@ -1,7 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from '@temporalio/worker';
 import type { Log } from '../activities/log.ts';
 import type { Merchant } from '../wechatpay/merchant.ts';
 import { Running } from './running.ts';
+
+/** An added merchant is to be served within 10 s, whatever call of another's is under way. */
+const LAST_POLLS_MS = 3_000;
 
 type Served = Pick<Merchant, 'mchid' | 'requests_per_second'>;
 
@@ -23,13 +27,15 @@ export class CallWorkers {
   }
 
   /**
-   * Serves these merchants and no others. Another rate needs another Worker; keys are asked for at each call. Waits
-   * for no call under way. Where a Worker cannot be made now, says so; serving the same again tries again.
+   * Serves these merchants and no others. Another rate needs another Worker; keys are asked for at each call. Calls
+   * under way finish meanwhile. Where a Worker cannot be made now, says so; serving the same again tries again.
    */
   async serve(merchants: readonly Served[]): Promise<void> {
     const wanted = new Map(merchants.map((merchant) => [merchant.mchid, merchant]));
-    for (const [mchid, { rate }] of this.#running)
-      if (wanted.get(mchid)?.requests_per_second !== rate) this.#leave(mchid);
+    const leaving = [...this.#running].filter(([mchid, { rate }]) => wanted.get(mchid)?.requests_per_second !== rate);
+    const drained = Promise.all(leaving.map(([mchid, { worker }]) => this.#leave(mchid, worker)));
+    // A poll of the former Worker that came after the first of the new one would put the former rate back.
+    await Promise.race([drained, delay(LAST_POLLS_MS, undefined, { ref: false })]);
     const lacking = [...wanted.values()].filter(({ mchid }) => !this.#running.has(mchid));
     await Promise.all(lacking.map((merchant) => this.#take(merchant)));
   }
@@ -53,15 +59,13 @@ export class CallWorkers {
     }
   }
 
-  #leave(mchid: string): void {
-    const left = this.#running.get(mchid);
-    if (!left) return;
+  #leave(mchid: string, worker: Running): Promise<void> {
     this.#running.delete(mchid);
-    // From here on its queue is free for another Worker, while its calls under way finish.
-    const drained = left.worker.stop().then(() => {
+    const drained = worker.stop().then(() => {
       this.#draining.delete(drained);
       this.#log.info({ mchid }, 'a Worker of the merchant has ended, its calls finished');
     });
     this.#draining.add(drained);
+    return drained;
   }
 }

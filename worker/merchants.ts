@@ -31,10 +31,10 @@ export class Merchants {
     return [...this.#served.values()].map(({ merchant }) => merchant);
   }
 
-  /** The client of a merchant as its settings are now; undefined while it has none, or is paused. */
-  client(mchid: string): WechatPay | undefined {
+  /** The client of a merchant as its settings are now; undefined while it has none that can be used. */
+  client(mchid: string): WechatPay | 'paused' | undefined {
     const served = this.#served.get(mchid);
-    return served && !served.merchant.paused ? served.client : undefined;
+    return served?.merchant.paused ? 'paused' : served?.client;
   }
 
   /**

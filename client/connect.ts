@@ -54,7 +54,8 @@ function temporalSettings(env: NodeJS.ProcessEnv): ReturnType<typeof loadClientC
   try {
     return loadClientConnectConfig({ overrideEnvVars: given(env) });
   } catch (error) {
-    const found = error instanceof Error ? error.message.replace(/\s+/g, ' ').slice(0, 200) : 'something else';
+    // Only the first line: a parser's further lines quote the file, its API key too.
+    const found = error instanceof Error ? (error.message.split('\n')[0] ?? '').slice(0, 200) : 'something else';
     throw new InvalidSetting(
       `TEMPORAL_*: expected settings as Temporal's environment configuration has them: ${found}`,
     );

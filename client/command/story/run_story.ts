@@ -66,7 +66,7 @@ async function lived(stage: Stage, lives: Life[], narration: Narration, interrup
   const over = new AbortController();
   const watching = watch(stage, lives, narration, AbortSignal.any([over.signal, interrupted]));
   const failures = new Map<Life, string>();
-  const living = Promise.all(lives.map((life) => life.live().catch((error) => failures.set(life, messageOf(error)))));
+  const living = liveAll(lives, failures);
   // The first policy to be open shows where to look.
   void showLinks(stage, lives, narration).catch((error) => narration.line(messageOf(error)));
   try {

@@ -7,7 +7,6 @@ import {
   isCancellation,
   makeContinueAsNewFunc,
   setHandler,
-  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
 import { type CallInput, type CallResult, FORMAT, type Snapshot, type VerifyResult } from '../activities/inputs.ts';
@@ -20,7 +19,9 @@ import { DECLINED, shortState } from '../policy/state.ts';
 import { parse, RuleViolation, refuse } from '../policy/violation.ts';
 import { calls, failureOf, records } from './calls.ts';
 import { type Carried, fromCarried, toCarried, withoutRecord, withRecord } from './carried.ts';
+import { DueTimer } from './due_timer.ts';
 import { Inbox } from './inbox.ts';
+import { interruptible } from './interruptible.ts';
 import * as messages from './messages.ts';
 import { showAttributes, showDetails } from './presentation.ts';
 import { type Action, newStanding, Reconciler, URGENCY } from './reconciler.ts';
@@ -74,7 +75,9 @@ class Lifecycle {
   #verifiers = 0;
   #askedAt = 0;
 
-  #timer: { at: number; scope: CancellationScope } | undefined;
+  readonly #timer = new DueTimer(() => {
+    this.#wakeups++;
+  });
   #owesRecord = false;
   #recording = false;
 
@@ -297,7 +300,7 @@ class Lifecycle {
         this.#settleDue(Date.now());
         if (await this.#ended()) return;
         if (this.#freshRunDue()) await this.#handOver();
-        this.#keepTimer();
+        this.#timer.keep(this.#nextDue);
         this.#show();
         this.#keepRecord();
         await this.#perform(this.#nextAction());
@@ -321,18 +324,10 @@ class Lifecycle {
       return;
     }
     this.#call = action.call;
-    const scope = new CancellationScope({ cancellable: true });
-    let over = false;
-    const call = scope
-      .run(() => this.#make(action))
-      .finally(() => {
-        over = true;
-      });
-    // The rejection is looked at below, once the end is real.
-    call.catch(() => {});
-    await condition(() => over || awaited());
-    if (!over) scope.cancel();
-    await this.#absorb(action, call);
+    await this.#absorb(
+      action,
+      interruptible(() => this.#make(action), awaited),
+    );
     this.#call = null;
   }
 
@@ -420,27 +415,6 @@ class Lifecycle {
     return due && due.at <= fresh.at ? due : fresh;
   }
 
-  /** Keeps one timer pending, for the earliest due time. One that is due already waits for the record to be synced. */
-  #keepTimer(): void {
-    const { what, at } = this.#nextDue;
-    if (this.#timer?.at === at) return;
-    this.#timer?.scope.cancel();
-    this.#timer = undefined;
-    const wait = at - Date.now();
-    if (wait <= 0) return;
-    const scope = new CancellationScope({ cancellable: true });
-    this.#timer = { at, scope };
-    scope
-      .run(async () => {
-        await sleep(wait, { summary: what });
-        this.#timer = undefined;
-        this.#wakeups++;
-      })
-      .catch((error) => {
-        if (!isCancellation(error)) throw error;
-      });
-  }
-
   /** Completes a life that is over, once WeChat Pay was asked last and holds it. */
   async #ended(): Promise<boolean> {
     const reconciler = this.#reconciler;
@@ -461,19 +435,12 @@ class Lifecycle {
 
   /** Writes the end, unless a message comes first. */
   async #record(end: 'DECLINED' | 'INACTIVE', seen: number): Promise<void> {
-    const scope = new CancellationScope({ cancellable: true });
-    let over = false;
     const input = { format: FORMAT, snapshot: this.#snapshot(), end } as const;
-    const writing = scope
-      .run(() => records(`record the end: ${end}`).record(input))
-      .finally(() => {
-        over = true;
-      });
-    writing.catch(() => {});
-    await condition(() => over || this.#wakeups !== seen);
-    if (!over) scope.cancel();
     try {
-      await writing;
+      await interruptible(
+        () => records(`record the end: ${end}`).record(input),
+        () => this.#wakeups !== seen,
+      );
     } catch (error) {
       if (!isCancellation(error)) throw error;
     }
@@ -487,7 +454,7 @@ class Lifecycle {
 
   async #handOver(): Promise<never> {
     await condition(allHandlersFinished);
-    this.#timer?.scope.cancel();
+    this.#timer.cancel();
     const continueAsNew = makeContinueAsNewFunc<messages.PolicyLifecycle>({ workflowType: messages.WORKFLOW_TYPE });
     return await continueAsNew(null, { carried: this.#carried() });
   }

@@ -1,6 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import type { ApplicationFailure } from '@temporalio/common';
-import type { Answer, WechatPay } from '../wechatpay/client.ts';
+import type { Answer, Call, WechatPay } from '../wechatpay/client.ts';
 import {
   MerchantFaultError,
   NoEffectError,
@@ -25,7 +25,7 @@ export interface CallSettings extends Place {
 
 export interface Request {
   method: 'GET' | 'PATCH' | 'POST';
-  send: (client: WechatPay, out_insurance_no: string, host: number) => Promise<Answer>;
+  send: (client: WechatPay, out_insurance_no: string, call: Call) => Promise<Answer>;
   /** Which of the merchant's hosts, counted from the main one. */
   host: number;
 }
@@ -47,9 +47,11 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
     return { error: client ? paused() : unavailable(), recorded };
   }
   const { method, send, host } = request;
+  // WeChat Pay may quote what it holds, not only what this call sends.
+  const known = { ...snapshot.record.policy, ...snapshot.record.upload };
   const intended = await recordIntent(settings, snapshot, method);
   const begun = performance.now();
-  const ended = await outcomeOf(settings, () => send(client, out_insurance_no, host));
+  const ended = await outcomeOf(settings, () => send(client, out_insurance_no, { host, known }));
   const duration_ms = Math.round(performance.now() - begun);
   const { answer, error } = ended;
   const outcome = error?.outcome ?? 'confirmed';

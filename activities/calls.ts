@@ -27,21 +27,21 @@ export function callActivities(settings: CallSettings): CallActivities {
       if (activityInfo().attempt === 1 && input.delay) throw later('waiting', 'not yet due', input.delay);
       return concluded(settings, input, {
         method: 'GET',
-        send: (client, number, host) => client.queryPolicy(number, { host }),
+        send: (client, number, call) => client.queryPolicy(number, call),
       });
     },
     push: async (input) => {
       checkFormat(input.format);
       return concluded(settings, input, {
         method: 'PATCH',
-        send: (client, number, host) => client.updatePolicy(number, input.fields ?? {}, { host }),
+        send: (client, number, call) => client.updatePolicy(number, input.fields ?? {}, call),
       });
     },
     upload: async (input) => {
       checkFormat(input.format);
       return concluded(settings, input, {
         method: 'POST',
-        send: (client, out_insurance_no, host) => client.uploadPolicy({ ...input.fields, out_insurance_no }, { host }),
+        send: (client, out_insurance_no, call) => client.uploadPolicy({ ...input.fields, out_insurance_no }, call),
       });
     },
     verify: (input) => verifications.verify(input),

@@ -34,7 +34,7 @@ export class Verifications {
     if (input.age < first && waited() < first) return this.#arm(input.snapshot, first - waited());
     const attempted = await attempt(this.#settings, input.snapshot, {
       method: 'GET',
-      send: (client, number, host) => client.queryPolicy(number, { host }),
+      send: (client, number, call) => client.queryPolicy(number, call),
       host: this.#unanswered,
     });
     const found = proven(this.#settings, attempted);

@@ -31,6 +31,8 @@ export interface Call {
   host?: number;
   /** Aborts the call. Once it is under way its outcome is then unknown. */
   signal?: AbortSignal;
+  /** What the policy is known to hold: personal values are cut out of messages like those that the call sends. */
+  known?: Readonly<Record<string, unknown>>;
 }
 
 /** A confirmed answer: 2xx, its signature verified, and of the policy that was asked for. */
@@ -109,8 +111,8 @@ export class WechatPay {
     );
     if (call.signal?.aborted)
       throw new NoEffectError('aborted before it was sent', { reason: 'aborted', host: url.host });
-    const sent = [...secrets, ...personalValues(fields ?? {}), ...personalValues(wire ?? {})];
-    const facts = (): CallFacts => ({ host: url.host, sent, now: this.#now() });
+    const personal = [fields, wire, call.known].flatMap((values) => personalValues(values ?? {}));
+    const facts = (): CallFacts => ({ host: url.host, hidden: [...secrets, ...personal], now: this.#now() });
     const answer = await this.#exchange(outgoing, call.signal, facts);
     return {
       ...this.#confirmed(answer, out_insurance_no, facts()),

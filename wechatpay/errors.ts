@@ -42,8 +42,8 @@ export interface ErrorDetails {
 /**
  * Base of every error that a call rejects with, but for a call that breaks the client's own rules (`RuleViolation`).
  *
- * `message` is one line of at most 300 characters without control characters. What the call sent of a personal kind is
- * cut out of it; keys, nonces, signatures and headers never go in, and no `cause` is attached, so an error can be
+ * `message` is one line of at most 300 characters without control characters. What the call sent or knew of a personal
+ * kind is cut out of it; keys, nonces, signatures and headers never go in, and no `cause` is attached, so an error can be
  * logged and stored as it is.
  */
 export abstract class WechatPayError extends Error {

@@ -14,8 +14,8 @@ import type { Verdict } from './verification.ts';
 export interface CallFacts {
   /** Host and port. */
   host: string;
-  /** Personal values and secrets that the call sent, to be cut out of messages. */
-  sent: readonly string[];
+  /** Personal values and secrets, to be cut out of messages. */
+  hidden: readonly string[];
   /** Unix milliseconds. */
   now: number;
 }
@@ -66,7 +66,7 @@ const THROTTLED: ReadonlySet<unknown> = new Set(['FREQUENCY_LIMITED', 'RATELIMIT
  */
 export function errorOfAnswer(answer: Received, verdict: Verdict, facts: CallFacts): WechatPayError {
   const { status } = answer;
-  const { code, message } = errorBody(answer.body, facts.sent);
+  const { code, message } = errorBody(answer.body, facts.hidden);
   const request_id = requestId(answer.headers);
   const details = { status, code, request_id, host: facts.host, retry_after_ms: retryAfter(answer.headers, facts.now) };
   const said = message || `WeChat Pay answered ${status}`;
@@ -103,11 +103,11 @@ function beyond(status: number): ErrorDetails['reason'] {
   return status >= 300 ? 'redirect' : 'unexpected-status';
 }
 
-function errorBody(body: Buffer, sent: readonly string[]): { code?: string | undefined; message?: string } {
+function errorBody(body: Buffer, hidden: readonly string[]): { code?: string | undefined; message?: string } {
   const { code, message } = jsonObject(body) ?? {};
   return {
     code: typeof code === 'string' && /^\w{1,64}$/.test(code) ? code : undefined,
-    ...(typeof message === 'string' && { message: redact(message, sent) }),
+    ...(typeof message === 'string' && { message: redact(message, hidden) }),
   };
 }
 

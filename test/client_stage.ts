@@ -22,6 +22,8 @@ export interface Stage {
   sandboxUrl: string;
   /** For files of the test's own; removed at the end. */
   directory: string;
+  /** What the supervisor of the worker said: `worker: process …`, `the worker has ended …`. */
+  said: string[];
   stop(): Promise<void>;
 }
 
@@ -47,13 +49,18 @@ export async function setStage(): Promise<Stage> {
       POLICY_SYNC_MCHID: sandbox.keys.mchid,
       WECHATPAY_MERCHANTS: merchants,
     };
-    const worker = await superviseWorker({ env, logFile: join(directory, 'worker.log'), log: () => {} });
+    const said: string[] = [];
+    const worker = await superviseWorker({
+      env,
+      logFile: join(directory, 'worker.log'),
+      log: (line) => said.push(line),
+    });
     ends.push(() => worker.stop());
     const client = await connectPolicyClient({ env, timeout: 60_000 });
     ends.push(() => client.close());
     // A worker that cannot run is told at once, not by every test's time-out.
     await Promise.race([worker.broken, until(() => client.isServed(sandbox.keys.mchid), START_MS)]);
-    return { temporal, client, env, sandboxUrl: sandbox.url, directory, stop };
+    return { temporal, client, env, sandboxUrl: sandbox.url, directory, said, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,0 +1,265 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { Client, Connection } from '@temporalio/client';
+import { BSON, MongoClient } from 'mongodb';
+import { WechatPay } from '../client/command/story/wechatpay.ts';
+import type { PolicyId } from '../client/start_operation.ts';
+import { waitSynced } from '../client/wait.ts';
+import { type Servers, startServers } from '../embedded/servers.ts';
+import { type RecordInput, workflowIdOf } from '../policy/record.ts';
+import type { Status } from '../workflows/messages.ts';
+import { until } from './client_namespace.ts';
+import { type Stage, setStage } from './client_stage.ts';
+import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
+import { formsOf, leaksBelow, type Texts } from './leaks.ts';
+import { assertAllLived, start } from './story_process.ts';
+
+const log = (): void => {};
+let scratch: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'policy-sync-secrecy-'));
+});
+after(() => rm(scratch, { recursive: true, force: true }));
+
+/** The telling parts of what the story's policies and messages hold: a value that is cut short is still found. */
+const OF_THE_STORY: Texts = {
+  name: '张三',
+  'car number': SEED.car_number,
+  'pet name': SEED.pet_name,
+  address: '晨晖路1001号',
+  'new address': '中关村大街27号',
+  coverage: '可保190种疾病',
+  openid: 'oDemo0000000000000000000000',
+  'reason to decline': 'the risk is too high',
+  'reason to cancel': 'asked for by the user',
+};
+
+/** The lines of a private key that hold the key. */
+async function privateKeyOf(file: string): Promise<Texts> {
+  const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line.length === 64);
+  assert.ok(lines.length > 10);
+  return Object.fromEntries(lines.map((line, at) => [`${file}, line ${at + 1}`, line]));
+}
+
+/** What the servers hold, as they tell it: a database may compress what it writes, and then no search finds it there. */
+async function told(directory: string, { temporal, mongo }: Servers): Promise<void> {
+  const into = join(directory, 'told');
+  await mkdir(into);
+  const mongoClient = await MongoClient.connect(mongo.uri);
+  try {
+    for (const { name } of (await mongoClient.db().admin().listDatabases()).databases)
+      for (const collection of await mongoClient.db(name).collections()) {
+        const documents = BSON.EJSON.stringify(await collection.find().toArray());
+        await writeFile(join(into, `${name}.${collection.collectionName}.json`), documents);
+      }
+  } finally {
+    await mongoClient.close();
+  }
+  const connection = await Connection.connect({ address: temporal.address });
+  try {
+    const { namespaces } = await connection.workflowService.listNamespaces({});
+    for (const { namespaceInfo } of namespaces ?? []) {
+      const namespace = namespaceInfo?.name ?? '';
+      const client = new Client({ connection, namespace });
+      for await (const { workflowId, runId } of client.workflow.list()) {
+        const handle = client.workflow.getHandle(workflowId, runId);
+        const { raw } = await handle.describe();
+        const file = join(into, `${namespace}.${runId}.json`);
+        await writeFile(file, JSON.stringify({ described: raw, history: await handle.fetchHistory() }));
+      }
+    }
+  } finally {
+    await connection.close();
+  }
+}
+
+describe('what rests on disk', { concurrency: 3 }, () => {
+  it('a search finds a text in every form that programs write texts in, wherever it begins', async () => {
+    const folder = join(scratch, 'planted');
+    await mkdir(folder);
+    const text = '张三 oDemo';
+    for (const [at, [, bytes]] of formsOf(text).entries())
+      await writeFile(join(folder, `${at}`), Buffer.concat([randomBytes(1000 + at), bytes, randomBytes(1000)]));
+    for (const offset of [0, 1, 2, 3, 4])
+      await writeFile(
+        join(folder, `base64-${offset}`),
+        Buffer.from(`${'x'.repeat(offset)}${text}!`).toString('base64'),
+      );
+    await writeFile(join(folder, 'none'), randomBytes(100_000));
+    const { leaks, files } = await leaksBelow(folder, { text });
+    const found = new Set(leaks.map(({ file }) => file));
+    assert.deepEqual(
+      files.filter((file) => !found.has(file)),
+      ['none'],
+    );
+  });
+
+  it('npm start leaves nothing personal and no key in databases and logs, nor says it', async () => {
+    const keep = join(scratch, 'story');
+    const story = start('--once', '--keep', keep);
+    assert.equal(await story.exit, 0, story.lines.join('\n'));
+    assertAllLived(story);
+    await writeFile(join(keep, 'said.log'), story.lines.join('\n'));
+    const lives = await readFile(new URL('../client/command/story/lives.ts', import.meta.url), 'utf8');
+    for (const text of Object.values(OF_THE_STORY)) assert.ok(lives.includes(text as string), `no life has ${text}`);
+
+    const [entry = ''] = (await readFile(join(keep, 'payload_keys'), 'utf8')).split(',');
+    const payloadKey = entry.slice(entry.indexOf(':') + 1);
+    const secrets: Texts = {
+      ...(await privateKeyOf(join(keep, 'sandbox/merchant_private_key.pem'))),
+      ...(await privateKeyOf(join(keep, 'sandbox/wechatpay_private_key.pem'))),
+      'APIv3 key': (await readFile(join(keep, 'sandbox/api_v3_key.txt'), 'utf8')).trim(),
+      'payload key': payloadKey,
+      'bytes of the payload key': Buffer.from(payloadKey, 'base64'),
+    };
+    const number = /one policy there: \S+%2F(approved\w+)/.exec(story.lines.join('\n'))?.[1] ?? '';
+    assert.notEqual(number, '');
+    const clear: Texts = { number, product: SEED.insurance_name };
+
+    const servers = await startServers({ log, directory: keep, ui: false, useEnvironment: false });
+    await told(keep, servers).finally(() => servers.stop());
+    const { leaks, files } = await leaksBelow(keep, { ...OF_THE_STORY, ...secrets, ...clear });
+
+    const keyFiles = ['env', 'payload_keys', 'sandbox/api_v3_key.txt', 'sandbox/sandbox.json'];
+    keyFiles.push('sandbox/merchant_private_key.pem', 'sandbox/wechatpay_private_key.pem');
+    for (const file of keyFiles)
+      assert.equal((await stat(join(keep, file))).mode & 0o077, 0, `${file} is for its owner`);
+    const found = leaks.filter(({ file, what }) => !(what in clear || (what in secrets && keyFiles.includes(file))));
+    assert.deepEqual(found, []);
+
+    // What may be read is found where it is: so the search reads what the servers wrote.
+    const places = (what: string) => leaks.filter((leak) => leak.what === what).map(({ file }) => file);
+    for (const place of [/^temporal\.db$/, /^mongodb\//, /^said\.log$/, /^told\/policy_sync\.policies\.json$/])
+      assert.ok(
+        places('number').some((file) => place.test(file)),
+        `${place} in ${places('number')}`,
+      );
+    assert.ok(places('product').includes('told/policy_sync.policies.json'));
+    assert.ok(files.filter((file) => /^told\/default\./.test(file)).length >= 7);
+    assert.ok(files.includes('worker.log'));
+    const secretFiles = leaks.filter(({ what }) => what in secrets).map(({ file }) => file);
+    assert.deepEqual([...new Set(secretFiles)].sort(), [...keyFiles].sort());
+  });
+
+  it('nor does what goes wrong: refusals that quote, drift, unreadable names, outages, restarts', async () => {
+    const keep = join(scratch, 'wrong');
+    const servers = await startServers({ log, directory: keep, ui: false, useEnvironment: false });
+    const personal: Texts = {
+      name: '张三',
+      'another name': '李四光',
+      'car number': SEED.car_number,
+      'pet name': SEED.pet_name,
+      coverage: '可保190种疾病',
+      address: '晨晖路1001号',
+      'address amended': '体育西路191号',
+      'address refused': '解放碑步行街8号',
+      'address found': '春熙路北段77号',
+      'field of tomorrow': '未知字段的值',
+      openid: 'oSecretOfAPerson00000000001',
+      reason: 'a diagnosis that nobody should read',
+    };
+    try {
+      Object.assign(process.env, {
+        TEST_TEMPORAL_ADDRESS: servers.temporal.address,
+        TEST_MONGODB_URI: servers.mongo.uri,
+      });
+      process.env.POLICY_SYNC_LOG_LEVEL = 'debug';
+      const stage = await setStage();
+      try {
+        await wrongs(stage);
+        await told(keep, servers);
+        await copyFile(join(stage.directory, 'worker.log'), join(keep, 'worker.log'));
+      } finally {
+        await stage.stop();
+      }
+    } finally {
+      await servers.stop();
+    }
+    const { leaks } = await leaksBelow(keep, personal);
+    assert.deepEqual(leaks, []);
+  });
+});
+
+/** Policies to which everything happens that writes errors, findings and restarts down. */
+async function wrongs({ client, sandboxUrl }: Stage): Promise<void> {
+  const wechatpay = new WechatPay(sandboxUrl);
+  const faults = async (...rules: unknown[]): Promise<void> => {
+    const answer = await fetch(`${sandboxUrl}/_sandbox/faults`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(rules),
+    });
+    assert.ok(answer.ok, await answer.text());
+  };
+  const opened = async (settings: Partial<RecordInput> = {}) => {
+    const out_insurance_no = uniqueNumber('W');
+    const record = recordOf(
+      {
+        out_insurance_no,
+        insurance_company_code: 'DEMO',
+        free_insurance: false,
+        field_of_tomorrow: { deep: '未知字段的值' },
+      },
+      settings,
+    );
+    const policy = { mchid: MCHID, out_insurance_no };
+    if (!settings.upload) await wechatpay.put(out_insurance_no, record.policy);
+    const { revision } = await client.openPolicy(record);
+    return { policy, number: out_insurance_no, revision };
+  };
+  const becomes = (policy: PolicyId, wanted: (status: Status) => boolean) =>
+    until(async () => wanted(await client.status(policy)));
+  const quoting = '参数错误：张三 粤B·AB123 小狗 可保190种疾病,确诊一次性赔付';
+  const upload = { appid: 'wx0000000000000000', openid: 'oSecretOfAPerson00000000001' };
+  const fault = (number: string, method: string, wrong: object) => ({
+    match: { method, out_insurance_no: number },
+    times: 1,
+    do: wrong,
+  });
+  const refusal = { status: 400, code: 'PARAM_ERROR', message: `${quoting} 重庆市渝中区解放碑步行街8号` };
+  const denial = { status: 403, code: 'NO_AUTH', message: `${quoting} ${upload.openid}` };
+
+  const refused = await opened();
+  await waitSynced(client, refused.policy, refused.revision);
+  await faults(fault(refused.number, 'PATCH', refusal));
+  await client.amend(refused.policy, { address: '重庆市渝中区解放碑步行街8号' });
+  await becomes(refused.policy, ({ sync }) => sync === 'BLOCKED');
+  // Another field is sent now, and the answer quotes those that are held.
+  await faults(fault(refused.number, 'PATCH', refusal));
+  await client.amend(refused.policy, { address: '重庆市渝中区解放碑步行街8号', plan_id: 4711 });
+  await becomes(refused.policy, ({ sync, revision }) => sync === 'BLOCKED' && revision === 3);
+
+  const unsent = await opened({ upload });
+  await waitSynced(client, unsent.policy, unsent.revision);
+  for (const wrong of [denial, { ...denial, status: 500, code: 'SYSTEM_ERROR' }, { status: 502, body: quoting }]) {
+    await faults(fault(unsent.number, 'GET', wrong));
+    await client.verify(unsent.policy);
+  }
+  for (const wrong of [denial, { ...denial, unsigned: true }, { drop: 'after' }, { forge: 'signature' }]) {
+    await faults(fault(unsent.number, 'PATCH', wrong));
+    const { revision } = await client.amend(unsent.policy, { address: `广州市天河区体育西路191号${uniqueNumber()}` });
+    await waitSynced(client, unsent.policy, revision);
+  }
+  await faults(fault(unsent.number, 'PATCH', { names: 'unreadable' }));
+  await client.amend(unsent.policy, { insured_name_list: ['李四光'] });
+  await becomes(unsent.policy, ({ sync }) => sync === 'SYNCED');
+
+  const drifted = await opened({ verification: { on_drift: 'report' } });
+  await waitSynced(client, drifted.policy, drifted.revision);
+  await wechatpay.change(drifted.number, { address: '成都市锦江区春熙路北段77号' });
+  await client.verify(drifted.policy);
+  await becomes(drifted.policy, ({ sync }) => sync === 'DIVERGED');
+  for (const fields of [{ address: '春熙路北段77号🙂' }, { address: '' }, { pet_name: 7 }])
+    await assert.rejects(client.amend(drifted.policy, fields as never));
+  await assert.rejects(client.openPolicy(recordOf({ address: '春熙路北段77号🙂' })));
+  await client.cancel(drifted.policy, { reason: 'a diagnosis that nobody should read', by: 'clerk' });
+  const stopped = client.temporal.workflow.getHandle(workflowIdOf(MCHID, drifted.number));
+  await stopped.cancel();
+  await stopped.result().catch(() => {});
+  await client.resume(drifted.policy);
+  await becomes(drifted.policy, ({ sync }) => sync !== 'STOPPED' && sync !== 'PENDING');
+}

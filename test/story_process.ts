@@ -52,7 +52,7 @@ export function assertAllLived({ lines }: Story): void {
 }
 
 /** The process ids of every worker that ran, as the story said. */
-export function workersOf({ lines }: Story): number[] {
+export function workersOf({ lines }: Pick<Story, 'lines'>): number[] {
   return lines.flatMap((line) => /^worker: process (\d+)/.exec(line)?.[1] ?? []).map(Number);
 }
 

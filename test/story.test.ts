@@ -25,7 +25,7 @@ describe('npm start', () => {
     const story = start('--keep', keep);
     await story.says(/^worker: process/);
     story.process.kill('SIGINT');
-    assert.equal(await story.exit, 130);
+    assert.equal(await story.exit, 130, story.lines.join('\n'));
     for (const pid of workersOf(story)) assert.ok(!isRunning(pid));
   });
 

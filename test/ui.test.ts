@@ -114,7 +114,9 @@ describe("Temporal's web UI", { skip: program || process.env.CI ? false : missin
       await listed(page, world, `MerchantId="${world.mchid}" AND PolicySync="SYNCED" AND PolicyState="APPROVED"`, id);
       await page.getByRole('link', { name: id }).first().click();
       await page.getByText('User Metadata', { exact: true }).first().click();
-      await page.getByText(`${record.policy.insurance_name} ${record.policy.out_insurance_no}`).first().waitFor();
+      // The UI renders what a workflow says of itself in frames of their own.
+      const summary = page.locator('iframe').first().contentFrame();
+      await summary.getByText(`${record.policy.insurance_name} ${record.policy.out_insurance_no}`).waitFor();
       const details = page.locator('iframe').last().contentFrame();
       await details.getByText('APPROVED').waitFor();
       await details.getByText('SYNCED (revision 2 of 2)').waitFor();

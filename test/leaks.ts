@@ -34,7 +34,7 @@ export async function leaksBelow(directory: string, texts: Texts): Promise<{ lea
 /** UTF-8, UTF-16, escaped as JSON and URLs have it, hexadecimal, and what Base64 makes of it at every offset. */
 export function formsOf(text: string | Buffer): [form: string, bytes: Buffer][] {
   const bytes = Buffer.from(text);
-  const escaped = escape(bytes.toString());
+  const escaped = escapedText(bytes.toString());
   const written = {
     'JSON \\u': escaped,
     'JSON \\U': escaped.replace(/\\u[0-9a-f]{4}/g, (one) => `\\u${one.slice(2).toUpperCase()}`),
@@ -57,7 +57,7 @@ export function formsOf(text: string | Buffer): [form: string, bytes: Buffer][] 
   return forms;
 }
 
-function escape(text: string): string {
+function escapedText(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 

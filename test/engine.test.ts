@@ -151,6 +151,19 @@ describe('outcomes of a call', () => {
     assert.equal((await world.held(number))?.address, 'C');
   });
 
+  it('refused: a GET that WeChat Pay refuses blocks, MongoDB knows it, and resume asks again', async () => {
+    const number = uniqueNumber('E');
+    const record = recordOf({ out_insurance_no: number }, { mchid: world.mchid });
+    await world.put({ ...record.policy });
+    await world.faults(fault(number, { method: 'GET', times: 1, do: { status: 400, code: 'PARAM_ERROR' } } as never));
+    await world.client.openPolicy(record);
+    const { block } = await world.until(number, ({ sync }) => sync === 'BLOCKED');
+    assert.equal(block?.code, 'PARAM_ERROR');
+    while ((await findPolicy(world.storage, world.mchid, number))?.sync !== 'BLOCKED') await delay(50);
+    await world.client.resume({ mchid: world.mchid, out_insurance_no: number });
+    await synced(number);
+  });
+
   it('refused: a policy once confirmed and then unknown is DIVERGED, and never uploaded again', async () => {
     const { policy, number } = await approved({ upload: { appid: 'wx1', openid: 'o1' } });
     await world.forget(number);

@@ -319,7 +319,9 @@ class Lifecycle {
     const seen = this.#wakeups;
     const awaited = (): boolean => this.#wakeups !== seen;
     if (action.call === 'rest') {
+      // No call will bring this standing to MongoDB, so a record of its own does.
       this.#oweRecord();
+      this.#keepRecord();
       await condition(awaited);
       return;
     }

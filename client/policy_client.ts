@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
 import proto from '@temporalio/proto';
@@ -134,8 +135,10 @@ export class PolicyClient {
     try {
       return await this.#bare(policy, messages.resume, event);
     } catch (error) {
+      const stopping = error instanceof PolicyRefused && error.rule === messages.REFUSALS.stopped;
       const stopped = error instanceof PolicyEnded && error.ending !== 'COMPLETED';
-      if (!stopped && !(error instanceof UnknownPolicy)) throw error;
+      if (!stopping && !stopped && !(error instanceof UnknownPolicy)) throw error;
+      if (stopping) await this.#ended(policy);
     }
     return this.#restart(policy, 'resume', messages.resume, event);
   }
@@ -214,6 +217,12 @@ export class PolicyClient {
     const id = idOf(policy);
     const options = { args: [event] as [Message], updateId: event.event_id };
     return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), timeout);
+  }
+
+  /** Until a run that is being stopped has ended. */
+  async #ended(policy: PolicyId): Promise<void> {
+    const handle = this.temporal.workflow.getHandle(idOf(policy));
+    while ((await this.ask(handle.workflowId, () => handle.describe())).status.name === 'RUNNING') await delay(200);
   }
 
   #restart<Message extends Envelope & { event_id: string }>(

@@ -423,6 +423,17 @@ describe('messages', () => {
     assert.equal((await world.held(life.number))?.policy_state, APPROVED);
   });
 
+  it('no message is lost in a stop: one that comes while it lasts is refused, or kept for the resume', async () => {
+    const { policy, number } = await approved();
+    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).cancel();
+    const amended = await world.client.amend(policy, { address: 'while stopping' }).catch((error: Error) => error);
+    await world.client.resume(policy);
+    await synced(number);
+    const taken = !(amended instanceof Error);
+    if (!taken) assert.ok(['PolicyRefused', 'PolicyEnded'].includes(amended.name), amended.name);
+    assert.equal((await world.held(number))?.address === 'while stopping', taken);
+  });
+
   it('the same record again is the same policy, also after amendments; another record is refused', async () => {
     const { policy, number, record } = await opened();
     await synced(number);

@@ -1,5 +1,6 @@
 import type { Life } from '../policy/life.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
+import { refuse } from '../policy/violation.ts';
 import type { Received } from './inbox.ts';
 import type { Standing } from './reconciler.ts';
 
@@ -30,7 +31,10 @@ export function toCarried(state: Omit<Carried, 'format'>): Carried {
 /** State of any format that was ever handed on, in the present one. */
 export function fromCarried(value: unknown): Carried {
   const carried = value as Carried;
-  if (carried.format !== FORMAT) throw new Error(`state of format ${String(carried.format)}: a newer worker is needed`);
+  if (typeof carried?.format !== 'number')
+    refuse('carried', 'options.carried is made by the workflow only; leave it out');
+  // A bug or an older worker, not the policy's fault: the task is retried until a worker that knows it comes.
+  if (carried.format > FORMAT) throw new Error(`state of format ${carried.format}: a newer worker is needed`);
   return carried;
 }
 

@@ -45,10 +45,13 @@ const STOP_PATIENCE = 30_000;
  *
  * @param record the record as handed in; null for a restart from MongoDB. Illegal: the run fails with the rule.
  */
-export async function policyLifecycle(record: RecordInput | null, options: messages.StartOptions = {}): Promise<void> {
+export async function policyLifecycle(
+  record: RecordInput | null,
+  options?: messages.StartOptions | null,
+): Promise<void> {
   const lifecycle = new Lifecycle();
   lifecycle.listen();
-  await lifecycle.begin(record, options);
+  await lifecycle.begin(record, options ?? {});
   await lifecycle.run();
 }
 
@@ -203,11 +206,15 @@ class Lifecycle {
 
   #checkOpen(message: { digest: string }): void {
     this.#refuseUnfit(message);
+    if (typeof message?.digest !== 'string')
+      throw ApplicationFailure.nonRetryable('open: expected {"digest": "…"}, as the client library sends it', 'type');
     if (this.#ready && message.digest !== this.#digest) throw existing();
   }
 
   #refuseUnfit(message: unknown): void {
     if (this.#refusal) throw this.#refusal;
+    // A message taken now would be answered and then left lying until somebody resumes.
+    if (this.#stopping) throw ApplicationFailure.nonRetryable(STOPPING_MESSAGE, messages.REFUSALS.stopped);
     if (isPlain(message)) throw ApplicationFailure.nonRetryable(PLAIN_MESSAGE, messages.REFUSALS.plain);
   }
 
@@ -567,6 +574,7 @@ class Lifecycle {
   }
 }
 
+const STOPPING_MESSAGE = 'this policy is being stopped; resume it once it has';
 const PLAIN_MESSAGE = 'payload keys are set and this came in the clear: send it through a client with the keys';
 
 /** The codec hands on what came in the clear, where keys are set, as an object with this mark. */

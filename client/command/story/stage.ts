@@ -61,10 +61,10 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     const env = await settingsFor(directory, servers, sandbox);
     const worker = await superviseWorker({ env, logFile: join(directory, 'worker.log'), log });
     ends.push(() => worker.stop());
+    // The clients are left to the end of the process: the SDK throws, for nobody to catch, when a call that it is about
+    // to try again finds its channel closed.
     const client = await connectPolicyClient({ env, timeout: PATIENCE_MS });
-    ends.push(() => client.close());
     const glance = await connectPolicyClient({ env, timeout: GLANCE_MS });
-    ends.push(() => glance.close());
     if (keep !== undefined)
       log(`data, logs and settings: ${directory} (\`. ${join(directory, 'env')}\` for policy-sync)`);
     const { uiUrl, namespace } = servers.temporal;

@@ -1,6 +1,7 @@
 import {
   ApplicationFailure,
   type Client,
+  isGrpcCancelledError,
   isGrpcDeadlineError,
   isGrpcServiceError,
   NamespaceNotFoundError,
@@ -54,7 +55,12 @@ export async function explained(error: unknown, asked: Asked): Promise<unknown> 
     return new ServerRefused(`Temporal has no namespace ${error.namespace}: create it, or set TEMPORAL_NAMESPACE`, {
       cause: error,
     });
-  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isGrpcDeadlineError(error))
+  // A deadline that passes while the SDK waits to try again comes as CANCELLED (seen with a query that no worker answers).
+  if (
+    error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
+    isGrpcDeadlineError(error) ||
+    isGrpcCancelledError(error)
+  )
     return unanswered(error, asked);
   return serverError(error, asked);
 }

@@ -2,8 +2,10 @@ import { type Collection, MongoClient } from 'mongodb';
 import type { Keyring } from '../codec/keys.ts';
 import type { Call } from './calls.ts';
 import { type Renewed, renewed } from './client.ts';
+import type { StoredCommand } from './commands.ts';
 import type { StoredDiscrepancy } from './discrepancies.ts';
 import { StorageUnavailable, storageError } from './errors.ts';
+import type { StoredHold } from './holds.ts';
 import { createIndexes } from './indexes.ts';
 import type { StoredPolicy } from './policies.ts';
 
@@ -22,6 +24,8 @@ export interface Storage {
   readonly policies: Collection<StoredPolicy>;
   readonly calls: Collection<Call>;
   readonly discrepancies: Collection<StoredDiscrepancy>;
+  readonly commands: Collection<StoredCommand>;
+  readonly merchants: Collection<StoredHold>;
   /**
    * Runs reads for at most 2 s.
    * @throws StorageUnavailable, StorageRefused
@@ -65,6 +69,12 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
     },
     get discrepancies() {
       return client.current().db(name).collection<StoredDiscrepancy>('discrepancies');
+    },
+    get commands() {
+      return client.current().db(name).collection<StoredCommand>('commands');
+    },
+    get merchants() {
+      return client.current().db(name).collection<StoredHold>('merchants');
     },
     read: (operation) => bounded(operation, OPERATION_MS),
     readPage: (operation) => bounded(operation, PAGE_MS),

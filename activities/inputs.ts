@@ -187,6 +187,8 @@ export interface RecordActivities {
     out_insurance_no: string;
     life: string;
     by: 'reinstate' | 'resume' | 'audit';
+    /** A life that is known to be over, though its end was not recorded. */
+    over?: string;
   }): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }>;
   /** Writes the snapshot, guarded by revision and step. */
   record(input: RecordInput): Promise<{ payload_key?: string }>;

@@ -35,7 +35,7 @@ function claimed({ storage }: Place, snapshot: Snapshot) {
 async function restored(
   { storage }: Place,
   by: 'reinstate' | 'resume' | 'audit',
-  life: { mchid: string; out_insurance_no: string; life: string },
+  life: { mchid: string; out_insurance_no: string; life: string; over?: string },
 ): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }> {
   // Refused before anything is taken over: the life that stopped must stay resumable.
   const before = by === 'reinstate' ? await findPolicy(storage, life.mchid, life.out_insurance_no) : null;

@@ -140,7 +140,7 @@ export class PolicyClient {
       if (!stopping && !stopped && !(error instanceof UnknownPolicy)) throw error;
       if (stopping) await this.#ended(policy);
     }
-    return this.#restart(policy, 'resume', messages.resume, event);
+    return this.#restart(policy, 'resume', messages.resume, event, await this.#lastLife(policy));
   }
 
   /**
@@ -225,17 +225,30 @@ export class PolicyClient {
     while ((await this.ask(handle.workflowId, () => handle.describe())).status.name === 'RUNNING') await delay(200);
   }
 
+  /** The life that Temporal saw last, over by now; undefined once its retention is. */
+  async #lastLife(policy: PolicyId): Promise<string | undefined> {
+    const id = idOf(policy);
+    try {
+      const { raw } = await this.ask(id, () => this.temporal.workflow.getHandle(id).describe());
+      return raw.workflowExecutionInfo?.firstRunId || undefined;
+    } catch (error) {
+      if (error instanceof UnknownPolicy) return undefined;
+      throw error;
+    }
+  }
+
   #restart<Message extends Envelope & { event_id: string }>(
     policy: PolicyId,
     by: 'reinstate' | 'resume',
     update: UpdateDefinition<Answer, [Message]> | UpdateDefinition<Answer, [Envelope?]>,
     event: Message,
+    over?: string,
   ): Promise<Answer> {
     return this.ask(idOf(policy), () =>
       this.temporal.workflow.executeUpdateWithStart(update as UpdateDefinition<Answer, [Message]>, {
         args: [event],
         updateId: event.event_id,
-        startWorkflowOperation: startFromStorage(policy, by),
+        startWorkflowOperation: startFromStorage(policy, by, over),
       }),
     );
   }

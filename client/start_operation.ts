@@ -29,19 +29,23 @@ export function startFromRecord(record: PolicyRecord, digest: string): Start {
   });
 }
 
-/** Starts a new run of an ended or stopped policy from its record in MongoDB; one that runs is left as it is. */
-export function startFromStorage(policy: PolicyId, by: 'reinstate' | 'resume'): Start {
+/**
+ * Starts a new run of an ended or stopped policy from its record in MongoDB; one that runs is left as it is.
+ * @param over the life that is known to be over, for MongoDB may not know it
+ */
+export function startFromStorage(policy: PolicyId, by: 'reinstate' | 'resume', over?: string): Start {
+  const { mchid, out_insurance_no } = policy;
   return new WithStartWorkflowOperation<PolicyLifecycle>(WORKFLOW_TYPE, {
-    workflowId: workflowIdOf(policy.mchid, policy.out_insurance_no),
+    workflowId: workflowIdOf(mchid, out_insurance_no),
     taskQueue: WORKFLOW_QUEUE,
-    args: [null, { restore: { mchid: policy.mchid, out_insurance_no: policy.out_insurance_no, by } }],
+    args: [null, { restore: { mchid, out_insurance_no, by, ...(over !== undefined && { over }) } }],
     workflowIdReusePolicy: 'ALLOW_DUPLICATE',
     workflowIdConflictPolicy: 'USE_EXISTING',
     typedSearchAttributes: [
-      { key: SEARCH_ATTRIBUTES.mchid, value: policy.mchid },
+      { key: SEARCH_ATTRIBUTES.mchid, value: mchid },
       { key: SEARCH_ATTRIBUTES.sync, value: 'PENDING' },
     ],
-    staticSummary: policy.out_insurance_no,
+    staticSummary: out_insurance_no,
   });
 }
 

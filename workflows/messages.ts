@@ -63,7 +63,13 @@ export interface StartOptions {
   /** Digest of the record as opened; the same record again is the same policy. */
   digest?: string;
   /** Restart from the record in MongoDB; the first argument is then null. */
-  restore?: { mchid: string; out_insurance_no: string; by: 'reinstate' | 'resume' | 'audit' };
+  restore?: {
+    mchid: string;
+    out_insurance_no: string;
+    by: 'reinstate' | 'resume' | 'audit';
+    /** The life (first run id) that the caller knows to be over, though MongoDB has no end of it. */
+    over?: string;
+  };
   /** What a run hands to the next; made by the workflow only. */
   carried?: unknown;
 }

@@ -121,10 +121,11 @@ class Lifecycle {
   }
 
   async #restore(from: NonNullable<messages.StartOptions['restore']>): Promise<void> {
-    const { mchid, out_insurance_no, by } = from;
+    const { mchid, out_insurance_no, by, over } = from;
     const { firstExecutionRunId: life } = workflowInfo();
     checkId(workflowIdOf(mchid, out_insurance_no));
-    const restored = await records('restore the record').restore({ format: FORMAT, mchid, out_insurance_no, life, by });
+    const which = { mchid, out_insurance_no, life, by, ...(over !== undefined && { over }) };
+    const restored = await records('restore the record').restore({ format: FORMAT, ...which });
     if (restored.outcome !== 'restored') {
       const rules = { unknown: 'unknown-policy', exists: messages.REFUSALS.exists, stopped: messages.REFUSALS.stopped };
       const reasons = {

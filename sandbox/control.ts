@@ -16,7 +16,8 @@ const sealableSchema = z
 
 /**
  * `/_sandbox`, neither signed nor logged: shows what the sandbox holds, names in the clear, and changes it behind the
- * merchant's back. PUT holds a policy exactly as given; PATCH merges, where `null` takes a field away.
+ * merchant's back. PUT holds a policy exactly as given; PATCH merges, where `null` takes a field away. PUT replaces the
+ * faults, POST adds to them.
  */
 export function control(app: FastifyInstance, { store, faults, requests }: Parts): void {
   app.get('/policies', () => store.all());
@@ -46,11 +47,14 @@ export function control(app: FastifyInstance, { store, faults, requests }: Parts
 
   app.get('/faults', () => faults.list());
 
-  app.put<{ Body: Buffer | undefined }>('/faults', ({ body }) => {
-    const fault = faults.replace(jsonIn(body ?? Buffer.alloc(0)));
+  const told = (fault: string | undefined) => {
     if (fault !== undefined) throw new Refusal(400, 'PARAM_ERROR', fault);
     return faults.list();
-  });
+  };
+
+  app.put<{ Body: Buffer | undefined }>('/faults', ({ body }) => told(faults.replace(jsonIn(body ?? Buffer.alloc(0)))));
+
+  app.post<{ Body: Buffer | undefined }>('/faults', ({ body }) => told(faults.add(jsonIn(body ?? Buffer.alloc(0)))));
 
   app.setNotFoundHandler(() => {
     throw notFound('no such path and method under /_sandbox');

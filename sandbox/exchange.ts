@@ -42,8 +42,17 @@ export function served(parts: Parts, effect: Effect): RouteHandlerMethod {
     logged.body = call.body.toString();
     const { signature_ok, refusal } = parts.authentication.check(call);
     logged.signature_ok = signature_ok;
+    const asked: Effect = (incoming) => {
+      try {
+        return effect(incoming);
+      } catch (error) {
+        if (error instanceof Refusal) logged.refused = error.code;
+        throw error;
+      }
+    };
+    if (refusal) logged.refused = refusal.code;
     // Unsigned, as in life: WeChat Pay does not sign to whom it does not know.
-    const ending: Ending | typeof CUT = refusal ? refusalAnswer(refusal) : await endingOf(call, effect, parts);
+    const ending: Ending | typeof CUT = refusal ? refusalAnswer(refusal) : await endingOf(call, asked, parts);
     if (ending === CUT) {
       parts.requests.ended(logged, null, null);
       return cut(reply);
@@ -74,9 +83,12 @@ function uploaded(body: Buffer): string | undefined {
 async function endingOf(call: Call, effect: Effect, parts: Parts): Promise<Ending | typeof CUT> {
   const fault = parts.faults.take(call.method, call.out_insurance_no) ?? {};
   if (!(await waited(fault.delay_ms, parts.closing)) || fault.drop === 'before') return CUT;
-  const answer = answerInstead(fault) ?? outcome(call, effect, fault, parts);
+  const instead = answerInstead(fault);
+  const own = (): Answer => outcome(call, effect, fault, parts);
+  if (instead && fault.effect) own();
+  const answer = instead ?? own();
   if (fault.drop === 'after') return CUT;
-  const unsigned = fault.unsigned || fault.redirect !== undefined || fault.body !== undefined;
+  const unsigned = fault.unsigned || fault.redirect !== undefined || (fault.body !== undefined && !fault.signed);
   const proof = await signatureHeaders(parts.keys, answer.body, parts.now(), unsigned ? 'unsigned' : fault.forge);
   return { ...answer, headers: { ...answer.headers, ...proof }, truncated: fault.truncate };
 }

@@ -12,12 +12,13 @@ const headerText = z.string().regex(/^[\x20-\x7e]*$/);
 // What frames the answer is Node's to say.
 const headerName = z.string().regex(/^(?!(content-length|transfer-encoding|connection)$)[\w!#$%&'*+.^`|~-]+$/i);
 const delayed = { delay_ms: delay_ms.optional() };
+const instead = { ...delayed, effect: z.literal(true).optional() };
 
 const actionSchema = z.union(
   [
     z.strictObject({ delay_ms }),
     z.strictObject({
-      ...delayed,
+      ...instead,
       status,
       code: z.string(),
       message: z.string().optional(),
@@ -25,16 +26,22 @@ const actionSchema = z.union(
       unsigned: z.boolean().optional(),
       forge: z.enum(FORGERIES).optional(),
     }),
-    z.strictObject({ ...delayed, status, body: z.string(), headers: z.record(headerName, headerText).optional() }),
+    z.strictObject({
+      ...instead,
+      status,
+      body: z.string(),
+      headers: z.record(headerName, headerText).optional(),
+      signed: z.literal(true).optional(),
+    }),
     z.strictObject({ ...delayed, drop: z.enum(['before', 'after']) }),
     z.strictObject({ ...delayed, forge: z.enum(FORGERIES) }),
     z.strictObject({ ...delayed, truncate: z.literal(true) }),
-    z.strictObject({ ...delayed, redirect: z.string().regex(/^[\x21-\x7e]+$/) }),
+    z.strictObject({ ...instead, redirect: z.string().regex(/^[\x21-\x7e]+$/) }),
     z.strictObject({ ...delayed, answer_of: z.string() }),
     z.strictObject({ ...delayed, names: z.literal('unreadable') }),
   ],
   {
-    error: `expected delay_ms (0 to ${LONGEST_DELAY_MS}), alone or with one of: status (200 to 599) and code, with retry_after, message, unsigned, forge; status and body, with headers; drop: before, after; forge: ${FORGERIES.join(', ')}; truncate: true; redirect; answer_of; names: unreadable`,
+    error: `expected delay_ms (0 to ${LONGEST_DELAY_MS}), alone or with one of: status (200 to 599) and code, with retry_after, message, unsigned, forge, effect: true; status and body, with headers, signed: true, effect: true; redirect, with effect: true; drop: before, after; forge: ${FORGERIES.join(', ')}; truncate: true; answer_of; names: unreadable`,
   },
 );
 
@@ -51,10 +58,11 @@ export type FaultRule = z.output<typeof ruleSchema>;
 
 /**
  * What one request gets instead of, or on top of, what it would have got. The design's: `delay_ms`, `status` with `code`,
- * `drop`, `forge`. Ours beside them: `status` with `body` (raw, unsigned), `truncate` (the answer's second half is cut
- * off), `redirect` (a 307, unsigned), `answer_of` (signed, but another policy), `names: unreadable` (sealed with a key
- * that is not the merchant's), and `delay_ms` together with any of them. `status` and `redirect` have no effect on the
- * policy; `drop: after`, `forge`, `truncate`, `answer_of` and `names` come after the effect; the effect comes after the delay.
+ * `drop`, `forge`. Ours beside them: `status` with `body` (raw, unsigned unless `signed`), `truncate` (the answer's second
+ * half is cut off), `redirect` (a 307, unsigned), `answer_of` (signed, but another policy), `names: unreadable` (sealed with
+ * a key that is not the merchant's), and `delay_ms` together with any of them. `status` and `redirect` have no effect on
+ * the policy unless `effect` says so; `drop: after`, `forge`, `truncate`, `answer_of` and `names` come after the effect; the
+ * effect comes after the delay.
  */
 export interface Fault {
   /** Milliseconds before anything happens. */
@@ -65,6 +73,9 @@ export interface Fault {
   retry_after?: number | string | undefined;
   unsigned?: boolean | undefined;
   body?: string | undefined;
+  signed?: true | undefined;
+  /** What is answered comes after the effect. */
+  effect?: true | undefined;
   headers?: Record<string, string> | undefined;
   drop?: 'before' | 'after' | undefined;
   forge?: Forgery | undefined;
@@ -90,10 +101,19 @@ export class Faults {
 
   /** Replaces the rules. Answers what is wrong with them, in one line, and then changes nothing. */
   replace(rules: unknown): string | undefined {
+    return this.#keep(rules, []);
+  }
+
+  /** Adds rules behind those that are there. Answers like `replace`. */
+  add(rules: unknown): string | undefined {
+    return this.#keep(rules, this.#rules);
+  }
+
+  #keep(rules: unknown, before: readonly FaultRule[]): string | undefined {
     const { data, error } = z.array(ruleSchema).safeParse(rules);
     const issue = error?.issues[0];
     if (issue) return `${['faults', ...issue.path].map(String).join('.')}: ${issue.message}`;
-    this.#rules = data ?? [];
+    this.#rules = [...before, ...(data ?? [])];
     return undefined;
   }
 

@@ -18,6 +18,8 @@ export interface LoggedRequest {
   code: string | null;
   request_id: string;
   signature_ok: boolean;
+  /** By which code the service itself refused it, though a fault may have kept the answer back; `null` where it did not. */
+  refused: string | null;
 }
 
 /** Every service call from its arrival on; the last 200,000 of them. */
@@ -34,7 +36,7 @@ export class RequestLog {
     const n = ++this.#last;
     const request: LoggedRequest = {
       ...{ n, at: this.#time(), ended_at: null, method, path, body: '' },
-      ...{ status: null, code: null, request_id, signature_ok: false },
+      ...{ status: null, code: null, request_id, signature_ok: false, refused: null },
     };
     this.#kept.set(n, request);
     this.#kept.delete(n - MOST_KEPT);

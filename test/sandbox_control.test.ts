@@ -102,6 +102,7 @@ describe('/_sandbox/requests', () => {
       code: null,
       request_id: reply.headers.get('request-id'),
       signature_ok: true,
+      refused: null,
     });
     assert.match(at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     assert.ok(since <= Date.parse(at) && at <= String(ended_at) && Date.parse(String(ended_at)) <= Date.now());

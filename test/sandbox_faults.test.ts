@@ -82,6 +82,39 @@ test('a redirect is answered unsigned and has no effect', async () => {
   assert.equal(await address(), 'here');
 });
 
+describe('an effect that goes with what is answered in its place', () => {
+  for (const [what, action, status] of [
+    ['an error', { status: 500, code: 'SYSTEM_ERROR' }, 500],
+    ['a raw body', { status: 502, body: '<html>502</html>' }, 502],
+    ['a redirect', { redirect: 'http://127.0.0.1:1/elsewhere' }, 307],
+  ] as const)
+    test(`comes before ${what}`, async () => {
+      await bench.faults({ do: { ...action, effect: true }, times: 1 });
+      assert.equal((await move()).status, status);
+      assert.equal(await address(), 'there');
+    });
+
+  test('is logged as refused where the service refuses it, though nobody is told', async () => {
+    const drop = { do: { drop: 'after' }, times: 1 };
+    await bench.faults({ do: { status: 500, code: 'SYSTEM_ERROR', effect: true }, times: 1 }, drop);
+    const unknown = { policy_state: 'POLICY_STATE_NONE' };
+    assert.equal((await bench.patch('P1', unknown)).status, 500);
+    await assert.rejects(bench.patch('P1', unknown), { message: 'fetch failed' });
+    const told = (await bench.requests()).slice(-2).map(({ status, refused }) => [status, refused]);
+    assert.deepEqual(told, [
+      [500, 'PARAM_ERROR'],
+      [null, 'PARAM_ERROR'],
+    ]);
+  });
+});
+
+test('a raw body is signed where the fault says so', async () => {
+  await bench.faults({ do: { status: 200, body: '{"out_insur', signed: true }, times: 1 });
+  const reply = await move();
+  assert.equal(reply.text, '{"out_insur');
+  assert.ok(proof(reply).verified);
+});
+
 describe('a drop', () => {
   for (const [when, expected] of [
     ['before', 'here'],
@@ -235,6 +268,14 @@ describe('a rule', () => {
     assert.deepEqual(statuses, [500, 500, 200]);
     const { json } = await bench.control('GET', '/faults');
     assert.deepEqual(json, [{ match: {}, times: 0, do: { status: 500, code: 'SYSTEM_ERROR' } }]);
+  });
+
+  test('is added behind those that are there, their counts kept', async () => {
+    await bench.faults({ times: 2, do: { status: 500, code: 'A' } });
+    await move();
+    await bench.control('POST', '/faults', [{ times: 1, do: { status: 500, code: 'B' } }]);
+    assert.deepEqual([(await move()).json.code, (await move()).json.code, (await move()).status], ['A', 'B', 200]);
+    assert.equal((await bench.control('POST', '/faults', [{}])).status, 400);
   });
 
   test('of a probability happens that often; another one then has its turn', async () => {

@@ -12,6 +12,7 @@ import { backoff } from './backoff.ts';
 import { later } from './failure.ts';
 import type { Confirmed, Refused, Snapshot } from './inputs.ts';
 import { fault } from './log.ts';
+import { type Debt, settleOwed } from './owed.ts';
 import { type Place, recordIntent, recordOutcome, recordSnapshot } from './recording.ts';
 
 export interface CallSettings extends Place {
@@ -31,7 +32,7 @@ export interface Request {
 }
 
 /** What one request came to: an answer that verified, or the client's typed error. */
-export interface Attempted {
+export interface Attempted extends Debt {
   answer?: Answer;
   error?: WechatPayError;
   /** MongoDB has the snapshot and the attempt. */
@@ -60,7 +61,8 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const { status, request_id, host: at } = answer ?? error ?? {};
   const call = { outcome, status, code: error && codeOf(error), request_id, duration_ms, host: at };
   const concluded = await recordOutcome(settings, snapshot, method, call, answer?.policy);
-  return { ...ended, recorded: intended && concluded };
+  const debt = await settleOwed(settings, snapshot, { recorded: concluded.attempt, code: call.code, request_id });
+  return { ...ended, ...debt, recorded: intended && concluded.all && !debt.owed };
 }
 
 /** Without effect, like everything that was never sent. */
@@ -74,7 +76,10 @@ function unavailable(): NoEffectError {
   return new NoEffectError(message, { reason: 'aborted', code: 'MERCHANT_UNAVAILABLE' });
 }
 
-async function outcomeOf({ log }: CallSettings, send: () => Promise<Answer>): Promise<Omit<Attempted, 'recorded'>> {
+async function outcomeOf(
+  { log }: CallSettings,
+  send: () => Promise<Answer>,
+): Promise<Pick<Attempted, 'answer' | 'error'>> {
   try {
     return { answer: await send() };
   } catch (error) {
@@ -107,8 +112,8 @@ export function proven(settings: CallSettings, attempted: Attempted): Confirmed 
 }
 
 /** What every result tells beside its outcome. */
-export function facts({ payloadKey }: CallSettings, { answer, error, recorded }: Attempted) {
-  return { recorded, request_id: (answer ?? error)?.request_id, payload_key: payloadKey };
+export function facts({ payloadKey }: CallSettings, { answer, error, recorded, owed }: Attempted) {
+  return { recorded, request_id: (answer ?? error)?.request_id, payload_key: payloadKey, ...(owed && { owed }) };
 }
 
 /** WeChat Pay's code, or, where it gave none, the client's word for what happened. */

@@ -31,8 +31,43 @@ export interface Snapshot {
   carried: string;
   /** What verifications found, and what became of it by now; written once each, later states over earlier ones. */
   discrepancies: Discrepancy[];
+  /** What came in since MongoDB is known to have heard; written once each. Absent from workflows of an older build. */
+  commands?: CommandEntry[];
+  /** What WeChat Pay confirmed since then. */
+  confirmation?: Confirmation | null;
   /** Attempts that MongoDB could not take when they were made. */
-  owed?: OwedAttempts;
+  owed?: OwedAttempts[];
+}
+
+/** Something that changed the policy, or was refused without an answer. Times: epoch ms. */
+export interface CommandEntry {
+  /** Unique over all lives of the policy. */
+  id: string;
+  /** `open`, `cancel`, …; `due:expiry`, … for what came due of itself. */
+  command: string;
+  by?: string;
+  event_id?: string;
+  version?: number;
+  cause?: string;
+  reason?: string;
+  /** RFC 3339: when it counts, where that is another time than when it came. */
+  business_date?: string;
+  /** The rule by which it was refused. */
+  rule?: string;
+  /** Fields of the policy that it changed. */
+  before: PolicyFields;
+  after: PolicyFields;
+  /** The revision that it made, or found. */
+  revision: number;
+  at: number;
+}
+
+/** WeChat Pay holds this revision, and all before it. */
+export interface Confirmation {
+  revision: number;
+  at: number;
+  /** Of the answer that showed it. */
+  request_id?: string;
 }
 
 export interface Discrepancy {
@@ -44,10 +79,13 @@ export interface Discrepancy {
   /** Epoch ms. */
   found_at: number;
   kind: 'drift' | 'state' | 'not-taken' | 'unreadable' | 'adopt' | 'absent';
-  became: 'healing' | 'healed' | 'reported' | 'adopted';
+  /** `contested`: reported, and not pushed, for it drifts back again and again. */
+  became: 'healing' | 'healed' | 'reported' | 'contested' | 'adopted';
 }
 
+/** Attempts of one activity that MongoDB did not take, all so far. */
 export interface OwedAttempts {
+  workflow_run: string;
   activity_id: string;
   count: number;
   last_code?: string;
@@ -99,6 +137,8 @@ interface Recorded {
   /** Id of the payload key that encrypts now. */
   payload_key?: string;
   request_id?: string;
+  /** Attempts of this activity, this one among them, that MongoDB has not got. */
+  owed?: OwedAttempts;
 }
 
 /** 2xx, signature verified, for the number asked. */

@@ -1,11 +1,12 @@
 import { activityInfo } from '@temporalio/activity';
 import type { PolicyFields } from '../policy/record.ts';
-import { writeIntent, writeOutcome } from '../storage/calls.ts';
+import { writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
+import { writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageError } from '../storage/errors.ts';
 import { documentId, type End, type PolicySnapshot, writePolicy, writeVerification } from '../storage/policies.ts';
-import type { Snapshot } from './inputs.ts';
+import type { OwedAttempts, Snapshot } from './inputs.ts';
 import { fault, type Log } from './log.ts';
 
 export interface Place {
@@ -53,7 +54,7 @@ export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<P
 }
 
 /** Runs a write that the call must not depend on. False, and a line, when MongoDB did not take it. */
-async function written(place: Place, what: string, write: () => Promise<unknown>): Promise<boolean> {
+export async function written(place: Place, what: string, write: () => Promise<unknown>): Promise<boolean> {
   try {
     await write();
     return true;
@@ -66,15 +67,21 @@ async function written(place: Place, what: string, write: () => Promise<unknown>
   }
 }
 
-/** Writes the snapshot and what it says of discrepancies, guarded by revision and step. */
+/** Writes the snapshot, guarded by revision and step, and what it says of commands, discrepancies and owed attempts. */
 export async function writeSnapshot(
   { storage }: Place,
   snapshot: Snapshot,
   changes: Partial<PolicySnapshot> & { end?: End | null } = {},
 ): Promise<void> {
+  const { mchid, out_insurance_no, discrepancies, commands = [], confirmation = null, owed = [] } = snapshot;
+  const of = { mchid, policy: documentId(mchid, out_insurance_no) };
+  // Before the policy: a life that restarts from the document does not tell them again.
+  await Promise.all([
+    writeCommands(storage, { ...of, commands, confirmation }),
+    writeDiscrepancies(storage, { ...of, discrepancies }),
+    ...owed.map((one) => writeOwed(storage, owedOf(snapshot, one))),
+  ]);
   await writePolicy(storage, { ...documentOf(snapshot), ...changes });
-  const { mchid, out_insurance_no, discrepancies } = snapshot;
-  await writeDiscrepancies(storage, { mchid, policy: documentId(mchid, out_insurance_no), discrepancies });
 }
 
 /** The snapshot alone, where no request is made. */
@@ -103,23 +110,27 @@ export function recordIntent(place: Place, snapshot: Snapshot, method: string): 
   );
 }
 
-/** After it: what came of the request, and WeChat Pay's policy where it answered with one. */
-export function recordOutcome(
+/**
+ * After it: what came of the request, and WeChat Pay's policy where it answered with one. `attempt`: the attempt itself
+ * is in `calls`.
+ */
+export async function recordOutcome(
   place: Place,
   snapshot: Snapshot,
   method: string,
   call: CallRecord,
   remote?: PolicyFields,
-): Promise<boolean> {
+): Promise<{ attempt: boolean; all: boolean }> {
   const { status = null, code = null, request_id = null, host = null, ...rest } = call;
   const outcome = { ...intentOf(snapshot, method), ...rest, status, code, request_id, host };
   const seen = remote && { remote, observed_at: new Date() };
-  return written(place, 'outcome', () =>
-    Promise.all([
-      writeOutcome(place.storage, outcome),
-      seen && writePolicy(place.storage, { ...identityOf(snapshot), ...seen, step: snapshot.step + 1 }),
-    ]),
-  );
+  const [attempt, answer] = await Promise.all([
+    written(place, 'outcome', () => writeOutcome(place.storage, outcome)),
+    written(place, 'answer', async () => {
+      if (seen) await writePolicy(place.storage, { ...identityOf(snapshot), ...seen, step: snapshot.step + 1 });
+    }),
+  ]);
+  return { attempt, all: attempt && answer };
 }
 
 function identityOf({ mchid, out_insurance_no, life, revision }: Snapshot) {
@@ -139,4 +150,11 @@ function intentOf({ mchid, out_insurance_no, revision, step }: Snapshot, method:
     step,
     at: new Date(),
   };
+}
+
+/** Attempts that MongoDB did not take, as `calls` keeps their summary. */
+export function owedOf({ mchid, out_insurance_no }: Snapshot, owed: OwedAttempts) {
+  const { workflow_run, activity_id, count, last_code = null, last_request_id = null } = owed;
+  const policy = documentId(mchid, out_insurance_no);
+  return { workflow_run, activity_id, policy, mchid, count, last_code, last_request_id, at: new Date() };
 }

@@ -1,10 +1,8 @@
-import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
-import { writeOwed } from '../storage/calls.ts';
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
-import { claim, documentId, findPolicy, restore } from '../storage/policies.ts';
+import { claim, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
-import type { OwedAttempts, RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
+import type { RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
 import { documentOf, type Place, writeSnapshot } from './recording.ts';
 
 export interface RecordSettings extends Place {
@@ -20,7 +18,6 @@ export function recordActivities({ payloadKey, ...place }: RecordSettings): Reco
     record: ({ format, snapshot, end }) =>
       taken(format, async () => {
         await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
-        if (snapshot.owed) await writeOwed(place.storage, owedOf(snapshot, snapshot.owed));
         return { payload_key: payloadKey };
       }),
   };
@@ -55,19 +52,6 @@ async function restored(
     opened_at: opened_at.getTime(),
     end,
     carried: String(carried),
-  };
-}
-
-function owedOf({ mchid, out_insurance_no }: Snapshot, owed: OwedAttempts) {
-  return {
-    workflow_run: activityInfo().workflowExecution?.runId ?? '',
-    activity_id: owed.activity_id,
-    policy: documentId(mchid, out_insurance_no),
-    mchid,
-    count: owed.count,
-    last_code: owed.last_code ?? null,
-    last_request_id: owed.last_request_id ?? null,
-    at: new Date(),
   };
 }
 

@@ -1,19 +1,18 @@
 import { METADATA_ENCODING_KEY, type Payload, type PayloadCodec } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { type Keyring, keyOf } from './keys.ts';
-import { PLAIN_METADATA } from './payload_converter.ts';
+import { ENCRYPTED, PLAIN_METADATA } from './payload_converter.ts';
 import { open, seal } from './seal.ts';
 
 const { Payload: PayloadMessage } = proto.temporal.api.common.v1;
 
-const ENCRYPTED = 'binary/encrypted';
 const NOTHING = 'binary/null';
 const KEY_ID = 'encryption-key-id';
 // Payloads move between workflows, activities, clients and the codec server, so they are bound to no place.
 const ASSOCIATED = 'policy-sync/payload';
 
 export interface PayloadCodecOptions {
-  /** Takes payloads in the clear as they are (`POLICY_SYNC_ALLOW_PLAIN=1`); otherwise they arrive as `Plain`. */
+  /** Takes payloads in the clear as they are (`POLICY_SYNC_ALLOW_PLAIN=1`); otherwise they arrive as `Unfit`. */
   allowPlain: boolean;
 }
 

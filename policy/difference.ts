@@ -84,3 +84,12 @@ export function patchOf(held: PolicyFields, confirmed: PolicyFields, terms: Patc
     fields.filter((field) => held[field] === false || !isEmpty(held[field])).map((field) => [field, held[field]]),
   );
 }
+
+/** What a command changed: the fields that mean something else after it, as they were and as they are. */
+export function changes(before: PolicyFields, after: PolicyFields): { before: PolicyFields; after: PolicyFields } {
+  const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  const changed = fields.filter((field) => !sameValue(field, before[field], after[field]));
+  const those = (of: PolicyFields): PolicyFields =>
+    Object.fromEntries(changed.filter((field) => of[field] !== undefined).map((field) => [field, of[field]]));
+  return { before: those(before), after: those(after) };
+}

@@ -1,27 +1,148 @@
-import type { Unreadable } from '../codec/sealed_fields.ts';
+import type { Keyring } from '../codec/keys.ts';
+import { openField, openFields, sealField, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
+import type { PolicyFields } from '../policy/record.ts';
+import type { Storage } from './connection.ts';
 
-/** What came in of itself or from outside and was looked at, as `commands` keeps it: append-only. */
+/** What changed a policy, or was refused without an answer, as its workflow tells it. Times: epoch ms. */
+export interface Told {
+  /** Unique among those of the policy, over all its lives. */
+  id: string;
+  /** `open`, `cancel`, …; `due:expiry`, … for what came due of itself. */
+  command: string;
+  by?: string;
+  event_id?: string;
+  version?: number;
+  cause?: string;
+  reason?: string;
+  /** RFC 3339: when it counts, where that is another time than when it came. */
+  business_date?: string;
+  /** The rule by which it was refused. */
+  rule?: string;
+  /** The fields that it changed. */
+  before: PolicyFields;
+  after: PolicyFields;
+  revision: number;
+  at: number;
+}
+
+/** WeChat Pay holds this revision, and all before it. */
+export interface Confirmation {
+  revision: number;
+  at: number;
+  request_id?: string;
+}
+
+/** A document of `commands`: append-only, but for when WeChat Pay confirmed it. `null` where there was nothing to say. */
 export interface StoredCommand {
   /** `{_id of the policy}/{id}` */
   _id: string;
   policy: string;
   mchid: string;
-  /** `open`, `cancel`, …, or a due time: `due:expiry`. */
   command: string;
-  by: string | null;
+  /** Who asked; rests sealed, as it may name a person. */
+  by: unknown;
   event_id: string | null;
   version: number | null;
+  cause: string | null;
+  /** Free text; rests sealed. */
+  reason: unknown;
   business_date: string | null;
-  /** The rule by which it was refused; null where it was accepted. */
   rule: string | null;
-  /** Fields before and after, personal ones sealed. */
+  /** Personal fields rest sealed. */
   before: Record<string, unknown>;
   after: Record<string, unknown>;
   revision: number;
   at: Date;
-  /** When WeChat Pay confirmed the revision, and by which answer. */
+  /** When WeChat Pay was known to hold the revision, and the answer that showed it. */
   confirmed_at: Date | null;
   request_id: string | null;
 }
 
 export type ReadCommand = StoredCommand & { unreadable: Unreadable[] };
+
+export interface Commands {
+  /** `_id` of the policy. */
+  policy: string;
+  mchid: string;
+  commands: readonly Told[];
+  confirmation: Confirmation | null;
+}
+
+/**
+ * Appends commands, each once however often it is written, and says of those that wait for it that WeChat Pay holds them.
+ * @throws StorageError
+ */
+export async function writeCommands(
+  storage: Storage,
+  { policy, mchid, commands, confirmation }: Commands,
+): Promise<void> {
+  const appended = commands.map((told) => {
+    const _id = `${policy}/${told.id}`;
+    const document = stored(storage.keyring, _id, { policy, mchid }, told);
+    return { updateOne: { filter: { _id }, update: { $setOnInsert: document }, upsert: true } };
+  });
+  const { revision = 0, at = 0, request_id = null } = confirmation ?? {};
+  const confirm = {
+    updateMany: {
+      filter: { policy, confirmed_at: null, rule: null, revision: { $lte: revision }, at: { $lte: new Date(at) } },
+      update: { $set: { confirmed_at: new Date(at), request_id } },
+    },
+  };
+  const writes = [...appended, ...(confirmation ? [confirm] : [])];
+  if (writes.length === 0) return;
+  await storage.write(`${policy}/commands`, () => storage.commands.bulkWrite(writes));
+}
+
+function stored(
+  keyring: Keyring | undefined,
+  _id: string,
+  of: { policy: string; mchid: string },
+  { id: _own, by, reason, before, after, at, ...told }: Told,
+): Omit<StoredCommand, '_id'> {
+  const nothing = { event_id: null, version: null, cause: null, business_date: null, rule: null };
+  return {
+    ...of,
+    ...nothing,
+    ...told,
+    by: sealField(keyring, 'by', by ?? undefined, place(_id, 'by')) ?? null,
+    reason: sealField(keyring, 'reason', reason ?? undefined, place(_id, 'reason')) ?? null,
+    before: sealFields(keyring, before, place(_id, 'before')),
+    after: sealFields(keyring, after, place(_id, 'after')),
+    at: new Date(at),
+    confirmed_at: null,
+    request_id: null,
+  };
+}
+
+/**
+ * The commands of a policy, the newest first.
+ * @throws StorageError
+ */
+export async function listCommands(storage: Storage, policy: string, limit: number): Promise<ReadCommand[]> {
+  const found = await storage.read(() =>
+    storage.commands.find({ policy }).sort({ at: -1, _id: -1 }).limit(limit).toArray(),
+  );
+  return found.map((one) => opened(storage.keyring, one));
+}
+
+/** Where a sealed value belongs; it opens nowhere else. */
+function place(_id: string, part: 'by' | 'reason' | 'before' | 'after'): string {
+  return `commands/${_id}/${part}`;
+}
+
+function opened(keyring: Keyring | undefined, command: StoredCommand): ReadCommand {
+  const unreadable: Unreadable[] = [];
+  const { _id } = command;
+  const text = (part: 'by' | 'reason') =>
+    openField(keyring, part, command[part] ?? undefined, place(_id, part), unreadable) ?? null;
+  const fields = (part: 'before' | 'after') => {
+    const result = openFields(keyring, command[part] ?? {}, place(_id, part));
+    unreadable.push(...result.unreadable);
+    return result.fields;
+  };
+  // FerretDB's $setOnInsert leaves out nulls.
+  const nothing = { event_id: null, version: null, cause: null, business_date: null, rule: null };
+  const never = { confirmed_at: null, request_id: null };
+  const shown = { by: text('by'), reason: text('reason'), before: fields('before'), after: fields('after') };
+  return { ...nothing, ...never, ...command, ...shown, unreadable };
+}

@@ -3,7 +3,7 @@ import { openField, sealField, type Unreadable } from '../codec/sealed_fields.ts
 import type { Storage } from './connection.ts';
 
 export type DiscrepancyKind = 'drift' | 'state' | 'not-taken' | 'unreadable' | 'adopt' | 'absent';
-export type Became = 'healing' | 'healed' | 'reported' | 'adopted';
+export type Became = 'healing' | 'healed' | 'reported' | 'contested' | 'adopted';
 
 /** A field that WeChat Pay holds otherwise than we do, and what became of it by now. */
 export interface Noted {

@@ -1,7 +1,7 @@
 import type { IndexSpecification } from 'mongodb';
 import type { Storage } from './connection.ts';
 
-const INDEXES: Record<'policies' | 'calls' | 'discrepancies', IndexSpecification[]> = {
+const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands', IndexSpecification[]> = {
   policies: [
     { policy_state: 1, _id: 1 },
     { sync: 1, _id: 1 },
@@ -12,6 +12,7 @@ const INDEXES: Record<'policies' | 'calls' | 'discrepancies', IndexSpecification
   ],
   calls: [{ policy: 1, at: -1 }],
   discrepancies: [{ policy: 1, found_at: -1 }],
+  commands: [{ policy: 1, at: -1 }],
 };
 
 /**
@@ -19,8 +20,9 @@ const INDEXES: Record<'policies' | 'calls' | 'discrepancies', IndexSpecification
  * and no TTL indexes. Creating one that is there does nothing. One a command: FerretDB 1.24 panics at a command of
  * several that are there already.
  */
-export async function createIndexes({ policies, calls, discrepancies }: Storage): Promise<void> {
+export async function createIndexes({ policies, calls, discrepancies, commands }: Storage): Promise<void> {
   for (const index of INDEXES.policies) await policies.createIndex(index);
   for (const index of INDEXES.calls) await calls.createIndex(index);
   for (const index of INDEXES.discrepancies) await discrepancies.createIndex(index);
+  for (const index of INDEXES.commands) await commands.createIndex(index);
 }

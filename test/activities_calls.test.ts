@@ -353,9 +353,17 @@ describe('while MongoDB is down', () => {
     assert.deepEqual([result?.outcome, result?.recorded], ['confirmed', false]);
     assert.equal((await held(snapshot.out_insurance_no)).policy_state, APPROVAL.policy_state);
     const lines = stage.logged.filter(({ level }) => level === 'warn');
-    assert.deepEqual(
-      lines.map(({ fields }) => fields.what),
-      ['intent', 'outcome'],
-    );
+    assert.deepEqual(lines.map(({ fields }) => fields.what).sort(), ['answer', 'intent', 'outcome']);
+  });
+
+  it('the attempts that MongoDB did not take are counted, from attempt to attempt and into the result', async () => {
+    const snapshot = await stage.policy();
+    await stage.faults({ status: 429, code: 'FREQUENCY_LIMITED' });
+    const { heartbeats } = await callsOf(stage).push(snapshot, APPROVAL);
+    const [beat] = heartbeats as { count: number; told: number; last_code: string }[];
+    assert.deepEqual([beat?.count, beat?.told, beat?.last_code], [1, 0, 'FREQUENCY_LIMITED']);
+    await stage.faults();
+    const { result } = await callsOf(stage).push(snapshot, APPROVAL, {}, { attempt: 2, heartbeat: heartbeats[0] });
+    assert.deepEqual([result?.outcome, result?.owed?.count], ['confirmed', 2]);
   });
 });

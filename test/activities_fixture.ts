@@ -30,7 +30,15 @@ import {
 export interface Turn {
   attempt?: number;
   waited?: number;
+  /** Details that the attempt before left with its last heartbeat. */
+  heartbeat?: unknown;
 }
+
+/** What an attempt came to: its result, or the failure that the server retries by; and its heartbeats. */
+type Ended<R> = { heartbeats: unknown[] } & (
+  | { result: R; failure?: undefined }
+  | { result?: undefined; failure: ApplicationFailure }
+);
 
 export interface Stage {
   bench: Bench;
@@ -143,26 +151,29 @@ export function snapshotOf(of: PolicyRecord): Snapshot {
   };
 }
 
-/** Runs one attempt; answers its result, or the failure that the server retries by. */
+/** Runs one attempt. */
 export async function turn<I, R>(
   activity: (input: I) => Promise<R>,
   input: I,
-  { attempt = 1, waited = 0 }: Turn = {},
-): Promise<{ result: R; failure?: undefined } | { result?: undefined; failure: ApplicationFailure }> {
+  { attempt = 1, waited = 0, heartbeat }: Turn = {},
+): Promise<Ended<R>> {
+  const heartbeats: unknown[] = [];
   const scheduledTimestampMs = Date.now() - waited;
   const environment = new MockActivityEnvironment({
     attempt,
+    heartbeatDetails: heartbeat,
     activityId: '7',
     scheduledTimestampMs,
     currentAttemptScheduledTimestampMs: scheduledTimestampMs + waited,
     workflowExecution: { workflowId: 'policy/test', runId: 'run-1' },
   });
+  environment.on('heartbeat', (details) => heartbeats.push(details));
   try {
-    return { result: (await environment.run(activity as never, input as never)) as R };
+    return { heartbeats, result: (await environment.run(activity as never, input as never)) as R };
   } catch (failure) {
     assert.ok(failure instanceof ApplicationFailure, String(failure));
     impersonal([failure.message, failure.stack, failure.details, failure.type]);
-    return { failure };
+    return { heartbeats, failure };
   }
 }
 

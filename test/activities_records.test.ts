@@ -63,7 +63,7 @@ describe('record', () => {
     await recorded({
       ...snapshot,
       discrepancies: [{ id: '3.1', ...found, became: 'healing' }],
-      owed: { activity_id: '5', count: 4, last_code: 'SYSTEM_ERROR', last_request_id: '08A' },
+      owed: [{ workflow_run: 'run-1', activity_id: '5', count: 4, last_code: 'SYSTEM_ERROR', last_request_id: '08A' }],
     });
     await recorded({ ...snapshot, step: 12, discrepancies: [{ id: '3.1', ...found, became: 'healed' }] });
     const policy = documentId(snapshot.mchid, snapshot.out_insurance_no);

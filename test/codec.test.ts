@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { dataConverter } from '../codec/data_converter.ts';
 import { InvalidKeys, type Key, type Keyring, makeKey, parseKeys, UnknownKey } from '../codec/keys.ts';
 import { payloadCodec } from '../codec/payload_codec.ts';
-import { isPlain, payloadConverter } from '../codec/payload_converter.ts';
+import { isUnfit, payloadConverter } from '../codec/payload_converter.ts';
 import { open, SealBroken, seal } from '../codec/seal.ts';
 import { openFields, openValue, sealFields, sealValue } from '../codec/sealed_fields.ts';
 import { isPersonal } from '../policy/fields.ts';
@@ -144,24 +144,24 @@ test('a payload sealed with a key that is not there names the key and the settin
   });
 });
 
-test('where keys are set a plain payload arrives as Plain, an empty one as undefined, a sealed one as itself', async () => {
+test('where keys are set a plain payload arrives as Unfit, an empty one as undefined, a sealed one as itself', async () => {
   const codec = payloadCodec(keys(one), { allowPlain: false });
   const arriving = async (payload: Payload): Promise<unknown> =>
     payloadConverter.fromPayload((await codec.decode([payload]))[0] as Payload);
   await fc.assert(
     fc.asyncProperty(fc.oneof(fc.jsonValue(), fc.uint8Array()), async (value) => {
       const payload = defaultPayloadConverter.toPayload(value);
-      assert.ok(isPlain(await arriving(payload)));
+      assert.ok(isUnfit(await arriving(payload)));
       const sealed = (await codec.encode([payload]))[0] as Payload;
       const expected = defaultPayloadConverter.fromPayload(payload);
       assert.deepEqual(await arriving(sealed), expected);
-      assert.equal(isPlain(expected), false);
+      assert.equal(isUnfit(expected), false);
     }),
   );
   assert.equal(await arriving(defaultPayloadConverter.toPayload(undefined)), undefined);
   const unknown = { metadata: { encoding: Buffer.from('what/ever') }, data: Buffer.from('?') };
-  assert.ok(isPlain(await arriving(unknown)), 'an encoding that nobody knows throws at nobody');
-  assert.ok(isPlain(await arriving({ data: Buffer.from('?') })));
+  assert.ok(isUnfit(await arriving(unknown)), 'an encoding that nobody knows throws at nobody');
+  assert.ok(isUnfit(await arriving({ data: Buffer.from('?') })));
 });
 
 test('where plain payloads are allowed they pass as they are', async () => {
@@ -169,8 +169,14 @@ test('where plain payloads are allowed they pass as they are', async () => {
   assert.deepEqual(await payloadCodec(keys(one), { allowPlain: true }).decode([payload]), [payload]);
 });
 
-test("without keys the converter is the SDK's own", () => {
-  assert.deepEqual(dataConverter(undefined, { allowPlain: false }), {});
+test('without keys payloads pass in the clear, what cannot be read arrives as Unfit, what is sealed waits for keys', async () => {
+  const { payloadCodecs, failureConverterPath } = dataConverter(undefined, { allowPlain: false });
+  assert.deepEqual([payloadCodecs, failureConverterPath], [undefined, undefined]);
+  assert.deepEqual(payloadConverter.fromPayload(defaultPayloadConverter.toPayload({ name: 'x' })), { name: 'x' });
+  const encoded = (encoding: string) => ({ metadata: { encoding: Buffer.from(encoding) }, data: Buffer.from('{') });
+  for (const payload of [encoded('json/plain'), encoded('what/ever'), { data: Buffer.from('1') }])
+    assert.ok(isUnfit(payloadConverter.fromPayload(payload)));
+  assert.throws(() => payloadConverter.fromPayload(encoded('binary/encrypted')), /set POLICY_SYNC_KEYS/);
 });
 
 const fields = fc.dictionary(

@@ -1,5 +1,5 @@
 import { condition, defineQuery, defineSignal, defineUpdate, proxyActivities, setHandler } from '@temporalio/workflow';
-import { isPlain } from '../codec/payload_converter.ts';
+import { isUnfit } from '../codec/payload_converter.ts';
 
 export interface Activities {
   greet(name: string): Promise<string>;
@@ -17,7 +17,7 @@ export async function notes(first?: string): Promise<void> {
   const notes: string[] = [];
   let ended: string | undefined;
   const note = (value: unknown): void => {
-    notes.push(isPlain(value) ? 'PLAIN' : String(value));
+    notes.push(isUnfit(value) ? 'PLAIN' : String(value));
   };
   setHandler(add, note);
   setHandler(seen, () => notes);
@@ -29,7 +29,7 @@ export async function notes(first?: string): Promise<void> {
     ended = name;
   });
   note(first);
-  note(await greet(isPlain(first) ? '' : String(first)));
+  note(await greet(isUnfit(first) ? '' : String(first)));
   await condition(() => ended !== undefined);
   await fail(ended ?? '');
 }

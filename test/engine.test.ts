@@ -6,6 +6,7 @@ import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { listCalls } from '../storage/calls.ts';
+import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import { findPolicy } from '../storage/policies.ts';
 import type { Status } from '../workflows/messages.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
@@ -485,5 +486,81 @@ describe('records', () => {
     const calls = await listCalls(world.storage, `${world.mchid}/${number}`, 10);
     assert.equal(calls.length, 2);
     for (const call of calls) assert.equal('outcome' in call && call.outcome, 'confirmed');
+  });
+
+  async function commands(number: string, enough: (all: ReadCommand[]) => boolean): Promise<ReadCommand[]> {
+    for (const from = Date.now(); ; await delay(50)) {
+      const all = (await listCommands(world.storage, `${world.mchid}/${number}`, 50)).reverse();
+      if (enough(all)) return all;
+      if (Date.now() - from > 30_000) throw new Error(`not so after 30 s: ${JSON.stringify(all)}`);
+    }
+  }
+
+  it('every accepted message is in `commands`: from whom, what it changed, when WeChat Pay confirmed it', async () => {
+    const { policy, number } = await opened();
+    await synced(number);
+    await world.client.approve(policy, { policy_code: 'C1', by: 'underwriting', event_id: 'e1', version: 3 });
+    await world.client.amend(policy, { address: 'B' });
+    const at = new Date(Date.now() - 60_000).toISOString();
+    await world.client.cancelBySignal(policy, { by: 'app', at, reason: 'sold the car' });
+    await synced(number);
+    const told = await commands(number, (all) => all.length === 4 && all.every((one) => one.confirmed_at !== null));
+    assert.deepEqual(
+      told.map(({ command, by, revision }) => [command, by, revision]),
+      [
+        ['open', null, 1],
+        ['approve', 'underwriting', 2],
+        ['amend', null, 3],
+        ['cancel', 'app', 4],
+      ],
+    );
+    const [, approve, amend, cancel] = told;
+    assert.deepEqual([approve?.event_id, approve?.version], ['e1', 3]);
+    assert.deepEqual(approve?.before.policy_state, 'POLICY_STATE_ISSUING');
+    assert.deepEqual(approve?.after, { policy_state: APPROVED, policy_code: 'C1' });
+    assert.deepEqual(amend?.after, { address: 'B' });
+    assert.deepEqual([cancel?.business_date, cancel?.reason], [at, 'sold the car']);
+    const ids = (await world.requests(number)).map(({ request_id }) => request_id);
+    assert.ok(ids.includes(cancel?.request_id ?? ''), 'the Request-ID of the answer that showed it');
+    const raw = JSON.stringify(await world.storage.commands.find({ mchid: world.mchid }).toArray());
+    for (const personal of ['underwriting', 'sold the car']) assert.ok(!raw.includes(personal), 'at rest in the clear');
+  });
+
+  it('an ignored signal is in `commands` with its rule, a duplicate or superseded message is not', async () => {
+    const { policy, number } = await approved();
+    await world.client.amend(policy, { address: 'B', event_id: 'e1', version: 5 });
+    await world.client.amend(policy, { address: 'C', event_id: 'e1' });
+    await world.client.amend(policy, { address: 'D', version: 4 });
+    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).signal('cancel', { cause: 'NONSENSE' });
+    const told = await commands(number, (all) => all.length === 3);
+    assert.deepEqual(
+      told.map(({ command, rule }) => [command, rule]),
+      [
+        ['open', null],
+        ['amend', null],
+        ['cancel', 'enum'],
+      ],
+    );
+  });
+
+  it('a life terminated in the middle is resumed from its record, keeping revision and messages', async () => {
+    const { policy, number } = await approved();
+    await world.client.amend(policy, { address: 'B', event_id: 'e1', version: 5 });
+    await synced(number);
+    await commands(number, (all) => all.length === 2 && all.every((one) => one.confirmed_at !== null));
+    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).terminate();
+    await world.client.resume(policy);
+    const { revision } = await synced(number);
+    assert.equal(revision, 2);
+    assert.equal((await world.client.amend(policy, { address: 'C', version: 5 })).outcome, 'superseded');
+    assert.equal((await methods(number)).filter((method) => method === 'PATCH').length, 1, 'nothing is sent again');
+    const told = await commands(number, (all) => all.length === 4);
+    assert.deepEqual(
+      told.slice(2).map(({ command, by }) => [command, by]),
+      [
+        ['restored', 'resume'],
+        ['resume', null],
+      ],
+    );
   });
 });

@@ -409,4 +409,71 @@ describe('verification', () => {
     reconciler.confirm({ policy, unreadable: ['insured_name_list'] }, undefined, NOW);
     assert.equal(reconciler.sync, 'SYNCED');
   });
+
+  function drift(reconciler: Reconciler, field: string, value: unknown, now: number): void {
+    get(reconciler, { ...reconciler.held, [field]: value }, now);
+    const action = reconciler.next();
+    if (action.call === 'push') reconciler.confirm({ policy: reconciler.held, unreadable: [] }, action.fields, now);
+  }
+
+  it('a field that drifts for the third time in 7 days is CONTESTED: reported, marked, not pushed again', () => {
+    const reconciler = synced();
+    for (const day of [0, 3]) {
+      drift(reconciler, 'address', `theirs ${day}`, NOW + day * DAY);
+      assert.equal(reconciler.sync, 'SYNCED', 'healed');
+    }
+    drift(reconciler, 'address', 'theirs', NOW + 6.9 * DAY);
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.next().call, 'verify');
+    assert.deepEqual(reconciler.life.attention, ['contested:address']);
+    assert.equal(reconciler.standing.discrepancies.at(-1)?.became, 'contested');
+    drift(reconciler, 'address', 'another', NOW + 7 * DAY);
+    assert.equal(reconciler.next().call, 'verify', 'another value of theirs is not pushed over either');
+  });
+
+  it('drifts a week apart, or of several fields, are healed each time', () => {
+    const reconciler = synced();
+    for (const week of [0, 1, 2, 3]) drift(reconciler, 'address', 'theirs', NOW + week * 7 * DAY);
+    drift(reconciler, 'car_number', 'theirs', NOW + 21 * DAY);
+    drift(reconciler, 'coverage_detail', 'theirs', NOW + 21 * DAY);
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.deepEqual(reconciler.life.attention, []);
+  });
+
+  for (const [what, act, address] of [
+    ['resume pushes ours', (reconciler: Reconciler) => reconciler.resume(NOW), 'ours'],
+    ['accept takes theirs', (reconciler: Reconciler) => reconciler.accept(NOW), 'theirs'],
+    [
+      'an amendment pushes the new value',
+      (reconciler: Reconciler) => command(reconciler, 'amend', { address: 'new' }),
+      'new',
+    ],
+  ] as const)
+    it(`of a contested field ${what}, and its drifts count anew`, () => {
+      const reconciler = synced();
+      command(reconciler, 'amend', { address: 'ours' });
+      reconciler.confirm({ policy: reconciler.held, unreadable: [] }, { address: 'ours' }, NOW);
+      for (const _ of [1, 2, 3]) drift(reconciler, 'address', 'theirs', NOW);
+      act(reconciler);
+      assert.deepEqual(reconciler.life.attention, []);
+      const action = reconciler.next();
+      if (action.call === 'push') reconciler.confirm({ policy: reconciler.held, unreadable: [] }, action.fields, NOW);
+      assert.equal(reconciler.held.address, address);
+      assert.equal(reconciler.sync, 'SYNCED');
+      drift(reconciler, 'address', 'once more', NOW);
+      assert.equal(reconciler.sync, 'SYNCED', 'healed');
+    });
+
+  it('fields that no key opens are marked and noted once, until one opens them again', () => {
+    const reconciler = synced();
+    const { insured_name_list: _sealed, ...policy } = reconciler.held;
+    for (const _ of [1, 2]) reconciler.confirm({ policy, unreadable: ['insured_name_list'] }, undefined, NOW);
+    assert.deepEqual(reconciler.life.attention, ['unreadable:insured_name_list']);
+    assert.deepEqual(
+      reconciler.standing.discrepancies.map(({ kind, field }) => [kind, field]),
+      [['unreadable', 'insured_name_list']],
+    );
+    get(reconciler, reconciler.held);
+    assert.deepEqual(reconciler.life.attention, []);
+  });
 });

@@ -1,5 +1,5 @@
 // npm test: finds, fetches or builds the servers, shares one Temporal and one MongoDB among the test files, and runs
-// them. With arguments, only the test files whose names contain one of them.
+// them. With arguments, only the test files whose names contain one of them; what begins with `--test-` goes to Node.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { prepareServers, startServers } from '../embedded/servers.ts';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
-const wanted = process.argv.slice(2);
+const given = process.argv.slice(2);
+const wanted = given.filter((argument) => !argument.startsWith('--test-'));
+const forNode = given.filter((argument) => argument.startsWith('--test-'));
 
 async function testFiles(): Promise<string[]> {
   const files = (await readdir(folder)).filter((file) => file.endsWith('.test.ts')).sort();
@@ -18,7 +20,7 @@ async function testFiles(): Promise<string[]> {
 }
 
 async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', '--test-concurrency=2', ...files];
+  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', '--test-concurrency=2', ...forNode, ...files];
   const child = spawn(process.execPath, args, { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   return await new Promise((resolve, reject) => {

@@ -10,6 +10,7 @@ import {
   writeOutcome,
   writeOwed,
 } from '../storage/calls.ts';
+import { listCommands, writeCommands } from '../storage/commands.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { listDiscrepancies, type Noted, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { type Database, entries, keyring, PERSONAL, startDatabase } from './storage_fixture.ts';
@@ -151,4 +152,42 @@ test('a discrepancy whose key has gone is listed without its values', async () =
 
 test('nothing found writes nothing', async () => {
   await writeDiscrepancies(storage, { ...noted(), discrepancies: [] });
+});
+
+test('a command is written once, and confirmed with the revision that WeChat Pay holds, in any order of writes', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 4 }), async (writes) => {
+      const { policy, mchid } = intentOf();
+      const told = [1, 2, 3].map((revision) => ({
+        id: `life.${revision}`,
+        command: 'amend',
+        by: PERSONAL[0] as string,
+        before: {},
+        after: { address: PERSONAL[0] },
+        revision,
+        at: at(revision).getTime(),
+      }));
+      for (const upTo of [...writes, 3]) {
+        const confirmation = { revision: upTo - 1, at: at(9).getTime(), request_id: `r${upTo}` };
+        await writeCommands(storage, { policy, mchid, commands: told.slice(0, upTo), confirmation });
+      }
+      const found = await listCommands(storage, policy, 9);
+      assert.deepEqual(
+        found.map(({ revision, confirmed_at, by, after }) => [revision, confirmed_at !== null, by, after]),
+        [3, 2, 1].map((revision) => [revision, revision < 3, PERSONAL[0], { address: PERSONAL[0] }]),
+      );
+      const raw = JSON.stringify(await storage.commands.find({ policy }).toArray());
+      assert.ok(!raw.includes(JSON.stringify(PERSONAL[0])), 'at rest in the clear');
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test('a refused signal is never confirmed', async () => {
+  const { policy, mchid } = intentOf();
+  const refused = { id: 'life.1', command: 'cancel', rule: 'enum', before: {}, after: {}, revision: 1, at: 0 };
+  const confirmation = { revision: 1, at: at(1).getTime() };
+  for (const _ of [1, 2]) await writeCommands(storage, { policy, mchid, commands: [refused], confirmation });
+  const [found] = await listCommands(storage, policy, 9);
+  assert.deepEqual([found?.rule, found?.confirmed_at, found?.request_id], ['enum', null, null]);
 });

@@ -10,7 +10,7 @@ export interface WorkflowBuild {
 
 const silent = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
-/** Bundles the workflow code, with the converters of `codec/` where payloads are sealed. */
+/** Bundles the workflow code with the converters of `codec/`, that of failures where payloads are sealed. */
 export async function buildWorkflows(sealed: boolean): Promise<WorkflowBuild> {
   const bundle = await bundleWorkflowCode({
     workflowsPath: pathOf('../workflows/policy_lifecycle.ts'),
@@ -18,10 +18,8 @@ export async function buildWorkflows(sealed: boolean): Promise<WorkflowBuild> {
     // Modules are named by their paths from here; from the folder that a process happens to run in, the same code
     // would be another version in each.
     webpackConfigHook: (config) => ({ ...config, context: pathOf('..') }),
-    ...(sealed && {
-      payloadConverterPath: pathOf('../codec/payload_converter.ts'),
-      failureConverterPath: pathOf('../codec/failure_converter.ts'),
-    }),
+    payloadConverterPath: pathOf('../codec/payload_converter.ts'),
+    ...(sealed && { failureConverterPath: pathOf('../codec/failure_converter.ts') }),
   });
   // The inline source map has this machine's paths in it; the code has not.
   const code = bundle.code.replace(/\/\/# sourceMappingURL=.*$/m, '');

@@ -1,11 +1,13 @@
+import type { OwedAttempts } from '../activities/inputs.ts';
 import type { Life } from '../policy/life.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';
 import type { Received } from './inbox.ts';
+import type { Journaled } from './journal.ts';
 import type { Standing } from './reconciler.ts';
 
 /** Raised when the shape of `Carried` changes; `fromCarried` then gets a converter from the former one. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Everything that one run hands to the next, and a stopped life to the one that restarts it. */
 export interface Carried {
@@ -22,6 +24,18 @@ export interface Carried {
   host: number;
   /** MongoDB has not got the latest snapshot. */
   owes_record: boolean;
+  /** Who did what, as far as MongoDB may not know it. */
+  journal: Journaled;
+  /** Attempts that MongoDB has not got. */
+  owed: OwedAttempts[];
+}
+
+/** Format 1 knew no drifts, no journal and no owed attempts. */
+type Carried1 = Omit<Carried, 'format' | 'journal' | 'owed'> & { format: 1; standing: Omit<Standing, 'drifts'> };
+
+function fromFormat1(carried: Carried1): Carried {
+  const standing = { ...carried.standing, drifts: {} };
+  return { ...carried, format: FORMAT, standing, journal: { entries: [], count: 0, confirmation: null }, owed: [] };
 }
 
 export function toCarried(state: Omit<Carried, 'format'>): Carried {
@@ -35,14 +49,14 @@ export function fromCarried(value: unknown): Carried {
     refuse('carried', 'options.carried is made by the workflow only; leave it out');
   // A bug or an older worker, not the policy's fault: the task is retried until a worker that knows it comes.
   if (carried.format > FORMAT) throw new Error(`state of format ${carried.format}: a newer worker is needed`);
-  return carried;
+  return carried.format < FORMAT ? fromFormat1(value as Carried1) : carried;
 }
 
-/** What a snapshot carries beside the record and WeChat Pay's answer, which MongoDB keeps by themselves. */
+/** What a snapshot carries beside what MongoDB keeps by itself: the record, WeChat Pay's answer, what was found and done. */
 export function withoutRecord(carried: Carried): unknown {
   const { record: _record, ...life } = carried.life;
   const { confirmed: _confirmed, discrepancies: _told, ...standing } = carried.standing;
-  return { ...carried, life, standing };
+  return { ...carried, life, standing, journal: { ...carried.journal, entries: [] } };
 }
 
 /** The reverse, from what MongoDB kept. */

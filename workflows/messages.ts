@@ -83,6 +83,7 @@ export const REFUSALS = {
   unavailable: 'Unavailable',
   stopped: 'stopped',
   plain: 'plain-payload',
+  unreadable: 'unreadable-payload',
 } as const;
 
 export const open = defineUpdate<Answer, [Envelope & { digest: string }]>('open');

@@ -9,11 +9,18 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { type CallInput, type CallResult, FORMAT, type Snapshot, type VerifyResult } from '../activities/inputs.ts';
+import {
+  type CallInput,
+  type CallResult,
+  FORMAT,
+  type OwedAttempts,
+  type Snapshot,
+  type VerifyResult,
+} from '../activities/inputs.ts';
 import { bareSchema, type CommandName, type Envelope, obey } from '../policy/commands.ts';
 import { type Difference, differences } from '../policy/difference.ts';
 import { DAY, ms } from '../policy/duration.ts';
-import { dueTimes, marked, openedLife, settleDue } from '../policy/life.ts';
+import { afterDue, dueTimes, type Life, marked, openedLife, settleDue } from '../policy/life.ts';
 import { type RecordInput, recordSchema, workflowIdOf } from '../policy/record.ts';
 import { DECLINED, shortState } from '../policy/state.ts';
 import { parse, RuleViolation, refuse } from '../policy/violation.ts';
@@ -22,9 +29,10 @@ import { type Carried, fromCarried, toCarried, withoutRecord, withRecord } from 
 import { DueTimer } from './due_timer.ts';
 import { Inbox } from './inbox.ts';
 import { interruptible } from './interruptible.ts';
+import { Journal } from './journal.ts';
 import * as messages from './messages.ts';
 import { showAttributes, showDetails } from './presentation.ts';
-import { type Action, newStanding, Reconciler, URGENCY } from './reconciler.ts';
+import { type Action, IGNORED, newStanding, Reconciler, URGENCY } from './reconciler.ts';
 
 /** Age and length at which a run hands over to a fresh one, so that histories, keys and old code die out. */
 const RUN_AGE = 90 * DAY;
@@ -58,6 +66,10 @@ export async function policyLifecycle(
 class Lifecycle {
   #reconciler!: Reconciler;
   #inbox = new Inbox();
+  #journal = new Journal();
+  #owed: OwedAttempts[] = [];
+  /** The message that came with the start, for who opened the policy. */
+  #opener: unknown;
   #digest: string | null = null;
   #lifeId = '';
   #step = 0;
@@ -93,7 +105,10 @@ class Lifecycle {
       this.#wakeups++;
     });
     try {
-      if (isPlain(record) || isPlain(options)) refuse(messages.REFUSALS.plain, PLAIN_MESSAGE);
+      for (const given of [record, options]) {
+        const unfit = unfitness(given);
+        if (unfit) refuse(unfit.rule, unfit.message);
+      }
       if (options.carried !== undefined) this.#carryOn(fromCarried(options.carried));
       else if (options.restore) await this.#restore(options.restore);
       else await this.#open(record, options.digest ?? null);
@@ -118,6 +133,7 @@ class Lifecycle {
     const claimed = await claim.claim({ format: FORMAT, snapshot: this.#snapshot() });
     if (claimed.outcome === 'exists') refuse(messages.REFUSALS.exists, `${workflowId} is kept by another life already`);
     if (claimed.outcome === 'ended') refuse(messages.REFUSALS.ended, `${workflowId} has ended: ${claimed.end}`);
+    this.#note('open', this.#opener);
   }
 
   async #restore(from: NonNullable<messages.StartOptions['restore']>): Promise<void> {
@@ -140,6 +156,7 @@ class Lifecycle {
     // Whatever was known is old by now: this life begins with a GET, and nothing in it is taken for ours by chance.
     const standing = this.#reconciler.standing;
     Object.assign(standing, { must_query: true, not_before: 0, rounds: 0, revision: restored.revision });
+    this.#note('restored', { by }, this.#reconciler.life);
     this.#show();
   }
 
@@ -151,6 +168,8 @@ class Lifecycle {
     this.#step = carried.step;
     this.#host = carried.host;
     this.#owesRecord = carried.owes_record;
+    this.#journal = new Journal(carried.journal);
+    this.#owed = carried.owed;
   }
 
   // ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,10 +185,10 @@ class Lifecycle {
     this.#on(messages.reinstate, 'reinstate');
     // A signal can't be refused: an illegal one is ignored and marked for attention.
     setHandler(messages.cancelSignal, (message) => this.#signalled(message));
-    setHandler(messages.accept, (message?: Envelope) => this.#act(message, (now) => this.#reconciler.accept(now)), {
+    setHandler(messages.accept, (message?: Envelope) => this.#act('accept', message), {
       validator: (message?: Envelope) => this.#checkBare(message),
     });
-    setHandler(messages.resume, (message?: Envelope) => this.#act(message, (now) => this.#reconciler.resume(now)), {
+    setHandler(messages.resume, (message?: Envelope) => this.#act('resume', message), {
       validator: (message?: Envelope) => this.#checkBare(message),
     });
     setHandler(messages.verify, (message?: Envelope) => this.#verify(message), {
@@ -216,10 +235,12 @@ class Lifecycle {
     if (this.#refusal) throw this.#refusal;
     // A message taken now would be answered and then left lying until somebody resumes.
     if (this.#stopping) throw ApplicationFailure.nonRetryable(STOPPING_MESSAGE, messages.REFUSALS.stopped);
-    if (isPlain(message)) throw ApplicationFailure.nonRetryable(PLAIN_MESSAGE, messages.REFUSALS.plain);
+    const unfit = unfitness(message);
+    if (unfit) throw ApplicationFailure.nonRetryable(unfit.message, unfit.rule);
   }
 
   async #opened(message: { digest: string }): Promise<messages.Answer> {
+    this.#opener ??= message;
     await this.#readiness();
     if (message.digest !== this.#digest) throw existing();
     return { revision: 1, outcome: 'accepted' };
@@ -244,32 +265,46 @@ class Lifecycle {
     const life = obey(this.#reconciler.life, name, message, now);
     const outcome = life === this.#reconciler.life ? 'unchanged' : 'accepted';
     if (outcome === 'accepted') {
+      const before = this.#reconciler.life;
       this.#reconciler.change(life, URGENCY.user, now);
+      this.#note(name, message, before);
       this.#wakeups++;
     }
     return this.#inbox.remember(message, { revision: standing.revision, outcome });
   }
 
+  /** Notes for the history of who did what that a message or a due time was accepted. */
+  #note(command: string, message: unknown, before?: Life): void {
+    const { life, standing } = this.#reconciler;
+    const change = { ...(before && { before }), after: life };
+    this.#journal.note(this.#lifeId, { command, message, ...change, revision: standing.revision, at: Date.now() });
+  }
+
   async #signalled(message: Envelope | undefined): Promise<void> {
     await this.#readiness();
     try {
-      if (isPlain(message)) refuse(messages.REFUSALS.plain, PLAIN_MESSAGE);
+      const unfit = unfitness(message);
+      if (unfit) refuse(unfit.rule, unfit.message);
       this.#take('cancel', message);
     } catch (error) {
       if (!(error instanceof RuleViolation)) throw error;
-      this.#reconciler.life = marked(this.#reconciler.life, `refused-signal:${error.rule}`);
+      const { standing, life } = this.#reconciler;
+      this.#reconciler.life = marked(life, `${IGNORED}${error.rule}`);
+      const refused = { rule: error.rule, revision: standing.revision, at: Date.now() };
+      this.#journal.note(this.#lifeId, { command: 'cancel', message, ...refused });
       this.#wakeups++;
     }
   }
 
   /** `accept` and `resume`. */
-  async #act(message: Envelope | undefined, action: (now: number) => boolean): Promise<messages.Answer> {
+  async #act(name: 'accept' | 'resume', message: Envelope | undefined): Promise<messages.Answer> {
     await this.#readiness();
-    const { standing } = this.#reconciler;
+    const { standing, life } = this.#reconciler;
     const known = this.#inbox.answerTo(message, standing.revision);
     if (known) return known;
     try {
-      const outcome = action(Date.now()) ? 'accepted' : 'unchanged';
+      const outcome = this.#reconciler[name](Date.now()) ? 'accepted' : 'unchanged';
+      if (outcome === 'accepted') this.#note(name, message, life);
       this.#wakeups++;
       return this.#inbox.remember(message, { revision: standing.revision, outcome });
     } catch (error) {
@@ -381,19 +416,21 @@ class Lifecycle {
   async #absorb(action: Exclude<Action, { call: 'rest' }>, call: Promise<CallResult | VerifyResult>): Promise<void> {
     const reconciler = this.#reconciler;
     const sent = 'fields' in action ? action.fields : undefined;
-    const discrepancies = structuredCloneOf(reconciler.standing.discrepancies);
+    const written = this.#pending;
     try {
       const result = await call;
       const now = Date.now();
+      if (result.outcome !== 'key-changed' && result.owed) this.#owe(result.owed);
       this.#payloadKey ??= result.payload_key;
       if (result.payload_key !== this.#payloadKey) this.#fresh = true;
-      if (result.recorded) reconciler.recorded(discrepancies);
+      if (result.recorded) this.#recorded(written);
       else this.#oweRecord();
       if (result.outcome === 'confirmed') reconciler.confirm(result, sent, now);
       else if (result.outcome === 'refused') reconciler.refuse(result, sent, now);
       else if (result.outcome === 'unknown') this.#unknown(sent, now);
       else if (result.outcome === 'waiting') reconciler.alert();
       if (result.outcome === 'confirmed' || result.outcome === 'refused') this.#answers++;
+      this.#noteConfirmation(result.request_id);
     } catch (error) {
       // Cancelled while it waited, so certainly without effect.
       if (isCancellation(error)) return;
@@ -413,8 +450,15 @@ class Lifecycle {
     const { life, applied } = settleDue(reconciler.life, now);
     if (applied.length === 0) return;
     const changes = applied.some(({ what }) => !what.startsWith('issuing-'));
+    let before = reconciler.life;
     if (changes) reconciler.change(life, URGENCY.due, now);
     else reconciler.life = life;
+    const { revision } = reconciler.standing;
+    for (const due of applied) {
+      const after = afterDue(before, due);
+      this.#journal.note(this.#lifeId, { command: `due:${due.what}`, before, after, revision, at: due.at });
+      before = after;
+    }
   }
 
   // ── Due times ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -451,6 +495,7 @@ class Lifecycle {
         () => records(`record the end: ${end}`).record(input),
         () => this.#wakeups !== seen,
       );
+      this.#recorded(input.snapshot);
     } catch (error) {
       if (!isCancellation(error)) throw error;
     }
@@ -488,15 +533,43 @@ class Lifecycle {
     this.#owesRecord = true;
   }
 
+  /** An activity's account of attempts that MongoDB has not got: the latest stands for those before it. */
+  #owe(owed: OwedAttempts): void {
+    const others = this.#owed.filter((one) => idOfOwed(one) !== idOfOwed(owed));
+    this.#owed = [...others, owed].slice(-MOST_OWED);
+  }
+
+  /** What MongoDB has not got yet, as far as is known. */
+  get #pending(): Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed'> {
+    const discrepancies = structuredCloneOf(this.#reconciler.standing.discrepancies);
+    return { ...this.#journal.pending, discrepancies, ...(this.#owed.length > 0 && { owed: [...this.#owed] }) };
+  }
+
+  /** MongoDB has what was pending then. */
+  #recorded(written: Partial<Snapshot>): void {
+    this.#reconciler.recorded(written.discrepancies ?? []);
+    this.#journal.recorded(written);
+    const has = (one: OwedAttempts): boolean =>
+      written.owed?.some((other) => idOfOwed(other) === idOfOwed(one) && other.count >= one.count) ?? false;
+    this.#owed = this.#owed.filter((one) => !has(one));
+  }
+
+  #noteConfirmation(request_id?: string): void {
+    const { synced_revision } = this.#reconciler.standing;
+    if (synced_revision > 0) this.#journal.confirmed(synced_revision, Date.now(), request_id);
+  }
+
   /** Brings the owed record to MongoDB without holding the loop; one write at a time, each of the latest. */
   #keepRecord(): void {
     if (!this.#owesRecord || this.#recording) return;
     this.#recording = true;
     this.#owesRecord = false;
+    const snapshot = this.#snapshot();
     records('record what MongoDB missed')
-      .record({ format: FORMAT, snapshot: this.#snapshot() })
+      .record({ format: FORMAT, snapshot })
       .then(({ payload_key }) => {
         this.#payloadKey ??= payload_key;
+        this.#recorded(snapshot);
       })
       .finally(() => {
         this.#recording = false;
@@ -514,12 +587,16 @@ class Lifecycle {
       step: this.#step,
       host: this.#host,
       owes_record: this.#owesRecord || this.#recording,
+      journal: this.#journal.state,
+      owed: this.#owed,
     });
   }
 
   /** What MongoDB should hold now, one step further. An activity writes twice: what it is about to do, and what came of it. */
   #snapshot(): Snapshot {
     this.#step += 2;
+    // A change that WeChat Pay holds already is confirmed without a call.
+    this.#noteConfirmation();
     const { life, standing, sync } = this.#reconciler;
     const { out_insurance_no } = life.record.policy;
     return {
@@ -540,7 +617,7 @@ class Lifecycle {
       cancellation: life.cancellation ?? null,
       opened_at: life.opened_at,
       carried: JSON.stringify(withoutRecord(this.#carried())),
-      discrepancies: structuredCloneOf(standing.discrepancies),
+      ...this.#pending,
     };
   }
 
@@ -575,12 +652,25 @@ class Lifecycle {
   }
 }
 
-const STOPPING_MESSAGE = 'this policy is being stopped; resume it once it has';
-const PLAIN_MESSAGE = 'payload keys are set and this came in the clear: send it through a client with the keys';
+/** Of how many activities attempts are remembered that MongoDB has not got. */
+const MOST_OWED = 50;
 
-/** The codec hands on what came in the clear, where keys are set, as an object with this mark. */
-function isPlain(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Symbol.for('policy-sync/plain') in value;
+function idOfOwed({ workflow_run, activity_id }: OwedAttempts): string {
+  return `${workflow_run}/${activity_id}`;
+}
+
+const STOPPING_MESSAGE = 'this policy is being stopped; resume it once it has';
+const UNFIT_MESSAGES = {
+  plain: 'payload keys are set and this came in the clear: send it through a client with the keys',
+  unreadable: 'a payload that cannot be read: expected JSON, as the client library and the Temporal CLI send it',
+};
+
+/** The converter of `codec/` hands on an object with this mark for what it must not, or cannot, read. */
+function unfitness(value: unknown): { rule: string; message: string } | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const mark = (value as Record<symbol, unknown>)[Symbol.for('policy-sync/unfit')];
+  if (mark !== 'plain' && mark !== 'unreadable') return undefined;
+  return { rule: messages.REFUSALS[mark], message: UNFIT_MESSAGES[mark] };
 }
 
 function checkId(expected: string): void {

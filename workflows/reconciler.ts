@@ -1,8 +1,8 @@
 import type { Discrepancy } from '../activities/inputs.ts';
 import { adopted } from '../policy/commands.ts';
 import { comparable, type Difference, differences, patchOf, sameValue } from '../policy/difference.ts';
-import { ms } from '../policy/duration.ts';
-import { heldPolicy, type Life } from '../policy/life.ts';
+import { DAY, ms } from '../policy/duration.ts';
+import { heldPolicy, type Life, marked, unmarked } from '../policy/life.ts';
 import type { Policy, PolicyFields } from '../policy/record.ts';
 import { INACTIVE, isTransition, type PolicyState } from '../policy/state.ts';
 import { RuleViolation } from '../policy/violation.ts';
@@ -11,6 +11,9 @@ import type { Block, PolicySync } from './messages.ts';
 const HOUR = 60 * 60 * 1000;
 /** For how long an attempt of unknown outcome may still land: far above any time that a gateway holds a request. */
 const LANDING = HOUR / 4;
+/** A field that drifts so often within this time is CONTESTED: somebody else writes it, and pushing would go on for ever. */
+const MOST_DRIFTS = 3;
+const DRIFTS_COUNT_FOR = 7 * DAY;
 /** Discrepancies kept until they are known to be in MongoDB. */
 const MOST_DISCREPANCIES = 50;
 
@@ -46,6 +49,8 @@ export interface Standing {
   block: Block | null;
   /** What WeChat Pay holds otherwise and is left so, by field, as comparable text of its value. */
   reported: Record<string, string>;
+  /** When each field drifted, of late. */
+  drifts: Record<string, number[]>;
   /** Attempts of unknown outcome in a row. */
   rounds: number;
   /** The next GET is not sent before. */
@@ -98,6 +103,7 @@ export function newStanding(now: number): Standing {
     refused: {},
     block: null,
     reported: {},
+    drifts: {},
     rounds: 0,
     not_before: 0,
     waiting_since: now,
@@ -107,6 +113,10 @@ export function newStanding(now: number): Standing {
     found: 0,
   };
 }
+
+/** Marks for a person's attention: a signal that was ignored, by its rule; a field that is not pushed again. */
+export const IGNORED = 'refused-signal:';
+const CONTESTED = 'contested:';
 
 /** Transitions that a difference alone may push: back to APPROVED only by a command that says so. */
 function isForward(from: PolicyState, to: PolicyState): boolean {
@@ -150,7 +160,10 @@ export class Reconciler {
     if (Object.keys(standing.refused).length === 0) this.#unblock();
     for (const field of Object.keys(standing.reported))
       if (differs(field) && this.#mayPush(field)) delete standing.reported[field];
+    // A new value has not been contested yet.
+    for (const field of Object.keys(standing.drifts)) if (differs(field)) delete standing.drifts[field];
     this.#settle();
+    this.#unmark();
   }
 
   /** A reported state is sent after all only where our new one follows from it without undoing anything. */
@@ -172,13 +185,21 @@ export class Reconciler {
     this.standing.query_refused = false;
   }
 
-  /** Tries at once what is blocked, left different, or waiting. False when there is nothing of the kind. */
+  /**
+   * Tries at once what is blocked, left different, or waiting, and takes the marks of ignored signals as seen. False when
+   * there is nothing of the kind.
+   */
   resume(now: number): boolean {
-    if (this.sync === 'SYNCED') return false;
+    const seen = unmarked(this.life, ...this.life.attention.filter((mark) => mark.startsWith(IGNORED)));
+    const acknowledged = seen.attention.length < this.life.attention.length;
+    if (acknowledged) this.life = seen;
+    if (this.sync === 'SYNCED') return acknowledged;
     const standing = this.standing;
     if (standing.absent) standing.must_query = true;
     this.#unblock();
     standing.reported = {};
+    standing.drifts = {};
+    this.#unmark();
     this.#hurry(URGENCY.user, now);
     return true;
   }
@@ -196,6 +217,7 @@ export class Reconciler {
     const life = adopted(this.life, standing.confirmed, now);
     if (life === this.life) return false;
     standing.reported = {};
+    standing.drifts = {};
     this.change(life, URGENCY.user, now);
     this.#unblock();
     this.#settle();
@@ -264,6 +286,7 @@ export class Reconciler {
     const standing = this.standing;
     const before = standing.confirmed;
     const found = differences(this.held, answer.policy, answer.unreadable);
+    this.#noteUnreadable(answer.unreadable, now);
     standing.confirmed = this.#managed(answer.policy);
     standing.confirmed_at = now;
     standing.got_at = sent ? 0 : now;
@@ -277,6 +300,26 @@ export class Reconciler {
     this.#forgetLanded(answer.policy, sent, now);
     this.#forgetSettled(answer.policy);
     this.#settle();
+    this.#unmark();
+  }
+
+  /** Fields that no key opens any more, or again: an alert, never drift. */
+  #noteUnreadable(unreadable: readonly string[], now: number): void {
+    for (const field of unreadable) {
+      if (!this.standing.unreadable.includes(field))
+        this.#note({ field, ours: undefined }, 'unreadable', 'reported', now);
+      this.life = marked(this.life, `unreadable:${field}`);
+    }
+    const readable = this.standing.unreadable.filter((field) => !unreadable.includes(field));
+    this.life = unmarked(this.life, ...readable.map((field) => `unreadable:${field}`));
+  }
+
+  /** Takes off the marks of fields that are contested no more. */
+  #unmark(): void {
+    const over = this.life.attention.filter(
+      (mark) => mark.startsWith(CONTESTED) && !(mark.slice(CONTESTED.length) in this.standing.reported),
+    );
+    if (over.length > 0) this.life = unmarked(this.life, ...over);
   }
 
   /** The fields of an answer that are ours to keep. */
@@ -344,13 +387,31 @@ export class Reconciler {
       this.#report(difference, state ? 'state' : 'drift', now);
       return;
     }
+    if (this.#contested(field, now)) {
+      this.life = marked(this.life, `${CONTESTED}${field}`);
+      this.#report(difference, state ? 'state' : 'drift', now, 'contested');
+      return;
+    }
     this.#note(difference, state ? 'state' : 'drift', 'healing', now);
     standing.waiting_since ??= now;
   }
 
-  #report(difference: Difference, kind: Discrepancy['kind'], now: number): void {
+  /** Counts a drift; true for the third within a week. */
+  #contested(field: string, now: number): boolean {
+    const { drifts } = this.standing;
+    const late = [...(drifts[field] ?? []), now].filter((at) => now - at < DRIFTS_COUNT_FOR);
+    drifts[field] = late.slice(-MOST_DRIFTS);
+    return late.length >= MOST_DRIFTS;
+  }
+
+  #report(
+    difference: Difference,
+    kind: Discrepancy['kind'],
+    now: number,
+    became: 'reported' | 'contested' = 'reported',
+  ): void {
     this.standing.reported[difference.field] = comparable(difference.field, difference.theirs);
-    this.#note(difference, kind, 'reported', now);
+    this.#note(difference, kind, became, now);
   }
 
   #note(difference: Difference, kind: Discrepancy['kind'], became: Discrepancy['became'], now: number): void {

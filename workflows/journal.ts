@@ -1,0 +1,101 @@
+import type { CommandEntry, Confirmation } from '../activities/inputs.ts';
+import type { Envelope } from '../policy/commands.ts';
+import { changes } from '../policy/difference.ts';
+import { heldPolicy, type Life } from '../policy/life.ts';
+
+/** Entries kept until they are known to be in MongoDB: a policy with more of them in one outage loses the oldest. */
+const MOST_ENTRIES = 200;
+
+/** What survives of the journal from run to run: plain JSON. */
+export interface Journaled {
+  /** Not yet known to be in MongoDB. */
+  entries: CommandEntry[];
+  /** How many there ever were: numbers their ids. */
+  count: number;
+  /** Which revision WeChat Pay confirmed last; `told` once MongoDB knows. */
+  confirmation: (Confirmation & { told: boolean }) | null;
+}
+
+/** What came of a message or due time. */
+export interface Noted {
+  command: string;
+  message?: unknown;
+  rule?: string;
+  before?: Life;
+  after?: Life;
+  revision: number;
+  at: number;
+}
+
+/** Who did what: written to MongoDB with the calls, at no event of its own. */
+export class Journal {
+  readonly state: Journaled;
+
+  constructor(state: Journaled = { entries: [], count: 0, confirmation: null }) {
+    this.state = state;
+  }
+
+  /** @param life the first run of this life, which makes ids unique over restarts */
+  note(life: string, { command, message, rule, before, after, revision, at }: Noted): void {
+    const { state } = this;
+    state.count += 1;
+    const told = messageOf(message);
+    const changed = after ? changes(before ? heldPolicy(before) : {}, heldPolicy(after)) : { before: {}, after: {} };
+    const due = after?.cancellation !== before?.cancellation ? after?.cancellation : undefined;
+    const entry: CommandEntry = {
+      id: `${life}.${state.count}`,
+      command,
+      ...told,
+      ...(due && { business_date: new Date(due.at).toISOString() }),
+      ...(told.business_date !== undefined && { business_date: told.business_date }),
+      ...(rule !== undefined && { rule }),
+      ...changed,
+      revision,
+      at,
+    };
+    state.entries = [...state.entries, entry].slice(-MOST_ENTRIES);
+  }
+
+  /** WeChat Pay holds this revision whole. */
+  confirmed(revision: number, at: number, request_id: string | undefined): void {
+    if (this.state.confirmation?.revision === revision) return;
+    this.state.confirmation = { revision, at, ...(request_id !== undefined && { request_id }), told: false };
+  }
+
+  /** What the next snapshot carries. */
+  get pending(): { commands: CommandEntry[]; confirmation: Confirmation | null } {
+    const { entries, confirmation } = this.state;
+    if (!confirmation || confirmation.told) return { commands: [...entries], confirmation: null };
+    const { told: _own, ...news } = confirmation;
+    return { commands: [...entries], confirmation: news };
+  }
+
+  /** MongoDB has what was pending then. */
+  recorded({ commands = [], confirmation }: { commands?: CommandEntry[]; confirmation?: Confirmation | null }): void {
+    const written = new Set(commands.map(({ id }) => id));
+    this.state.entries = this.state.entries.filter(({ id }) => !written.has(id));
+    const last = this.state.confirmation;
+    if (last && confirmation?.revision === last.revision) last.told = true;
+  }
+}
+
+type Told = Pick<CommandEntry, 'by' | 'event_id' | 'version' | 'cause' | 'reason' | 'business_date'>;
+
+/** What a message says of itself; of an illegal one what is of the right type. */
+function messageOf(message: unknown): Told {
+  if (typeof message !== 'object' || message === null) return {};
+  const { by, event_id, version, cause, reason, at } = message as Envelope & Record<string, unknown>;
+  return {
+    ...(isText(by) && { by }),
+    ...(isText(event_id) && { event_id }),
+    ...(typeof version === 'number' && { version }),
+    ...(isText(cause) && { cause }),
+    ...(isText(reason) && { reason }),
+    ...(isText(at) && { business_date: at }),
+  };
+}
+
+/** An illegal signal may hold anything of any length. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 500;
+}

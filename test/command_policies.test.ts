@@ -75,6 +75,28 @@ describe("the seed's example", () => {
       assert.ok(stdout.includes(said), `${said} in\n${stdout}`);
     assert.ok((await run(['show', number, '--reveal'])).stdout.includes(SEED.address));
   });
+
+  it('has a history: what came, from whom, what it changed, when WeChat Pay confirmed it', async () => {
+    const number = await opened();
+    await run(['approve', number, '--policy-code', 'C1', '--by', 'underwriting', '--wait']);
+    await run(['amend', number, 'address=somewhere else', '--wait']);
+    await run(['cancel', number, '--cause', 'LAPSE', '--by', 'billing', '--wait']);
+    const history = async () => {
+      const { kept } = await json<Shown>(['show', number]);
+      return kept?.commands.map(({ command, by, cause, confirmed_at }) => [command, by, cause, confirmed_at !== null]);
+    };
+    const expected = [
+      ['cancel', 'billing', 'LAPSE', true],
+      ['amend', null, null, true],
+      ['approve', 'underwriting', null, true],
+      ['open', null, null, true],
+    ];
+    await until(async () => JSON.stringify(await history()) === JSON.stringify(expected));
+    const { stdout } = await run(['show', number]);
+    assert.match(stdout, /approve +underwriting +2 +policy_state: POLICY_STATE_ISSUING → POLICY_STATE_APPROVED/);
+    assert.match(stdout, /address: ••• → •••/);
+    assert.ok(!stdout.includes('somewhere else'));
+  });
 });
 
 describe('messages as commands', { concurrency: 2 }, () => {

@@ -1,4 +1,5 @@
 import type { Call } from '../../storage/calls.ts';
+import type { ReadCommand } from '../../storage/commands.ts';
 import type { ReadDiscrepancy } from '../../storage/discrepancies.ts';
 import type { ReadPolicy } from '../../storage/policies.ts';
 import type { PolicyId } from '../start_operation.ts';
@@ -6,6 +7,8 @@ import { shownFields, shownValue } from './masked.ts';
 import { withStorage } from './storage.ts';
 
 const LATEST = 5;
+/** The history of a policy is what `show` is asked for most: twenty of it. */
+const LATEST_COMMANDS = 20;
 
 /** What MongoDB keeps of a policy, fit to be shown. */
 export interface Kept {
@@ -17,22 +20,25 @@ export interface Kept {
   /** The latest first. */
   calls: Call[];
   discrepancies: ReadDiscrepancy[];
+  commands: ReadCommand[];
 }
 
 /** `undefined` where `MONGODB_URI` is not set or the policy is not there. */
 export async function keptOf({ mchid, out_insurance_no }: PolicyId, reveal?: boolean): Promise<Kept | undefined> {
   return withStorage(async (storage) => {
-    const [{ findPolicy, documentId }, { listCalls }, { listDiscrepancies }] = await Promise.all([
+    const [{ findPolicy, documentId }, { listCalls }, { listDiscrepancies }, { listCommands }] = await Promise.all([
       import('../../storage/policies.ts'),
       import('../../storage/calls.ts'),
       import('../../storage/discrepancies.ts'),
+      import('../../storage/commands.ts'),
     ]);
     const found = await findPolicy(storage, mchid, out_insurance_no);
     if (!found) return undefined;
     const id = documentId(mchid, out_insurance_no);
-    const [calls, discrepancies] = await Promise.all([
+    const [calls, discrepancies, commands] = await Promise.all([
       listCalls(storage, id, LATEST),
       listDiscrepancies(storage, id, LATEST),
+      listCommands(storage, id, LATEST_COMMANDS),
     ]);
     const { record, remote, carried: _own, ...document } = found;
     return {
@@ -44,6 +50,12 @@ export async function keptOf({ mchid, out_insurance_no }: PolicyId, reveal?: boo
         ...one,
         ours: shownValue(one.field, one.ours, reveal),
         theirs: shownValue(one.field, one.theirs, reveal),
+      })),
+      commands: commands.map((one) => ({
+        ...one,
+        reason: one.reason && shownValue('reason', one.reason, reveal),
+        before: shownFields(one.before, reveal),
+        after: shownFields(one.after, reveal),
       })),
     };
   });

@@ -71,12 +71,31 @@ function history(kept: Kept | null): string {
     String(one.became ?? 'open'),
     `ours ${valueText(one.ours)}, WeChat Pay's ${valueText(one.theirs)}`,
   ]);
+  const commands = kept.commands.map((one) => [
+    one.at.toISOString(),
+    one.command,
+    valueText(one.by),
+    String(one.revision),
+    one.rule ? `refused: ${one.rule}` : changeText(one),
+    one.rule ? '' : (one.confirmed_at?.toISOString() ?? 'not yet'),
+  ]);
   return [
+    commands.length > 0 ? tableOf(['CAME', 'WHAT', 'FROM', 'REVISION', 'CHANGED', 'CONFIRMED'], commands) : '',
     calls.length > 0 ? tableOf(['CALLED', 'METHOD', 'OUTCOME', 'STATUS', 'CODE', 'REQUEST-ID'], calls) : '',
     found.length > 0 ? tableOf(['FOUND', 'FIELD', 'KIND', 'BECAME', 'VALUES'], found) : '',
   ]
     .filter((part) => part !== '')
     .join('\n\n');
+}
+
+/** What a command changed, by field; of a new policy the names would say nothing that the table above does not. */
+function changeText({ command, cause, business_date, reason, before, after }: Kept['commands'][number]): string {
+  const fields = command === 'open' ? [] : [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  const changes = fields.map(
+    (field) => `${field}: ${valueText(before[field]) || '-'} → ${valueText(after[field]) || '-'}`,
+  );
+  const said = [cause, business_date && `at ${business_date}`, reason].filter(Boolean).map(valueText);
+  return [...said, ...changes].join('\n');
 }
 
 function valueText(value: unknown): string {

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { APPROVED } from '../policy/state.ts';
+import { type Call, listCalls } from '../storage/calls.ts';
+import { listCommands } from '../storage/commands.ts';
+import { findPolicy } from '../storage/policies.ts';
+import { recordOf, uniqueNumber } from './fixtures.ts';
+import { type Database, type Line, lineTo, startDatabase } from './storage_fixture.ts';
+import { startWorld, type World } from './world.ts';
+
+// A MongoDB that cannot be reached for a while, and a WeChat Pay that throttles meanwhile.
+describe('while MongoDB is away', { timeout: 180_000 }, () => {
+  let database: Database;
+  let line: Line;
+  let world: World;
+  let stop: () => Promise<void>;
+  before(async () => {
+    database = await startDatabase();
+    line = await lineTo(database.address);
+    world = await startWorld({ mongoUri: database.uri.replace(/\/\/[^/]+/, `//127.0.0.1:${line.port}`) });
+    stop = await world.startWorkers();
+  });
+  after(async () => {
+    await line?.mend();
+    await stop?.();
+    await world?.close();
+    await line?.cut();
+    await database?.stop();
+  });
+
+  async function approved(settings = {}): Promise<{ mchid: string; out_insurance_no: string }> {
+    const out_insurance_no = uniqueNumber('W');
+    const record = recordOf({ out_insurance_no, policy_state: APPROVED }, { mchid: world.mchid, ...settings });
+    await world.put({ ...record.policy });
+    await world.client.openPolicy(record);
+    await synced(out_insurance_no);
+    return { mchid: world.mchid, out_insurance_no };
+  }
+
+  const synced = (number: string) =>
+    world.until(
+      number,
+      ({ sync, revision, synced_revision }) => sync === 'SYNCED' && synced_revision === revision,
+      60_000,
+    );
+
+  async function calls(number: string, enough: (all: Call[]) => boolean): Promise<Call[]> {
+    for (const from = Date.now(); ; await delay(200)) {
+      const all = await listCalls(world.storage, `${world.mchid}/${number}`, 50);
+      if (enough(all)) return all;
+      if (Date.now() - from > 90_000) throw new Error(`not so after 90 s: ${JSON.stringify(all)}`);
+    }
+  }
+
+  it('changes reach WeChat Pay, every attempt is counted, and records and commands catch up', async () => {
+    const policy = await approved();
+    const number = policy.out_insurance_no;
+    await line.cut();
+    const throttled = { status: 429, code: 'FREQUENCY_LIMITED', retry_after: 0 };
+    await world.faults({ match: { out_insurance_no: number, method: 'PATCH' }, times: 3, do: throttled });
+    await world.client.amend(policy, { address: 'B', by: 'somebody' });
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'B');
+    await line.mend();
+    const all = await calls(number, (found) => found.some((one) => 'count' in one));
+    const owed = all.find((one) => 'count' in one);
+    assert.ok(owed && 'count' in owed);
+    assert.equal(owed.count, 4, 'three throttled, one confirmed');
+    const ids = (await world.requests(number)).map(({ request_id }) => request_id);
+    assert.equal(owed.last_request_id, ids.at(-1));
+    assert.equal((await findPolicy(world.storage, world.mchid, number))?.synced_revision, 2);
+    const [told] = await listCommands(world.storage, `${world.mchid}/${number}`, 1);
+    assert.deepEqual([told?.command, told?.by, told?.confirmed_at !== null], ['amend', 'somebody', true]);
+  });
+
+  it("a verification's attempts are counted too, and told by the first that MongoDB takes", async () => {
+    const { out_insurance_no: number } = await approved({ verification: { every: '1s' } });
+    const gets = async () => (await world.requests(number)).length;
+    await line.cut();
+    const from = await gets();
+    while ((await gets()) < from + 3) await delay(200);
+    await line.mend();
+    const all = await calls(number, (found) => found.some((one) => 'count' in one));
+    const owed = all.find((one) => 'count' in one);
+    assert.ok(owed && 'count' in owed && owed.count >= 2, JSON.stringify(owed));
+  });
+});

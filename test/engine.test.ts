@@ -7,6 +7,7 @@ import type { FaultRule } from '../sandbox/faults.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { listCalls } from '../storage/calls.ts';
 import { listCommands, type ReadCommand } from '../storage/commands.ts';
+import { listDiscrepancies, type ReadDiscrepancy } from '../storage/discrepancies.ts';
 import { findPolicy } from '../storage/policies.ts';
 import type { Status } from '../workflows/messages.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
@@ -362,6 +363,71 @@ describe('drift', () => {
     await world.client.accept(policy);
     const accepted = await synced(number);
     assert.equal(accepted.state, 'INACTIVE');
+  });
+
+  async function discrepancies(number: string, enough: (became: string[]) => boolean): Promise<ReadDiscrepancy[]> {
+    for (const from = Date.now(); ; await delay(50)) {
+      const all = (await listDiscrepancies(world.storage, `${world.mchid}/${number}`, 50)).reverse();
+      if (enough(all.map(({ became }) => became))) return all;
+      if (Date.now() - from > 30_000) throw new Error(`not so after 30 s: ${JSON.stringify(all)}`);
+    }
+  }
+
+  it('a field that drifts back three times is CONTESTED: reported, marked, not pushed again until a person decides', async () => {
+    const { policy, number, record } = await approved();
+    for (const value of ['one', 'two']) {
+      await world.patch(number, { address: value });
+      await world.client.verify(policy);
+      await synced(number);
+      assert.equal((await world.held(number))?.address, record.policy.address, 'healed');
+    }
+    await world.patch(number, { address: 'three' });
+    await world.client.verify(policy);
+    const status = await world.until(number, ({ sync }) => sync === 'DIVERGED');
+    assert.deepEqual([status.diverged, status.attention], [['address'], ['contested:address']]);
+    assert.equal((await world.held(number))?.address, 'three');
+    const found = await discrepancies(number, (became) => became.join() === 'healed,healed,contested');
+    assert.deepEqual(
+      found.map(({ field, kind, theirs }) => [field, kind, theirs]),
+      [
+        ['address', 'drift', 'one'],
+        ['address', 'drift', 'two'],
+        ['address', 'drift', 'three'],
+      ],
+    );
+    const raw = JSON.stringify(await world.storage.discrepancies.find({}).toArray());
+    assert.ok(!raw.includes('"three"'), 'personal values rest sealed');
+    await world.client.resume(policy);
+    assert.deepEqual((await synced(number)).attention, []);
+    assert.equal((await world.held(number))?.address, record.policy.address, 'ours was pushed');
+  });
+
+  it('on_drift report and on_state_drift heal do as they say', async () => {
+    const reporting = await approved({ verification: { on_drift: 'report' } });
+    await world.patch(reporting.number, { address: 'theirs' });
+    await world.client.verify(reporting.policy);
+    await world.until(reporting.number, ({ sync, diverged }) => sync === 'DIVERGED' && diverged.includes('address'));
+    await world.client.accept(reporting.policy);
+    await synced(reporting.number);
+    assert.equal((await world.held(reporting.number))?.address, 'theirs');
+    const healing = await approved({ verification: { on_state_drift: 'heal' } });
+    await world.patch(healing.number, { policy_state: INACTIVE });
+    await world.client.verify(healing.policy);
+    await synced(healing.number);
+    assert.equal((await world.held(healing.number))?.policy_state, APPROVED);
+    await discrepancies(healing.number, (became) => became.join() === 'healed');
+  });
+
+  it('names that no key opens are an alert, never drift', async () => {
+    const { policy, number } = await approved();
+    await world.faults(fault(number, { method: 'GET', times: 1, do: { names: 'unreadable' } } as never));
+    assert.deepEqual((await world.client.verify(policy)).differences, []);
+    const { attention } = await world.until(number, (status) => status.attention.length > 0);
+    assert.deepEqual(attention, ['unreadable:insured_name_list']);
+    assert.deepEqual((await methods(number)).includes('PATCH'), false);
+    await world.client.verify(policy);
+    await world.until(number, (status) => status.attention.length === 0 && status.sync === 'SYNCED');
+    await discrepancies(number, (became) => became.join() === 'reported');
   });
 
   it('callers of verify at the same time share one GET', async () => {

@@ -9,14 +9,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import {
-  type CallInput,
-  type CallResult,
-  FORMAT,
-  type OwedAttempts,
-  type Snapshot,
-  type VerifyResult,
-} from '../activities/inputs.ts';
+import { type CallInput, type CallResult, FORMAT, type Snapshot, type VerifyResult } from '../activities/inputs.ts';
 import { bareSchema, type CommandName, type Envelope, obey } from '../policy/commands.ts';
 import { type Difference, differences } from '../policy/difference.ts';
 import { DAY, ms } from '../policy/duration.ts';
@@ -26,6 +19,7 @@ import { DECLINED, shortState } from '../policy/state.ts';
 import { parse, RuleViolation, refuse } from '../policy/violation.ts';
 import { calls, failureOf, records } from './calls.ts';
 import { type Carried, fromCarried, toCarried, withoutRecord, withRecord } from './carried.ts';
+import { Debts } from './debts.ts';
 import { DueTimer } from './due_timer.ts';
 import { Inbox } from './inbox.ts';
 import { interruptible } from './interruptible.ts';
@@ -33,6 +27,7 @@ import { Journal } from './journal.ts';
 import * as messages from './messages.ts';
 import { showAttributes, showDetails } from './presentation.ts';
 import { type Action, IGNORED, newStanding, Reconciler, URGENCY } from './reconciler.ts';
+import { checkId, existing, failure, refuseUnfit, stopping } from './refusal.ts';
 
 /** Age and length at which a run hands over to a fresh one, so that histories, keys and old code die out. */
 const RUN_AGE = 90 * DAY;
@@ -67,7 +62,7 @@ class Lifecycle {
   #reconciler!: Reconciler;
   #inbox = new Inbox();
   #journal = new Journal();
-  #owed: OwedAttempts[] = [];
+  #debts = new Debts();
   /** The message that came with the start, for who opened the policy. */
   #opener: unknown;
   #digest: string | null = null;
@@ -105,10 +100,8 @@ class Lifecycle {
       this.#wakeups++;
     });
     try {
-      for (const given of [record, options]) {
-        const unfit = unfitness(given);
-        if (unfit) refuse(unfit.rule, unfit.message);
-      }
+      refuseUnfit(record);
+      refuseUnfit(options);
       if (options.carried !== undefined) this.#carryOn(fromCarried(options.carried));
       else if (options.restore) await this.#restore(options.restore);
       else await this.#open(record, options.digest ?? null);
@@ -169,7 +162,7 @@ class Lifecycle {
     this.#host = carried.host;
     this.#owesRecord = carried.owes_record;
     this.#journal = new Journal(carried.journal);
-    this.#owed = carried.owed;
+    this.#debts = new Debts(carried.owed);
   }
 
   // ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,7 +199,7 @@ class Lifecycle {
 
   /** Refuses, without a trace in the history, what is illegal now. */
   #check(name: CommandName, message: Envelope | undefined): void {
-    this.#refuseUnfit(message);
+    this.#refuseNow(message);
     if (!this.#ready || this.#inbox.answerTo(message, 0)) return;
     try {
       obey(settleDue(this.#reconciler.life, Date.now()).life, name, message, Date.now());
@@ -216,7 +209,7 @@ class Lifecycle {
   }
 
   #checkBare(message: Envelope | undefined): void {
-    this.#refuseUnfit(message);
+    this.#refuseNow(message);
     try {
       parse(bareSchema, message ?? {});
     } catch (error) {
@@ -225,18 +218,20 @@ class Lifecycle {
   }
 
   #checkOpen(message: { digest: string }): void {
-    this.#refuseUnfit(message);
+    this.#refuseNow(message);
     if (typeof message?.digest !== 'string')
       throw ApplicationFailure.nonRetryable('open: expected {"digest": "…"}, as the client library sends it', 'type');
     if (this.#ready && message.digest !== this.#digest) throw existing();
   }
 
-  #refuseUnfit(message: unknown): void {
+  #refuseNow(message: unknown): void {
     if (this.#refusal) throw this.#refusal;
-    // A message taken now would be answered and then left lying until somebody resumes.
-    if (this.#stopping) throw ApplicationFailure.nonRetryable(STOPPING_MESSAGE, messages.REFUSALS.stopped);
-    const unfit = unfitness(message);
-    if (unfit) throw ApplicationFailure.nonRetryable(unfit.message, unfit.rule);
+    if (this.#stopping) throw stopping();
+    try {
+      refuseUnfit(message);
+    } catch (error) {
+      throw failure(error);
+    }
   }
 
   async #opened(message: { digest: string }): Promise<messages.Answer> {
@@ -283,8 +278,7 @@ class Lifecycle {
   async #signalled(message: Envelope | undefined): Promise<void> {
     await this.#readiness();
     try {
-      const unfit = unfitness(message);
-      if (unfit) refuse(unfit.rule, unfit.message);
+      refuseUnfit(message);
       this.#take('cancel', message);
     } catch (error) {
       if (!(error instanceof RuleViolation)) throw error;
@@ -420,7 +414,7 @@ class Lifecycle {
     try {
       const result = await call;
       const now = Date.now();
-      if (result.outcome !== 'key-changed' && result.owed) this.#owe(result.owed);
+      if (result.owed) this.#debts.take(result.owed);
       this.#payloadKey ??= result.payload_key;
       if (result.payload_key !== this.#payloadKey) this.#fresh = true;
       if (result.recorded) this.#recorded(written);
@@ -533,25 +527,17 @@ class Lifecycle {
     this.#owesRecord = true;
   }
 
-  /** An activity's account of attempts that MongoDB has not got: the latest stands for those before it. */
-  #owe(owed: OwedAttempts): void {
-    const others = this.#owed.filter((one) => idOfOwed(one) !== idOfOwed(owed));
-    this.#owed = [...others, owed].slice(-MOST_OWED);
-  }
-
   /** What MongoDB has not got yet, as far as is known. */
   get #pending(): Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed'> {
     const discrepancies = structuredCloneOf(this.#reconciler.standing.discrepancies);
-    return { ...this.#journal.pending, discrepancies, ...(this.#owed.length > 0 && { owed: [...this.#owed] }) };
+    return { ...this.#journal.pending, discrepancies, owed: this.#debts.owed };
   }
 
   /** MongoDB has what was pending then. */
   #recorded(written: Partial<Snapshot>): void {
     this.#reconciler.recorded(written.discrepancies ?? []);
     this.#journal.recorded(written);
-    const has = (one: OwedAttempts): boolean =>
-      written.owed?.some((other) => idOfOwed(other) === idOfOwed(one) && other.count >= one.count) ?? false;
-    this.#owed = this.#owed.filter((one) => !has(one));
+    this.#debts.settle(written.owed);
   }
 
   #noteConfirmation(request_id?: string): void {
@@ -588,7 +574,7 @@ class Lifecycle {
       host: this.#host,
       owes_record: this.#owesRecord || this.#recording,
       journal: this.#journal.state,
-      owed: this.#owed,
+      owed: this.#debts.owed,
     });
   }
 
@@ -650,44 +636,6 @@ class Lifecycle {
       call: this.#call,
     };
   }
-}
-
-/** Of how many activities attempts are remembered that MongoDB has not got. */
-const MOST_OWED = 50;
-
-function idOfOwed({ workflow_run, activity_id }: OwedAttempts): string {
-  return `${workflow_run}/${activity_id}`;
-}
-
-const STOPPING_MESSAGE = 'this policy is being stopped; resume it once it has';
-const UNFIT_MESSAGES = {
-  plain: 'payload keys are set and this came in the clear: send it through a client with the keys',
-  unreadable: 'a payload that cannot be read: expected JSON, as the client library and the Temporal CLI send it',
-};
-
-/** The converter of `codec/` hands on an object with this mark for what it must not, or cannot, read. */
-function unfitness(value: unknown): { rule: string; message: string } | undefined {
-  if (typeof value !== 'object' || value === null) return undefined;
-  const mark = (value as Record<symbol, unknown>)[Symbol.for('policy-sync/unfit')];
-  if (mark !== 'plain' && mark !== 'unreadable') return undefined;
-  return { rule: messages.REFUSALS[mark], message: UNFIT_MESSAGES[mark] };
-}
-
-function checkId(expected: string): void {
-  const { workflowId } = workflowInfo();
-  if (workflowId !== expected) refuse('workflow-id', `expected the workflow id ${expected}, found ${workflowId}`);
-}
-
-function existing(): ApplicationFailure {
-  const message = `${workflowInfo().workflowId} exists with another record; amend it`;
-  return ApplicationFailure.nonRetryable(message, messages.REFUSALS.exists);
-}
-
-/** A rule broken, as a failure whose type is the rule; anything else as it is: a bug must retry, not refuse. */
-function failure(error: unknown): ApplicationFailure {
-  if (!(error instanceof RuleViolation)) throw error;
-  const { message, rule, violations } = error;
-  return ApplicationFailure.create({ message, type: rule, nonRetryable: true, details: [violations] });
 }
 
 function summaryOf(action: Exclude<Action, { call: 'rest' }>, revision: number): string {

@@ -1,4 +1,4 @@
-import { type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
+import { ResourceBasedController, type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
 import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
 import { recordActivities } from '../activities/records.ts';
@@ -24,7 +24,11 @@ const LOOK_EVERY_MS = 2_000;
 /** Longest time of a call; enough may run at once to keep the rate while each takes that long. */
 const CALL_SECONDS = 10;
 const MOST_CALLS = 200;
+/** So few may run at once, however busy the machine is. */
+const LEAST_CALLS = 6;
 const MOST_POLLS = 10;
+/** Shares of the machine that calls may bring into use. */
+const BUSY = { targetCpuUsage: 0.8, targetMemoryUsage: 0.9 };
 
 export interface RunningWorker {
   /** Takes no more work, lets what runs finish, and lets go of everything. */
@@ -120,10 +124,11 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       },
     }),
   );
+  const load = ResourceBasedController.create(BUSY);
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>
     Worker.create({
       ...common,
-      ...paceOf(requests_per_second),
+      ...paceOf(requests_per_second, load),
       taskQueue: callQueueOf(mchid),
       activities: callActivities({
         ...place,
@@ -146,11 +151,16 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
 
 type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;
 
-/** The rate is the queue's, whoever polls it; polls are few where little is to do, for there may be 200 merchants. */
-function paceOf(rate: number) {
+/**
+ * The rate is the queue's, whoever polls it; polls are few where little is to do, for there may be 200 merchants. Many
+ * calls run at once where WeChat Pay is slow, few where this machine is: a call that a busy process has taken waits in
+ * it, where no urgent one overtakes it, as it does in the queue.
+ */
+function paceOf(rate: number, load: ResourceBasedController) {
+  const most = Math.min(MOST_CALLS, Math.max(MOST_POLLS, Math.ceil(rate * CALL_SECONDS)));
   return {
     maxTaskQueueActivitiesPerSecond: rate,
-    maxConcurrentActivityTaskExecutions: Math.min(MOST_CALLS, Math.max(MOST_POLLS, Math.ceil(rate * CALL_SECONDS))),
+    tuner: { controller: load, activityTaskSlotOptions: { minimumSlots: LEAST_CALLS, maximumSlots: most } },
     activityTaskPollerBehavior: { type: 'autoscaling', minimum: 1, initial: 2, maximum: MOST_POLLS },
   } as const;
 }

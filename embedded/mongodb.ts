@@ -19,6 +19,8 @@ export type MongoOptions = {
   log: Log;
   /** Where data and log files are, and stay; without it in a folder removed by `stop()`. */
   directory?: string;
+  /** Where it listens; by default any free port. One that is started again is found where it was. */
+  port?: number;
   /** Whether the user's own server, named by MONGODB_URI, comes first (default). */
   useEnvironment?: boolean;
 };
@@ -31,6 +33,8 @@ export type Mongo = {
   source: string;
   /** Where its data are; undefined for the user's own. */
   directory?: string;
+  /** The process that listens; undefined for the user's own. */
+  pid?: number;
   /** Ends the server; does nothing to the user's own. */
   stop(): Promise<void>;
 };
@@ -55,7 +59,7 @@ export async function startMongo(options: MongoOptions): Promise<Mongo> {
   }
   const found = await findMongo(options.log);
   options.log(`MongoDB: ${found.source}`);
-  return start(found, options.directory);
+  return start(found, options);
 }
 
 function sources(log: Log): Source[] {
@@ -89,21 +93,21 @@ async function downloaded(log: Log): Promise<string | undefined> {
   );
 }
 
-async function start(found: Found, given: string | undefined): Promise<Mongo> {
+async function start(found: Found, { directory: given, port: chosen }: MongoOptions): Promise<Mongo> {
   const scratch = given ? undefined : mkdtempSync(join(tmpdir(), 'policy-sync-mongodb-'));
   const directory = given ?? scratch ?? '';
   const kind = basename(found.file) === 'ferretdb' ? 'ferretdb' : 'mongod';
 
   const attempt = async () => {
     mkdirSync(directory, { recursive: true });
-    const port = await freePort();
+    const port = chosen ?? (await freePort());
     const server = await (kind === 'ferretdb' ? startFerretDb : startMongod)(found.file, { directory, port, scratch });
     // FerretDB stalls under some hundred callers at once; a pool of this size queues them in the driver.
     const uri = `mongodb://127.0.0.1:${port}/${kind === 'ferretdb' ? '?maxPoolSize=20' : ''}`;
     return { server, logFile: join(directory, `${kind}.log`), uri, answers: () => answers(uri) };
   };
   const { server, uri } = await launch('MongoDB server', attempt, scratch);
-  return { uri, kind, source: found.source, directory, stop: async () => void (await server.stop()) };
+  return { uri, kind, source: found.source, directory, pid: server.pid, stop: async () => void (await server.stop()) };
 }
 
 function startMongod(program: string, { directory, port, scratch }: Place): Promise<Guarded> {

@@ -15,6 +15,8 @@ export type TemporalOptions = {
   log: Log;
   /** Keeps workflows over a restart; without it they are in memory only. */
   databaseFile?: string;
+  /** Where it listens; by default any free port. One that is started again is found where it was. */
+  port?: number;
   /** Serves Temporal's web UI too (default). */
   ui?: boolean;
   /** Where the server's log file goes; by default a folder removed by `stop()`. */
@@ -30,6 +32,8 @@ export type Temporal = {
   uiUrl?: string;
   /** Where the server comes from, in words. */
   source: string;
+  /** Its process; undefined for the user's own. */
+  pid?: number;
   /** Ends the server; does nothing to the user's own. */
   stop(): Promise<void>;
 };
@@ -67,7 +71,7 @@ async function start(found: Found, options: TemporalOptions): Promise<Temporal> 
   const attempt = async () => {
     mkdirSync(directory, { recursive: true });
     if (options.databaseFile) mkdirSync(dirname(options.databaseFile), { recursive: true });
-    const [port, uiPort] = [await freePort(), options.ui === false ? undefined : await freePort()];
+    const [port, uiPort] = [options.port ?? (await freePort()), options.ui === false ? undefined : await freePort()];
     const address = `127.0.0.1:${port}`;
     const server = await startGuarded({
       command: found.file,
@@ -84,6 +88,7 @@ async function start(found: Found, options: TemporalOptions): Promise<Temporal> 
     namespace: 'default',
     ...(uiPort ? { uiUrl: `http://127.0.0.1:${uiPort}` } : {}),
     source: found.source,
+    pid: server.pid,
     stop: async () => void (await server.stop()),
   };
 }

@@ -1,0 +1,374 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { PolicyFields } from '../policy/record.ts';
+import { APPROVED, INACTIVE } from '../policy/state.ts';
+import type { FaultRule } from '../sandbox/faults.ts';
+import type { CallOutcome } from '../storage/calls.ts';
+import {
+  closedHost,
+  eventually,
+  type FaultWorld,
+  type Life,
+  type PolicyFault,
+  startFaultWorld,
+  type Terms,
+} from './faults_fixture.ts';
+
+// WeChat Pay's answers gone wrong in every way, at every step of a policy's life where it can happen (docs/faults.md).
+// Each case has a policy of its own; they run at the same time, for most of it is waiting.
+let world: FaultWorld;
+/** A policy of somebody else's, whose answer comes in the place of the one asked for. */
+const STRANGER = 'STRANGER1';
+let closed: string;
+before(async () => {
+  world = await startFaultWorld();
+  closed = await closedHost();
+  await world.put({ out_insurance_no: STRANGER, policy_state: APPROVED, address: 'a stranger’s' });
+});
+after(() => world?.close());
+
+type Action = FaultRule['do'];
+type Given = (number: string) => Action;
+
+interface Fault {
+  name: string;
+  /** What happens to a call that has no effect; to one that takes effect first; absent where there is no such. */
+  without?: Action | Given;
+  with?: Action | Given;
+  /** How many calls in a row. @default 1 */
+  times?: number;
+  /** The call certainly had no effect, so it is made again without asking. */
+  harmless?: boolean;
+  /** What `calls` says of it. */
+  code: string;
+  terms?: Terms;
+  /** How many calls it takes hangs on the machine's speed. */
+  open?: boolean;
+}
+
+const answered = (status: number, code: string, more = {}): Pick<Fault, 'without' | 'with'> => ({
+  without: { status, code, ...more },
+  with: { status, code, ...more, effect: true },
+});
+const raw = (status: number, body: string, more = {}): Pick<Fault, 'without' | 'with'> => ({
+  without: { status, body, ...more },
+  with: { status, body, ...more, effect: true },
+});
+const throttled = { code: 'FREQUENCY_LIMITED', harmless: true } as const;
+const limited = { status: 429, code: 'FREQUENCY_LIMITED' };
+const html = { headers: { 'Content-Type': 'text/html' } };
+
+const FAULTS: Fault[] = [
+  { name: 'several 500s', ...answered(500, 'SYSTEM_ERROR'), times: 3, code: 'SYSTEM_ERROR' },
+  { name: 'a 502 with HTML', ...raw(502, '<html>502 Bad Gateway</html>', html), code: 'server-error' },
+  { name: 'a 429 with Retry-After in seconds', without: { ...limited, retry_after: 2 }, ...throttled },
+  {
+    name: 'a 429 with Retry-After as a date',
+    without: () => ({ ...limited, retry_after: inSeconds(3) }),
+    ...throttled,
+  },
+  { name: 'a 429 without Retry-After', without: limited, times: 2, ...throttled },
+  {
+    name: 'a time-out',
+    without: { delay_ms: 2500, drop: 'before' },
+    code: 'time-out',
+    terms: { timeout: 1000 },
+    open: true,
+  },
+  { name: 'a cut connection', without: { drop: 'before' }, with: { drop: 'after' }, code: 'no-answer' },
+  { name: 'a truncated body', with: { truncate: true }, code: 'no-answer' },
+  { name: 'invalid JSON, signed', ...raw(200, '{"out_insurance_no": ', { signed: true }), code: 'not-a-policy' },
+  {
+    name: 'a huge body',
+    ...raw(200, `{"address": "${'x'.repeat(100_000)}"}`, { signed: true }),
+    code: 'too-large',
+    terms: { answerLimit: 65_536 },
+  },
+  {
+    name: 'a redirect',
+    without: () => ({ redirect: elsewhere() }),
+    with: () => ({ redirect: elsewhere(), effect: true }),
+    code: 'redirect',
+  },
+  { name: 'a wrong signature', with: { forge: 'signature' }, code: 'wrong-signature' },
+  { name: 'an unsigned answer', without: lie, with: { forge: 'unsigned' }, code: 'unsigned' },
+  { name: 'an unsigned 400', ...answered(400, 'PARAM_ERROR', { unsigned: true }), code: 'PARAM_ERROR' },
+  { name: 'an unsigned 403', ...answered(403, 'NO_AUTH', { unsigned: true }), code: 'NO_AUTH' },
+  { name: 'an unsigned 404', ...answered(404, 'NOT_FOUND', { unsigned: true }), code: 'NOT_FOUND' },
+  {
+    name: 'a signed error whose signature is wrong',
+    ...answered(400, 'X', { forge: 'signature' }),
+    code: 'wrong-signature',
+  },
+  { name: 'an unknown serial', with: { forge: 'serial' }, code: 'unknown-serial' },
+  { name: 'a SIGNTEST', with: { forge: 'signtest' }, code: 'wrong-signature' },
+  { name: 'a stale time stamp', with: { forge: 'timestamp' }, code: 'stale' },
+  { name: 'the answer of another policy', with: { answer_of: STRANGER }, code: 'other-policy' },
+];
+
+function inSeconds(seconds: number): string {
+  return new Date(Date.now() + seconds * 1000).toUTCString();
+}
+
+function elsewhere(): string {
+  return `${world.sandbox.url}/elsewhere`;
+}
+
+/** Says that everything was taken, which it was not. */
+function lie(number: string): Action {
+  const policy = { out_insurance_no: number, policy_state: APPROVED, policy_code: CODE };
+  return { status: 200, body: JSON.stringify(policy) };
+}
+
+const CODE = 'C1';
+const UPLOAD = {
+  settings: { upload: { appid: 'wx1', openid: 'o1' }, verification: { every: '2s' } },
+  changes: { insurance_company_code: 'IC1', free_insurance: false },
+};
+
+/** An attempt as `calls` has it: its method, and its code where it failed. */
+type Attempt = [method: string, code: string | null];
+
+/** What one step of a life is under: nothing at all where the fault cannot hit it. */
+interface Hit {
+  fault: Fault;
+  faults: (number: string) => PolicyFault[];
+  terms: Terms;
+}
+
+interface Step {
+  name: string;
+  /** Whether the call that is hit takes effect; absent for a query. */
+  effect?: boolean;
+  /** A life begins with its first step. */
+  live(life: Life | undefined, hit: Hit): Promise<Life>;
+  /** The attempts that it has to take. */
+  attempts(fault: Fault): Attempt[];
+  /** What WeChat Pay has to hold then, beside what it held. */
+  held?: PolicyFields;
+}
+
+const many = (count: number, ...attempt: Attempt): Attempt[] => Array.from({ length: count }, () => attempt);
+const query = ({ times = 1, code }: Fault): Attempt[] => [...many(times, 'GET', code), ['GET', null]];
+
+/** A write that is hit, and what follows: where it had no effect it is made again. */
+function write({ harmless, times = 1, code }: Fault, method: string, effect: boolean, known = true): Attempt[] {
+  if (harmless) return [...many(times, method, code), [method, null]];
+  const asked: Attempt = ['GET', effect || known ? null : 'NOT_FOUND'];
+  return [[method, code], ...many(times - 1, 'GET', code), asked, ...many(effect ? 0 : 1, method, null)];
+}
+
+/** A command given while calls go wrong. */
+const commanded = (send: (life: Life) => Promise<unknown>): Step['live'] => {
+  return async (life, { terms, faults }) => {
+    assert.ok(life);
+    world.serve(life.number, terms);
+    await world.fault(life.number, ...faults(life.number));
+    await send(life);
+    await world.rests(life.number);
+    return life;
+  };
+};
+
+const opening: Step = {
+  name: 'at the GET of the opening',
+  async live(_none, hit) {
+    const life = await world.opened(hit);
+    await world.rests(life.number);
+    return life;
+  },
+  attempts: query,
+};
+
+const approving: Step = {
+  name: 'at a PATCH that has not taken effect',
+  effect: false,
+  live: commanded(({ policy }) => world.client.approve(policy, { policy_code: CODE })),
+  attempts: (fault) => write(fault, 'PATCH', false),
+  held: { policy_state: APPROVED, policy_code: CODE },
+};
+
+const cancelling: Step = {
+  name: 'at a PATCH that has taken effect',
+  effect: true,
+  live: commanded(({ policy }) => world.client.cancel(policy)),
+  attempts: (fault) => write(fault, 'PATCH', true),
+  held: { policy_state: INACTIVE },
+};
+
+const CUT: PolicyFault = { method: 'PATCH', do: { drop: 'after' } };
+
+const asking: Step = {
+  name: 'at the GET after an unknown outcome',
+  live: (life, { faults, ...hit }) => {
+    const reinstated = commanded(({ policy }) => world.client.reinstate(policy, { reason: 'paid' }));
+    return reinstated(life, { ...hit, faults: (number) => [CUT, ...faults(number)] });
+  },
+  attempts: (fault) => [['PATCH', 'no-answer'], ...query(fault)],
+  held: { policy_state: APPROVED },
+};
+
+const uploading = (effect: boolean): Step => ({
+  name: `at a POST that has ${effect ? '' : 'not '}taken effect`,
+  effect,
+  async live(_none, { terms, faults }) {
+    // The GET of the opening goes well.
+    const well: PolicyFault = { method: 'GET', do: { delay_ms: 0 } };
+    const life = await world.opened({ ...UPLOAD, terms, faults: (number) => [well, ...faults(number)] });
+    await world.rests(life.number);
+    return life;
+  },
+  attempts: (fault) => [['GET', 'NOT_FOUND'], ...write(fault, 'POST', effect, false)],
+});
+
+const verifying: Step = {
+  name: 'at a verification',
+  async live(life, { fault: { times = 1, code }, faults, terms }) {
+    assert.ok(life);
+    const { number } = life;
+    const before = (await world.calls(number)).length;
+    world.serve(number, terms);
+    await world.fault(number, ...faults(number));
+    await eventually(
+      async () => (await world.calls(number)).slice(before),
+      (calls) => calls.filter((call) => call.code === code).length >= times && calls.at(-1)?.outcome === 'confirmed',
+    );
+    const { sync, revision } = await world.client.status(life.policy);
+    assert.deepEqual([sync, revision], ['SYNCED', 1]);
+    const policy = `${world.mchid}/${number}`;
+    assert.equal(await world.storage.discrepancies.countDocuments({ policy }), 0, 'a fault is no drift');
+    return life;
+  },
+  attempts: query,
+};
+
+/** Lives through which every fault is taken: each step where it can hit is a test. */
+const LIVES: Step[][] = [[opening, approving, cancelling, asking], [uploading(false), verifying], [uploading(true)]];
+
+/** What a fault does to the calls of a step; `undefined` where it cannot hit it. */
+function actionAt({ effect }: Step, fault: Fault): Action | Given | undefined {
+  if (effect === undefined) return fault.without ?? fault.with;
+  return effect ? fault.with : fault.without;
+}
+
+function hitOf(fault: Fault, action: ReturnType<typeof actionAt>): Hit {
+  if (action === undefined) return { fault, faults: () => [], terms: {} };
+  const times = fault.times ?? 1;
+  const faults = (number: string) => [{ times, do: typeof action === 'function' ? action(number) : action }];
+  return { fault, faults, terms: fault.terms ?? {} };
+}
+
+/** As many as there are, unless MongoDB was too slow for some, which it then has as a number only. */
+async function assertAttempts(step: Step, fault: Fault, number: string, from: number): Promise<void> {
+  const made = (await world.calls(number)).slice(from).map(({ method, code }) => [method, code]);
+  if ((await world.owed(number)) > 0) return;
+  if (step === verifying) {
+    const first = made.findIndex(([, code]) => code !== null);
+    made.splice(0, first);
+  }
+  if (fault.open) assert.ok(made.some(([, code]) => code === fault.code));
+  else assert.deepEqual(made.slice(0, step === verifying ? (fault.times ?? 1) + 1 : made.length), step.attempts(fault));
+}
+
+describe('WeChat Pay answers', { concurrency: 12, timeout: 180_000 }, () => {
+  for (const fault of FAULTS.slice(0, Number(process.env.FA ?? 99)))
+    for (const steps of LIVES) {
+      if (steps.every((step) => actionAt(step, fault) === undefined)) continue;
+      it(`${fault.name}: ${steps.map(({ name }) => name).join(', ')}`, async (context) => {
+        let life: Life | undefined;
+        let held: PolicyFields = {};
+        for (const step of steps) {
+          const action = actionAt(step, fault);
+          const through = async (): Promise<void> => {
+            const from = life ? (await world.calls(life.number)).length : 0;
+            life = await step.live(life, hitOf(fault, action));
+            held = { ...life.record.policy, ...held, ...step.held };
+            await world.assertHeld(life.number, held);
+            if (action !== undefined) await assertAttempts(step, fault, life.number, from);
+          };
+          if (action === undefined) {
+            if (step !== steps.at(-1)) await through();
+          } else await context.test(`${fault.name} ${step.name}`, through);
+        }
+        assert.ok(life);
+        // It would go on verifying, beside the others.
+        await world.temporal.workflow.getHandle(`policy/${world.mchid}/${life.number}`).terminate();
+        await world.assertSound(life.number);
+      });
+    }
+});
+
+describe('a main host', { concurrency: 8, timeout: 120_000 }, () => {
+  for (const [what, dead] of [
+    ['that is dead', () => closed],
+    ['that DNS does not know', () => 'http://wechatpay.invalid'],
+  ] as const) {
+    const both = (): Terms => ({ base_urls: [dead(), world.sandbox.url] });
+    const alone = (): Terms => ({ base_urls: [dead()] });
+
+    /** Until a call of the policy found nobody; from then on there is a backup host. */
+    async function missed({ number }: Life, method: string): Promise<void> {
+      const unheard = (calls: CallOutcome[]): boolean =>
+        calls.some((call) => call.method === method && call.code === 'not-connected');
+      await eventually(() => world.calls(number), unheard);
+      world.serve(number, both());
+    }
+
+    async function ends({ number, record }: Life, changes: PolicyFields = {}): Promise<void> {
+      await world.rests(number);
+      await world.assertHeld(number, { ...record.policy, ...changes });
+      await world.assertSound(number);
+    }
+
+    it(`${what} at the GET of the opening: the backup host is asked`, async () => {
+      const life = await world.opened({ terms: alone() });
+      await missed(life, 'GET');
+      await ends(life);
+    });
+
+    it(`${what} at a PATCH: it goes to the backup host, without asking what became of it`, async () => {
+      const life = await world.opened();
+      await world.rests(life.number);
+      world.serve(life.number, alone());
+      await world.client.approve(life.policy, { policy_code: CODE });
+      await missed(life, 'PATCH');
+      await ends(life, { policy_state: APPROVED, policy_code: CODE });
+      const methods = (await world.log(life.number)).map(({ method }) => method);
+      assert.deepEqual(methods, ['GET', 'PATCH']);
+    });
+
+    it(`${what} at the GET after an unknown outcome: the backup host tells`, async () => {
+      const life = await world.opened({ faults: () => [{ method: 'GET', do: { delay_ms: 0 } }, CUT] });
+      await world.rests(life.number);
+      // Whichever of them the PATCH reaches, the GET begins with another.
+      world.serve(life.number, { base_urls: [world.sandbox.url, dead(), dead()] });
+      await world.client.approve(life.policy, { policy_code: CODE });
+      await ends(life, { policy_state: APPROVED, policy_code: CODE });
+      const unheard = (await world.calls(life.number)).filter(({ code }) => code === 'not-connected');
+      assert.ok(unheard.some(({ method }) => method === 'GET'));
+    });
+
+    it(`${what} at a POST: it goes to the backup host, once`, async () => {
+      const life = await world.opened({ ...UPLOAD, terms: both() });
+      await missed(life, 'POST');
+      await ends(life);
+      const posts = (await world.log(life.number)).filter(({ method }) => method === 'POST');
+      assert.equal(posts.length, 1);
+    });
+
+    it(`${what} at a verification: the backup host is asked, and nothing is found`, async () => {
+      const life = await world.opened({ settings: { verification: { every: '2s' } } });
+      await world.rests(life.number);
+      world.serve(life.number, alone());
+      await missed(life, 'GET');
+      const before = (await world.log(life.number)).length;
+      await eventually(
+        () => world.log(life.number),
+        (log) => log.length > before,
+      );
+      await world.temporal.workflow.getHandle(`policy/${world.mchid}/${life.number}`).terminate();
+      await world.assertHeld(life.number, life.record.policy);
+      await world.assertSound(life.number);
+    });
+  }
+});

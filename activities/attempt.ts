@@ -17,7 +17,9 @@ import { type Place, recordIntent, recordOutcome, recordSnapshot } from './recor
 
 export interface CallSettings extends Place {
   /** The merchant's client as its settings are now; undefined while it has none that works. */
-  wechatPay: () => WechatPay | 'paused' | undefined;
+  wechatPay: () => WechatPay | 'paused' | 'held' | undefined;
+  /** Told what a call says of the merchant itself: its own fault, or that it is well. */
+  merchant?: { faulty(fault: MerchantFaultError, out_insurance_no: string): void; well(): void };
   /** Id of the payload key that encrypts now. */
   payloadKey?: string;
   /** Told of every request made, for metrics. */
@@ -37,15 +39,17 @@ export interface Attempted extends Debt {
   error?: WechatPayError;
   /** MongoDB has the snapshot and the attempt. */
   recorded: boolean;
+  /** Calls of the merchant wait in their queue now. */
+  held?: boolean;
 }
 
 /** Records the intent, makes one request, records what came of it. A merchant that is held makes no request. */
 export async function attempt(settings: CallSettings, snapshot: Snapshot, request: Request): Promise<Attempted> {
   const { mchid, out_insurance_no } = snapshot;
   const client = settings.wechatPay();
-  if (!client || client === 'paused') {
+  if (typeof client !== 'object') {
     const recorded = await recordSnapshot(settings, snapshot);
-    return { error: client ? paused() : unavailable(), recorded };
+    return { error: NOT_CALLED[client ?? 'unavailable'](), recorded, held: true };
   }
   const { method, send, host } = request;
   // WeChat Pay may quote what it holds, not only what this call sends.
@@ -57,23 +61,27 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const { answer, error } = ended;
   const outcome = error?.outcome ?? 'confirmed';
   settings.observe?.({ mchid, method, outcome, duration_ms });
-  tell(settings, mchid, error);
+  const held = error instanceof MerchantFaultError && settings.merchant !== undefined;
+  if (error instanceof MerchantFaultError) settings.merchant?.faulty(error, out_insurance_no);
+  else if (answer || error instanceof RefusedError) settings.merchant?.well();
   const { status, request_id, host: at } = answer ?? error ?? {};
   const call = { outcome, status, code: error && codeOf(error), request_id, duration_ms, host: at };
   const concluded = await recordOutcome(settings, snapshot, method, call, answer?.policy);
   const debt = await settleOwed(settings, snapshot, { recorded: concluded.attempt, code: call.code, request_id });
-  return { ...ended, ...debt, recorded: intended && concluded.all && !debt.owed };
+  return { ...ended, ...debt, recorded: intended && concluded.all && !debt.owed, held };
 }
 
 /** Without effect, like everything that was never sent. */
-function paused(): NoEffectError {
-  const message = 'the merchant is paused in the WECHATPAY_MERCHANTS file; take "paused" out to go on';
-  return new NoEffectError(message, { reason: 'aborted', code: 'MERCHANT_PAUSED' });
-}
+const NOT_CALLED = {
+  paused: () =>
+    notCalled('MERCHANT_PAUSED', 'the merchant is paused in the WECHATPAY_MERCHANTS file; take "paused" out'),
+  held: () => notCalled('MERCHANT_HELD', 'the calls of the merchant are held: see the log of the worker for its fault'),
+  unavailable: () =>
+    notCalled('MERCHANT_UNAVAILABLE', 'the merchant has no settings that work: see the WECHATPAY_MERCHANTS file'),
+};
 
-function unavailable(): NoEffectError {
-  const message = 'the merchant has no settings that work: see its part of the WECHATPAY_MERCHANTS file';
-  return new NoEffectError(message, { reason: 'aborted', code: 'MERCHANT_UNAVAILABLE' });
+function notCalled(code: string, message: string): NoEffectError {
+  return new NoEffectError(message, { reason: 'aborted', code });
 }
 
 async function outcomeOf(
@@ -88,15 +96,6 @@ async function outcomeOf(
     log.error(fault(error), 'a call failed by a fault of this program; its outcome is unknown');
     return { error: new UnknownOutcomeError('a fault of this program; see its log', { reason: 'no-answer' }) };
   }
-}
-
-/** A merchant's fault is nobody's policy's: it is said aloud, with what to look at. */
-function tell({ log }: CallSettings, mchid: string, error: WechatPayError | undefined): void {
-  if (!(error instanceof MerchantFaultError)) return;
-  const { code, status, request_id, message } = error;
-  const advice =
-    'every call of this merchant fails alike: check its keys, its certificate, its permission and the clock';
-  log.error({ mchid, code, status, request_id, reason: message }, advice);
 }
 
 /** A result where the attempt proved something; otherwise undefined. */
@@ -123,13 +122,16 @@ export function codeOf(error: WechatPayError | undefined): string {
 
 /** Even where `Retry-After` says 0. */
 const SHORTEST_MS = 500;
+/** A call of a merchant that is held goes back to its queue at once, to wait there in the order of priority. */
+const HELD_MS = 2_000;
 
 /**
  * Has the server try again: not before WeChat Pay asks for it, else by backoff, but then not later than in `longest`
  * ms, when the workflow wants to be told.
  */
-export function again({ error }: Attempted, longest = Number.POSITIVE_INFINITY): ApplicationFailure {
-  const wait = error?.retry_after_ms ?? Math.min(backoff(activityInfo().attempt), longest);
+export function again({ error, held }: Attempted, longest = Number.POSITIVE_INFINITY): ApplicationFailure {
+  const usual = held ? HELD_MS * (0.5 + Math.random()) : backoff(activityInfo().attempt);
+  const wait = error?.retry_after_ms ?? Math.min(usual, longest);
   return later(codeOf(error), error?.message ?? 'no effect', Math.max(wait, SHORTEST_MS));
 }
 

@@ -7,6 +7,7 @@ import { freePort } from '../embedded/ports.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { documentId, findPolicy } from '../storage/policies.ts';
 import { WechatPay } from '../wechatpay/client.ts';
+import type { MerchantFaultError } from '../wechatpay/errors.ts';
 import { callsOf, MINUTE, type Stage, sent, setStage, snapshotOf } from './activities_fixture.ts';
 import { UPLOAD } from './sandbox_calls.ts';
 
@@ -156,6 +157,7 @@ describe('a call without effect', () => {
 
   for (const [client, type] of [
     ['paused', 'MERCHANT_PAUSED'],
+    ['held', 'MERCHANT_HELD'],
     [undefined, 'MERCHANT_UNAVAILABLE'],
   ] as const)
     it(`is made for no merchant that is ${client ?? 'without settings that work'}, and its policy is recorded`, async () => {
@@ -163,7 +165,7 @@ describe('a call without effect', () => {
       const calls = callsOf(stage, { wechatPay: () => client });
       const { failure } = await calls.push(snapshot, APPROVAL);
       assert.equal(failure?.type, type);
-      assert.ok(delayOf(failure) <= 1000);
+      assert.ok(delayOf(failure) <= 3000, 'back in its queue at once');
       assert.deepEqual(await sent(stage.bench, snapshot), []);
       assert.equal((await findPolicy(stage.storage, snapshot.mchid, snapshot.out_insurance_no))?.revision, 3);
       const { result } = await calls.push(snapshot, APPROVAL, { alert_after: 1000 }, { attempt: 9, waited: 1000 });
@@ -176,18 +178,33 @@ describe("a merchant's fault", () => {
     { status: 401, code: 'SIGN_ERROR', unsigned: true },
     { status: 403, code: 'NO_AUTH' },
   ])
-    it(`${fault.status} ${fault.code} is retried, and said aloud with merchant, code and Request-ID`, async () => {
+    it(`${fault.status} ${fault.code} is told to whoever holds the merchant, and the call goes back to its queue`, async () => {
       await stage.faults(fault);
       const snapshot = await stage.policy();
-      for (const { failure } of [await callsOf(stage).query(snapshot), await callsOf(stage).push(snapshot, APPROVAL)]) {
+      const told: unknown[] = [];
+      const merchant = {
+        faulty: ({ code, request_id }: MerchantFaultError, number: string) => told.push([code, request_id, number]),
+        well: () => told.push('well'),
+      };
+      const calls = callsOf(stage, { merchant });
+      for (const { failure } of [await calls.query(snapshot), await calls.push(snapshot, APPROVAL)]) {
         assert.equal(failure?.type, fault.code);
-        assert.ok(delayOf(failure) <= 1000);
+        assert.ok(delayOf(failure) <= 3000);
       }
-      const [line] = stage.logged.filter(({ level }) => level === 'error');
-      assert.deepEqual([line?.fields.mchid, line?.fields.code], [stage.merchant.mchid, fault.code]);
-      assert.match(String(line?.fields.request_id), /^08/);
-      assert.match(String(line?.message), /keys.*certificate.*permission.*clock/);
+      await stage.faults();
+      await calls.query(snapshot);
+      assert.deepEqual(
+        told.map((one) => (Array.isArray(one) ? [one[0], one[2]] : one)),
+        [[fault.code, snapshot.out_insurance_no], [fault.code, snapshot.out_insurance_no], 'well'],
+      );
+      assert.match(String((told[0] as string[])[1]), /^08/);
     });
+
+  it('is retried with backoff where nobody holds the merchant', async () => {
+    await stage.faults({ status: 401, code: 'SIGN_ERROR', unsigned: true });
+    const { failure } = await callsOf(stage).push(await stage.policy(), APPROVAL, {}, { attempt: 12 });
+    assert.ok(delayOf(failure) >= 60_000);
+  });
 });
 
 describe('an unknown outcome', () => {

@@ -32,8 +32,23 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  /** Merchants whose calls wait for a fault of theirs to be mended. */
+  held: () => readonly string[] = () => [];
+
   constructor(merchants: () => readonly Merchant[]) {
+    const held = () => this.held();
     collectDefaultMetrics({ register: this.registry });
+    new Gauge({
+      name: 'policy_sync_merchant_held',
+      help: '1 for a merchant whose calls wait, by reason: fault (keys, certificate, permission, clock), paused',
+      labelNames: ['mchid', 'reason'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { mchid, paused } of merchants()) if (paused) this.set({ mchid, reason: 'paused' }, 1);
+        for (const mchid of held()) this.set({ mchid, reason: 'fault' }, 1);
+      },
+    });
     new Gauge({
       name: 'policy_sync_merchants_served',
       help: 'Merchants whose calls this worker takes',

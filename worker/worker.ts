@@ -8,6 +8,7 @@ import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { buildWorkflows } from './bundle.ts';
 import { CallWorkers } from './call_workers.ts';
 import { deploymentVersion, promote, warnUnlessCurrent } from './deployment.ts';
+import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
@@ -44,6 +45,8 @@ export interface WorkerOptions {
   promote?: boolean;
   /** Does what `shutdown` does, and ends a start under way. */
   signal?: AbortSignal;
+  /** How often a merchant that is held is probed, in ms. @default 60000 */
+  probeEvery?: number;
 }
 
 /**
@@ -124,6 +127,15 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       },
     }),
   );
+  const holds = new Holds({
+    ...place,
+    client: (mchid) => merchants.client(mchid),
+    changed: () => following.now(),
+    observe: (call) => metrics.observe(call),
+    ...(options.probeEvery !== undefined && { probeEvery: options.probeEvery }),
+  });
+  metrics.held = () => holds.held();
+  atEnd(async () => holds.end());
   const load = ResourceBasedController.create(BUSY);
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>
     Worker.create({
@@ -132,16 +144,20 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       taskQueue: callQueueOf(mchid),
       activities: callActivities({
         ...place,
-        wechatPay: () => merchants.client(mchid),
+        wechatPay: () => (holds.isHeld(mchid) ? 'held' : merchants.client(mchid)),
+        merchant: {
+          faulty: (fault, number) => holds.faulty(mchid, fault, number),
+          well: () => holds.well(mchid),
+        },
         observe: (call) => metrics.observe(call),
       }),
     }),
   );
   atEnd(() => Promise.all([workflows.stop(), calls.stop()]));
-  await calls.serve(merchants.all());
-  const following = follow(merchants, calls, signal);
-  atEnd(() => Promise.allSettled([following]));
-  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following, indexing])]).then(() => {});
+  const following = follow({ merchants, holds, calls }, signal);
+  await Promise.race([following.begun, following.done]);
+  atEnd(() => Promise.allSettled([following.done]));
+  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following.done, indexing])]).then(() => {});
   const version = { connection, namespace, buildId };
   const versioned = options.promote ? promote(version, { log, signal }) : warnUnlessCurrent(version, log);
   await Promise.race([versioned, failed]);
@@ -165,11 +181,29 @@ function paceOf(rate: number, load: ResourceBasedController) {
   } as const;
 }
 
-/** Serves what the file says, and looks again and again at what it says. */
-async function follow(merchants: Merchants, calls: CallWorkers, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await pause(LOOK_EVERY_MS, signal);
-    await merchants.look();
-    if (!signal.aborted) await calls.serve(merchants.all());
-  }
+interface Followed {
+  merchants: Merchants;
+  holds: Holds;
+  calls: CallWorkers;
+}
+
+/**
+ * Serves the merchants that the file names, but for those paused in it or held for a fault of theirs: their calls wait on
+ * the Temporal server. Looks at the file again and again; `now` has it look at once.
+ */
+function follow({ merchants, holds, calls }: Followed, signal: AbortSignal) {
+  let wake = new AbortController();
+  const serve = () => calls.serve(merchants.all().filter(({ mchid, paused }) => !paused && !holds.isHeld(mchid)));
+  const begun = serve();
+  const keep = async (): Promise<void> => {
+    await begun;
+    while (!signal.aborted) {
+      await pause(LOOK_EVERY_MS, AbortSignal.any([signal, wake.signal]));
+      wake = new AbortController();
+      await merchants.look();
+      holds.look();
+      if (!signal.aborted) await serve();
+    }
+  };
+  return { begun, done: keep(), now: () => wake.abort() };
 }

@@ -3,7 +3,9 @@ import { after, before, describe, it } from 'node:test';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
+import type { LoggedRequest } from '../sandbox/requests.ts';
 import type { CallOutcome } from '../storage/calls.ts';
+import type { Status } from '../workflows/messages.ts';
 import {
   closedHost,
   eventually,
@@ -271,7 +273,7 @@ async function assertAttempts(step: Step, fault: Fault, number: string, from: nu
 }
 
 describe('WeChat Pay answers', { concurrency: 12, timeout: 180_000 }, () => {
-  for (const fault of FAULTS.slice(0, Number(process.env.FA ?? 99)))
+  for (const fault of FAULTS)
     for (const steps of LIVES) {
       if (steps.every((step) => actionAt(step, fault) === undefined)) continue;
       it(`${fault.name}: ${steps.map(({ name }) => name).join(', ')}`, async (context) => {
@@ -371,4 +373,101 @@ describe('a main host', { concurrency: 8, timeout: 120_000 }, () => {
       await world.assertSound(life.number);
     });
   }
+});
+
+describe('an unknown outcome', { concurrency: 8, timeout: 120_000 }, () => {
+  const methods = async (number: string): Promise<Attempt[]> =>
+    (await world.calls(number)).map(({ method, code }) => [method, code]);
+  const refused = { status: 400, code: 'INVALID_REQUEST' };
+
+  it('and a signed 400 of the repetition, for the first had taken effect late: the GET tells, and nothing is blocked', async () => {
+    const { policy, number, record } = await world.opened();
+    await world.rests(number);
+    const repeated: PolicyFault = { method: 'PATCH', do: { ...refused, effect: true } };
+    await world.fault(number, { method: 'PATCH', do: { drop: 'before' } }, repeated);
+    await world.client.approve(policy, { policy_code: CODE });
+    const { block } = await world.rests(number);
+    assert.equal(block, null);
+    await world.assertHeld(number, { ...record.policy, policy_state: APPROVED, policy_code: CODE });
+    await world.assertSound(number);
+    const cut: Attempt[] = [
+      ['PATCH', 'no-answer'],
+      ['GET', null],
+    ];
+    if ((await world.owed(number)) > 0) return;
+    assert.deepEqual(await methods(number), [['GET', null], ...cut, ['PATCH', refused.code], ['GET', null]]);
+  });
+
+  it('and a signed 400 of the repetition, and neither took effect: the GET tells, and it is blocked until resumed', async () => {
+    const { policy, number, record } = await world.opened();
+    await world.rests(number);
+    await world.fault(number, { method: 'PATCH', do: { drop: 'before' } }, { method: 'PATCH', do: refused });
+    await world.client.approve(policy, { policy_code: CODE });
+    const last = (log: LoggedRequest[]): boolean => log.length === 5 && log.at(-1)?.status === 200;
+    await eventually(() => world.log(number), last);
+    const blocked = ({ sync, call }: Status): boolean => sync === 'BLOCKED' && call === 'verify';
+    const { block } = await eventually(() => world.client.status(policy), blocked);
+    assert.equal(block?.code, refused.code);
+    await world.client.resume(policy);
+    await world.rests(number);
+    await world.assertHeld(number, { ...record.policy, policy_state: APPROVED, policy_code: CODE });
+    await world.assertSound(number);
+  });
+
+  it('of a PATCH that lands late, over a newer one: a verification finds it and puts the newest back', async () => {
+    const life = await world.opened({
+      settings: { verification: { every: '2s' } },
+      changes: { policy_state: APPROVED },
+    });
+    const { policy, number, record } = life;
+    await world.rests(number);
+    world.serve(number, { timeout: 1000 });
+    await world.fault(number, { method: 'PATCH', do: { delay_ms: 4000 } });
+    await world.client.amend(policy, { address: 'late' });
+    const gaveUp = (calls: CallOutcome[]): boolean => calls.some(({ code }) => code === 'time-out');
+    await eventually(() => world.calls(number), gaveUp);
+    world.serve(number, {});
+    await world.client.amend(policy, { address: 'newest' });
+    const landed = (log: LoggedRequest[]): boolean =>
+      log.every(({ ended_at }) => ended_at !== null) && log.at(-1)?.method === 'GET';
+    const first = ({ method, body }: LoggedRequest): boolean => method === 'PATCH' && body.includes('late');
+    await eventually(
+      () => world.log(number),
+      (log) => log.filter(first).every(({ ended_at }) => ended_at !== null),
+    );
+    const newest = (held: PolicyFields | undefined): boolean => held?.address === 'newest';
+    await eventually(() => world.held(number), newest);
+    await world.rests(number);
+    await eventually(() => world.log(number), landed);
+    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).terminate();
+    await world.assertHeld(number, { ...record.policy, address: 'newest' });
+    await world.assertSound(number);
+  });
+});
+
+describe('how long a throttled call waits, and where an answer sends it', { concurrency: 4 }, () => {
+  for (const [what, retryAfter] of [
+    ['in seconds', () => 2],
+    ['as a date', () => inSeconds(4)],
+  ] as const)
+    it(`Retry-After ${what} is waited for`, async () => {
+      const { policy, number } = await world.opened();
+      await world.rests(number);
+      const retry_after = retryAfter();
+      await world.fault(number, { method: 'PATCH', do: { ...limited, retry_after } });
+      await world.client.approve(policy, { policy_code: CODE });
+      await world.rests(number);
+      const [throttled, again] = (await world.log(number)).filter(({ method }) => method === 'PATCH');
+      const ended = Date.parse(throttled?.ended_at ?? '');
+      const due = typeof retry_after === 'string' ? Date.parse(retry_after) : ended + retry_after * 1000;
+      // Both servers cut times to the millisecond.
+      assert.ok(Date.parse(again?.at ?? '') >= due - 10, `${again?.at} is before ${new Date(due).toISOString()}`);
+    });
+
+  it('a redirect is not followed', async () => {
+    const { number } = await world.opened({ faults: () => [{ method: 'GET', do: { redirect: elsewhere() } }] });
+    await world.rests(number);
+    const paths = (await world.requests()).map(({ path }) => path);
+    assert.ok(!paths.some((path) => path.endsWith('/elsewhere')));
+  });
 });

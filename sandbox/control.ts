@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { jsonIn, objectIn } from './body.ts';
+import { anyJsonIn, objectIn } from './body.ts';
 import type { Parts } from './exchange.ts';
 import { notFound, paramError, Refusal } from './refusal.ts';
 
@@ -9,9 +9,10 @@ interface OfPolicy {
   Body: Buffer | undefined;
 }
 
-// No field is checked, but the names have to be such as can be sealed.
+// No field is checked, but the names have to be such as can be sealed, and not so many that sealing them holds the sandbox.
 const sealableSchema = z
   .array(z.string().refine((name) => Buffer.byteLength(name) <= 214, 'expected at most 214 bytes in UTF-8'))
+  .max(100, 'expected at most 100 names')
   .optional();
 
 /**
@@ -52,9 +53,11 @@ export function control(app: FastifyInstance, { store, faults, requests }: Parts
     return faults.list();
   };
 
-  app.put<{ Body: Buffer | undefined }>('/faults', ({ body }) => told(faults.replace(jsonIn(body ?? Buffer.alloc(0)))));
+  app.put<{ Body: Buffer | undefined }>('/faults', ({ body }) =>
+    told(faults.replace(anyJsonIn(body ?? Buffer.alloc(0)))),
+  );
 
-  app.post<{ Body: Buffer | undefined }>('/faults', ({ body }) => told(faults.add(jsonIn(body ?? Buffer.alloc(0)))));
+  app.post<{ Body: Buffer | undefined }>('/faults', ({ body }) => told(faults.add(anyJsonIn(body ?? Buffer.alloc(0)))));
 
   app.setNotFoundHandler(() => {
     throw notFound('no such path and method under /_sandbox');

@@ -10,7 +10,7 @@ const delay_ms = z.number().int().min(0).max(LONGEST_DELAY_MS);
 const status = z.number().int().min(200).max(599);
 const headerText = z.string().regex(/^[\x20-\x7e]*$/);
 // What frames the answer is Node's to say.
-const headerName = z.string().regex(/^(?!(content-length|transfer-encoding|connection)$)[\w!#$%&'*+.^`|~-]+$/i);
+const headerName = z.string().regex(/^(?!(content-length|transfer-encoding|connection|trailer)$)[\w!#$%&'*+.^`|~-]+$/i);
 const delayed = { delay_ms: delay_ms.optional() };
 const instead = { ...delayed, effect: z.literal(true).optional() };
 

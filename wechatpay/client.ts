@@ -4,9 +4,10 @@ import type { PolicyFields } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';
 import { MerchantFaultError, NoEffectError } from './errors.ts';
 import { exchange, type Outgoing, type Received } from './exchange.ts';
+import { jsonObjectIn } from './json.ts';
 import type { Merchant, WechatPayKey } from './merchant.ts';
 import { withOpenedNames, withSealedNames } from './names.ts';
-import { type CallFacts, errorOfAnswer, errorOfFailure, jsonObject, requestId, unproven } from './outcome.ts';
+import { type CallFacts, errorOfAnswer, errorOfFailure, requestId, unproven } from './outcome.ts';
 import { personalValues } from './redaction.ts';
 import { authorization, requestMessage, signMessage } from './signature.ts';
 import { verifyAnswer } from './verification.ts';
@@ -172,8 +173,8 @@ export class WechatPay {
     const verdict = verifyAnswer(this.#merchant.wechatpay_keys, answer.headers, answer.body, facts.now);
     const success = answer.status >= 200 && answer.status < 300;
     if (!success || !verdict.signed) throw errorOfAnswer(answer, verdict, facts);
-    const policy = jsonObject(answer.body);
-    if (!policy) throw unproven(answer, facts, 'not-a-policy', 'its body is not a JSON object');
+    const policy = jsonObjectIn(answer.body);
+    if (!policy) throw unproven(answer, facts, 'not-a-policy', 'its body is not a JSON object, or nests too deep');
     if (policy.out_insurance_no !== out_insurance_no)
       throw unproven(answer, facts, 'other-policy', 'it is of another out_insurance_no than asked for');
     const request_id = requestId(answer.headers);
@@ -185,6 +186,9 @@ export class WechatPay {
 function pathOf(out_insurance_no: string): string {
   if (out_insurance_no === '')
     refuse('insurance-number', 'expected letters and digits, found none', 'out_insurance_no');
+  // Half of a surrogate pair has no bytes in UTF-8, and so no place in a path.
+  if (/\p{Surrogate}/u.test(out_insurance_no))
+    refuse('insurance-number', 'expected letters and digits', 'out_insurance_no');
   return `${POLICIES}/${encodeURIComponent(out_insurance_no)}`;
 }
 

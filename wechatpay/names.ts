@@ -32,7 +32,8 @@ export function withOpenedNames(
 ): { policy: PolicyFields; unreadable: string[] } {
   const { insured_name_list: list, ...policy } = answered;
   if (list === undefined || list === null) return { policy, unreadable: [] };
-  const names = Array.isArray(list) ? list.map((name) => openName(privateKeys, String(name))) : [undefined];
+  const opened = (name: unknown) => (typeof name === 'string' ? openName(privateKeys, name) : undefined);
+  const names = Array.isArray(list) ? list.map(opened) : [undefined];
   return names.every((name) => name !== undefined)
     ? { policy: { ...policy, insured_name_list: names }, unreadable: [] }
     : { policy, unreadable: ['insured_name_list'] };

@@ -7,6 +7,7 @@ import {
   type WechatPayError,
 } from './errors.ts';
 import { Cut, type Received } from './exchange.ts';
+import { jsonObjectIn } from './json.ts';
 import { redact } from './redaction.ts';
 import type { Verdict } from './verification.ts';
 
@@ -104,24 +105,11 @@ function beyond(status: number): ErrorDetails['reason'] {
 }
 
 function errorBody(body: Buffer, hidden: readonly string[]): { code?: string | undefined; message?: string } {
-  const { code, message } = jsonObject(body) ?? {};
+  const { code, message } = jsonObjectIn(body) ?? {};
   return {
     code: typeof code === 'string' && /^\w{1,64}$/.test(code) ? code : undefined,
     ...(typeof message === 'string' && { message: redact(message, hidden) }),
   };
-}
-
-/** The JSON object that the bytes hold; `undefined` when they hold anything else, or are not UTF-8. */
-export function jsonObject(body: Buffer): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    // Not JSON is an answer to the question, and the parser's error would quote the body.
-    return undefined;
-  }
 }
 
 /** `Request-ID` of an answer, where it is one that can be shown. */

@@ -1,0 +1,265 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { PolicyFields } from '../policy/record.ts';
+import type { FaultRule } from '../sandbox/faults.ts';
+import type { LoggedRequest } from '../sandbox/requests.ts';
+import { listPolicies } from '../storage/policies.ts';
+import type { Status } from '../workflows/messages.ts';
+import { type Evidence, type Finding, type Findings, findingsOf, numberOf, type Said } from './chaos_findings.ts';
+import { type Counts, Life } from './chaos_life.ts';
+import { planOf } from './chaos_model.ts';
+import { type FaultKind, injected, killsOf, rulesOf, type Victim, weatherOf } from './chaos_plan.ts';
+import { type ChaosStage, setChaosStage } from './chaos_stage.ts';
+
+const WORKERS = 2;
+const SPAN_MS = 5_000;
+const LOOK_MS = 10_000;
+const OPENING_MS = 20;
+/** So long everything may take to come to rest once nothing is wrong any more. */
+const SETTLE_MS = 240_000;
+/** What waits longer than this is told to try at once: rounds after unknown outcomes back off to an hour. */
+const PATIENCE_MS = 25_000;
+
+export interface ChaosOptions {
+  policies: number;
+  minutes: number;
+  seed: number;
+  log: (line: string) => void;
+}
+
+export interface ChaosReport {
+  findings: Findings;
+  evidence: Evidence;
+  counts: Counts;
+  faults: Partial<Record<FaultKind, number>>;
+  kills: Record<Victim, number>;
+  requests: { PATCH: number; GET: number; POST: number };
+  /** Policies that were told to resume, because they backed off when nothing was wrong any more. */
+  resumed: number;
+  /** Where the log of the run is kept. */
+  directory: string;
+}
+
+/**
+ * Lives so many policies by the model's commands while servers and workers are killed and WeChat Pay misbehaves, waits
+ * until all is at rest, and compares what everybody holds.
+ * @throws an error of one line where the run itself cannot go on
+ */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const directory = await mkdtemp(join(tmpdir(), 'policy-sync-chaos-'));
+  options.log(`log of this run: ${directory}`);
+  const stage = await setChaosStage(directory, WORKERS);
+  try {
+    return await new Run(stage, directory, options).report();
+  } finally {
+    await stage.stop();
+    // What they stored is of no use without its keys, and those are nobody's to keep.
+    await rm(join(directory, 'servers'), { recursive: true, force: true });
+  }
+}
+
+class Run {
+  readonly #stage: ChaosStage;
+  readonly #directory: string;
+  readonly #options: ChaosOptions;
+  readonly #lives: Life[];
+  readonly #faults: Partial<Record<FaultKind, number>> = {};
+  readonly #kills: Record<Victim, number> = { worker: 0, Temporal: 0, MongoDB: 0 };
+  readonly #counts: Counts = {
+    sent: 0,
+    again: 0,
+    retries: 0,
+    signals: 0,
+    accepted: 0,
+    unchanged: 0,
+    superseded: 0,
+    refused: 0,
+  };
+  readonly #unexpected: Finding[] = [];
+  readonly #resumed = new Set<string>();
+
+  constructor(stage: ChaosStage, directory: string, options: ChaosOptions) {
+    this.#stage = stage;
+    this.#directory = directory;
+    this.#options = options;
+    const commands = createWriteStream(join(directory, 'commands.jsonl'));
+    this.#lives = Array.from({ length: options.policies }, (_, n) => {
+      const out_insurance_no = `S${options.seed}N${n}`;
+      return new Life({ mchid: stage.mchid, out_insurance_no }, planOf(options.seed, n), {
+        client: stage.client,
+        counts: this.#counts,
+        unexpected: this.#unexpected,
+        note: (line) => commands.write(`${JSON.stringify(line)}\n`),
+      });
+    });
+  }
+
+  async report(): Promise<ChaosReport> {
+    await this.#live();
+    const unsettled = await this.#settle();
+    const evidence = await this.#evidence(unsettled);
+    const findings = findingsOf(evidence);
+    await this.#keep(evidence, findings);
+    const made = (method: string): number => evidence.requests.filter((request) => request.method === method).length;
+    return {
+      ...{
+        findings,
+        evidence,
+        directory: this.#directory,
+        counts: this.#counts,
+        faults: this.#faults,
+        kills: this.#kills,
+      },
+      requests: { PATCH: made('PATCH'), GET: made('GET'), POST: made('POST') },
+      resumed: this.#resumed.size,
+    };
+  }
+
+  /** Until the last command is answered, the last fault is over, and all that was killed is up again. */
+  async #live(): Promise<void> {
+    const { minutes, log } = this.#options;
+    for (const { plan, number } of this.#lives)
+      if (plan.held) await this.#stage.sandbox.put(`policies/${number}`, { json: plan.held });
+    const [began, duration] = [Date.now(), minutes * 60_000];
+    log(`${this.#lives.length} policies: ${minutes} min of commands, faults and kills`);
+    const look = setInterval(() => log(this.#progress()), LOOK_MS);
+    try {
+      await Promise.all([
+        ...this.#lives.map(async (life, n) => {
+          await delay(n * OPENING_MS);
+          await life.live(began, duration);
+        }),
+        this.#weather(began, duration),
+        ...this.#killing(began, duration),
+      ]);
+    } finally {
+      clearInterval(look);
+    }
+  }
+
+  async #weather(began: number, duration: number): Promise<void> {
+    const { sandbox } = this.#stage;
+    const spans = weatherOf(this.#options.seed, Math.ceil(duration / SPAN_MS));
+    for (const [at, faults] of spans.entries()) {
+      await sandbox.put('faults', { json: rulesOf(faults) });
+      await delay(Math.max(0, began + Math.min((at + 1) * SPAN_MS, duration) - Date.now()));
+      const left = await sandbox.get('faults').json<FaultRule[]>();
+      for (const [kind, count] of injected(faults, left)) this.#faults[kind] = (this.#faults[kind] ?? 0) + count;
+    }
+    await sandbox.put('faults', { json: [] });
+  }
+
+  /** Each of a kind when the one before is up again; of different kinds as it comes. */
+  #killing(began: number, duration: number): Promise<void>[] {
+    const kills = killsOf(this.#options.seed, this.#options.minutes, WORKERS);
+    return Object.keys(this.#kills).map(async (victim) => {
+      for (const kill of kills.filter((one) => one.victim === victim)) {
+        await delay(Math.max(0, began + kill.at * duration - Date.now()));
+        this.#options.log(`kill -9: ${victim}${victim === 'worker' ? ` ${kill.which + 1}` : ''}`);
+        await this.#stage.kill(kill);
+        this.#kills[kill.victim]++;
+      }
+    });
+  }
+
+  /** Until every policy is at rest; answers those that are not when time is up. */
+  async #settle(): Promise<Map<string, string>> {
+    const { log } = this.#options;
+    log(`${this.#progress()}; nothing goes wrong any more`);
+    let told = Date.now();
+    for (const deadline = Date.now() + SETTLE_MS; ; await delay(2_000)) {
+      const unsettled = await this.#unsettled();
+      if (unsettled.size === 0 || Date.now() > deadline) return unsettled;
+      log(`${unsettled.size} policies are not at rest yet`);
+      if (Date.now() - told < PATIENCE_MS) continue;
+      told = Date.now();
+      for (const { id, number } of this.#lives.filter(({ number }) => unsettled.has(number))) {
+        this.#resumed.add(number);
+        await this.#stage.client.resume(id).catch((error) => log(`${number}: resume: ${String(error)}`));
+      }
+    }
+  }
+
+  async #unsettled(): Promise<Map<string, string>> {
+    const said = await this.#said();
+    const unsettled = new Map<string, string>();
+    for (const { id, number } of this.#lives) {
+      const status = await this.#stage.client.status(id).catch((error) => String(error));
+      const left = typeof status === 'string' ? status : atRest(status, said.get(number));
+      if (left !== undefined) unsettled.set(number, left);
+    }
+    return unsettled;
+  }
+
+  async #said(): Promise<Map<string, Said>> {
+    return this.#stage.stored(async (storage) => {
+      const said = new Map<string, Said>();
+      for await (const policy of listPolicies(storage, {})) said.set(policy.out_insurance_no, policy);
+      return said;
+    });
+  }
+
+  async #evidence(unsettled: Map<string, string>): Promise<Evidence> {
+    const { sandbox, witness, stored } = this.#stage;
+    const held = await sandbox.get('policies').json<PolicyFields[]>();
+    const requests = await sandbox.get('requests').json<LoggedRequest[]>();
+    const numberIn = (_id: string): string => _id.slice(_id.indexOf('/') + 1);
+    const taken = await stored(async ({ calls, commands }) => [
+      ...(await calls.find({ outcome: 'confirmed' }).toArray()).map((call) => ({
+        number: numberIn(call.policy),
+        request_id: 'request_id' in call ? String(call.request_id) : '',
+        where: 'calls',
+      })),
+      ...(await commands.find({ request_id: { $ne: null } }).toArray()).map(({ policy, request_id }) => ({
+        number: numberIn(policy),
+        request_id: String(request_id),
+        where: 'commands',
+      })),
+    ]);
+    return {
+      wanted: new Map(this.#lives.map(({ number, model }) => [number, model.fields])),
+      held: new Map(held.map((policy) => [String(policy.out_insurance_no), policy])),
+      ...{ unsettled, unexpected: this.#unexpected, requests, shown: witness.shown, said: await this.#said(), taken },
+    };
+  }
+
+  async #keep({ wanted, held, requests, shown, said }: Evidence, findings: Findings): Promise<void> {
+    const lines = (values: Iterable<object>): string =>
+      [...values].map((value) => `${JSON.stringify(value)}\n`).join('');
+    const logged = requests.map((request) => ({
+      number: numberOf(request),
+      ...request,
+      genuine: shown.has(request.request_id),
+    }));
+    const policies = this.#lives.map(({ number, plan }) => ({
+      ...{ number, plan, wanted: wanted.get(number), held: held.get(number), said: said.get(number) },
+    }));
+    const files = {
+      'requests.jsonl': lines(logged),
+      'policies.jsonl': lines(policies),
+      'findings.json': JSON.stringify(findings, null, 2),
+    };
+    for (const [name, text] of Object.entries(files)) await writeFile(join(this.#directory, name), text);
+  }
+
+  #progress(): string {
+    const { sent, retries } = this.#counts;
+    const faults = Object.values(this.#faults).reduce((sum, count) => sum + count, 0);
+    const kills = Object.entries(this.#kills).map(([victim, count]) => `${victim} ${count}`);
+    return `${sent} commands sent, ${retries} sent again for want of an answer; faults ${faults}; killed: ${kills.join(', ')}`;
+  }
+}
+
+/** What still lacks, in words; undefined where the policy is in step and MongoDB says the same. */
+function atRest(status: Status, said: Said | undefined): string | undefined {
+  const { sync, revision, synced_revision, attention, block } = status;
+  if (sync !== 'SYNCED' || synced_revision !== revision)
+    return `${sync}, revision ${synced_revision} of ${revision}${block ? `: ${block.code}: ${block.message}` : ''}`;
+  if (attention.length > 0) return `asks for attention: ${attention}`;
+  if (said?.sync !== sync || said.synced_revision !== revision)
+    return `MongoDB says ${said?.sync}, revision ${said?.synced_revision} instead of ${revision}`;
+  return undefined;
+}

@@ -1,0 +1,198 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import ky, { type KyInstance } from 'ky';
+import { connectPolicyClient, keyringOf } from '../client/connect.ts';
+import type { PolicyClient } from '../client/policy_client.ts';
+import { makeKey } from '../codec/keys.ts';
+import { type Guarded, lastLines, startGuarded } from '../embedded/guarded.ts';
+import { startMongo } from '../embedded/mongodb.ts';
+import { startTemporal } from '../embedded/temporal.ts';
+import { merchantsFile } from '../sandbox/keys.ts';
+import { startSandbox } from '../sandbox/server.ts';
+import { connect, type Storage } from '../storage/connection.ts';
+import type { Kill } from './chaos_plan.ts';
+import { startWitness, type Witness } from './chaos_witness.ts';
+
+const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
+const START_MS = 120_000;
+/** Whoever waits longer asks again: the same message twice is done once. */
+const ANSWER_MS = 10_000;
+const RESTARTS = 5;
+
+/** The engine as in production, on servers that can be killed, with a strict sandbox behind a witness. */
+export interface ChaosStage {
+  mchid: string;
+  client: PolicyClient;
+  /** `/_sandbox` of the sandbox. */
+  sandbox: KyInstance;
+  witness: Witness;
+  /** What rests in MongoDB, opened. A storage of its own each time: none has lived through an outage. */
+  stored<T>(look: (storage: Storage) => Promise<T>): Promise<T>;
+  /** SIGKILL now, and started again once the time is over; resolves when it is up again. */
+  kill(kill: Kill): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A part that comes back where it was. */
+interface Part {
+  kill(down: number): Promise<void>;
+  stop(): Promise<unknown>;
+}
+
+/** @throws an error of one line; what was started is ended */
+export async function setChaosStage(directory: string, workers: number): Promise<ChaosStage> {
+  const ends: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const end of ends.splice(0).reverse()) await end();
+  };
+  try {
+    return { ...(await set(directory, workers, (end) => ends.push(end))), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function set(
+  directory: string,
+  workers: number,
+  atEnd: (end: () => Promise<unknown>) => void,
+): Promise<Omit<ChaosStage, 'stop'>> {
+  const [log, files] = [(): void => {}, join(directory, 'servers')];
+  const [temporalPort, mongoPort] = [await steadyPort(), await steadyPort()];
+  const quiet = { log, useEnvironment: false };
+  const dataDirectory = join(files, 'temporal');
+  const databaseFile = join(dataDirectory, 'temporal.db');
+  const temporal = await server(() =>
+    startTemporal({ ...quiet, ui: false, dataDirectory, databaseFile, port: temporalPort }),
+  );
+  atEnd(() => temporal.stop());
+  let uri = '';
+  const mongo = await server(async () => {
+    const started = await startMongo({ ...quiet, directory: join(files, 'mongodb'), port: mongoPort });
+    uri = started.uri.replace(/\/(\?|$)/, '/chaos$1');
+    return started;
+  });
+  atEnd(() => mongo.stop());
+
+  const sandbox = await startSandbox({ keys: join(files, 'keys'), strict: true });
+  atEnd(() => sandbox.close());
+  const witness = await startWitness(sandbox);
+  atEnd(() => witness.close());
+  const merchants = join(files, 'merchants.json');
+  await writeFile(merchants, JSON.stringify(merchantsFile(sandbox.keys, join(files, 'keys'), witness.url)));
+
+  const others = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
+  const env = {
+    ...Object.fromEntries(others),
+    TEMPORAL_ADDRESS: `127.0.0.1:${temporalPort}`,
+    TEMPORAL_NAMESPACE: 'default',
+    MONGODB_URI: uri,
+    POLICY_SYNC_KEYS: makeKey('chaos'),
+    WECHATPAY_MERCHANTS: merchants,
+  };
+  const running: Part[] = [];
+  for (let n = 1; n <= workers; n++) {
+    const worker = await workerProcess(join(directory, `worker-${n}.log`), env);
+    atEnd(() => worker.stop());
+    running.push(worker);
+  }
+  const client = await connectPolicyClient({ env, timeout: ANSWER_MS });
+  atEnd(() => client.close());
+  return {
+    mchid: sandbox.keys.mchid,
+    client,
+    sandbox: ky.create({ prefixUrl: `${sandbox.url}/_sandbox`, retry: 0, timeout: START_MS }),
+    witness,
+    stored: async (look) => {
+      const storage = await connect(uri, { keyring: keyringOf(env) });
+      return look(storage).finally(() => storage.close());
+    },
+    kill: async ({ victim, which, down }) => {
+      const part = { worker: running[which], Temporal: temporal, MongoDB: mongo }[victim];
+      await part?.kill(down);
+    },
+  };
+}
+
+type Started = { pid?: number; stop(): Promise<unknown> };
+
+async function server(begin: () => Promise<Started>): Promise<Part> {
+  let current = await begin();
+  const again = async (tries: number): Promise<Started> =>
+    begin().catch((error) => {
+      if (tries <= 1) throw error;
+      return again(tries - 1);
+    });
+  return {
+    kill: async (down) => {
+      if (current.pid !== undefined) process.kill(current.pid, 'SIGKILL');
+      // What is behind it, as PostgreSQL behind FerretDB, ends in good order.
+      await current.stop();
+      await delay(down);
+      current = await again(RESTARTS);
+    },
+    stop: () => current.stop(),
+  };
+}
+
+/** `policy-sync worker`, begun anew whenever it ends: it does so by itself where it finds no Temporal server. */
+async function workerProcess(logFile: string, env: NodeJS.ProcessEnv): Promise<Part> {
+  const args = [COMMAND, 'worker', '--promote'];
+  let [current, down, stopping]: [Guarded | undefined, number, boolean] = [undefined, 0, false];
+  const live = async (): Promise<void> => {
+    while (!stopping) {
+      current = await startGuarded({ command: process.execPath, args, env, logFile });
+      await current.exited;
+      await delay(down + 500);
+      down = 0;
+    }
+  };
+  const lives = live();
+  const runs = async (times: number): Promise<void> => {
+    for (const deadline = Date.now() + START_MS; Date.now() < deadline; await delay(200))
+      if ((await runsIn(logFile)) >= times) return;
+    throw new Error(`a worker does not run: ${lastLines(logFile)}`);
+  };
+  const stop = async (): Promise<void> => {
+    stopping = true;
+    await current?.stop();
+    await lives;
+  };
+  await runs(1).catch(async (error) => {
+    await stop();
+    throw error;
+  });
+  return {
+    kill: async (wanted) => {
+      const before = await runsIn(logFile);
+      down = wanted;
+      if (current) process.kill(current.pid, 'SIGKILL');
+      await runs(before + 1);
+    },
+    stop,
+  };
+}
+
+/** How many workers have begun to run, by their log. */
+async function runsIn(logFile: string): Promise<number> {
+  return (await readFile(logFile, 'utf8').catch(() => '')).split('worker is running').length - 1;
+}
+
+/** Outside of those that the system gives to whoever asks for any: it stays free while its server is down. */
+async function steadyPort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 10_000);
+    const probe = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+}

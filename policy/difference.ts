@@ -20,10 +20,16 @@ function isEmpty(value: unknown): boolean {
  */
 export function comparable(field: string, value: unknown): string {
   if (isEmpty(value)) return '';
-  if (field === 'plan_id') return `"${String(value)}"`;
-  if (TIME_FIELDS.has(field)) return String(instantOf(value) ?? value);
-  if (field === 'insured_name_list' && Array.isArray(value)) return JSON.stringify([...value].sort());
+  // WeChat Pay may hold anything: where a field is of another type, its JSON is compared.
+  if (field === 'plan_id' && isTextOrNumber(value)) return `"${value}"`;
+  if (TIME_FIELDS.has(field) && isTextOrNumber(value)) return String(instantOf(value) ?? value);
+  if (field === 'insured_name_list' && Array.isArray(value) && value.every(isTextOrNumber))
+    return JSON.stringify([...value].sort());
   return JSON.stringify(sortKeys(value));
+}
+
+function isTextOrNumber(value: unknown): value is string | number {
+  return typeof value === 'string' || typeof value === 'number';
 }
 
 function sortKeys(value: unknown): unknown {

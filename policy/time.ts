@@ -3,7 +3,7 @@ const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.\d+)?(Z|[+
 
 const CHINA_OFFSET_MS = 8 * 60 * 60 * 1000;
 
-/** Milliseconds since the epoch of an RFC 3339 time with an offset; `undefined` for anything else. */
+/** Milliseconds since the epoch of an RFC 3339 time with an offset, one that `wireTime` can write; `undefined` for others. */
 export function instantOf(time: unknown): number | undefined {
   if (typeof time !== 'string') return undefined;
   const parts = RFC3339.exec(time);
@@ -13,7 +13,9 @@ export function instantOf(time: unknown): number | undefined {
   if (!month || month > 12 || !day || day > daysInMonth) return undefined;
   if ((hour ?? 0) > 23 || (minute ?? 0) > 59 || (second ?? 0) > 59) return undefined;
   const instant = Date.parse(time);
-  return Number.isNaN(instant) ? undefined : instant;
+  // Of the last hours of the year 9999 some lie in a year of five digits in China.
+  const yearInChina = new Date(instant + CHINA_OFFSET_MS).getUTCFullYear();
+  return yearInChina >= 0 && yearInChina <= 9999 ? instant : undefined;
 }
 
 /** As WeChat Pay wants times: RFC 3339 to the second, in `+08:00`, 25 characters. Fractions of a second are cut. */

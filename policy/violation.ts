@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { DEEPEST, nestsTooDeep } from './nesting.ts';
 
 /** One broken rule of a record or a command. `message` is one line for people; it never holds a personal value. */
 export interface Violation {
@@ -9,6 +10,11 @@ export interface Violation {
   message: string;
 }
 
+// A list of a hundred thousand wrong values is told of like any other: in a line that fits a log, a failure, a screen.
+const MOST_KEPT = 100;
+const MOST_TOLD = 10;
+const LONGEST = 300;
+
 /** Thrown where a record or a command breaks the rules. `rule` is that of the first violation. */
 export class RuleViolation extends Error {
   override readonly name = 'RuleViolation';
@@ -16,7 +22,9 @@ export class RuleViolation extends Error {
   readonly violations: readonly Violation[];
 
   constructor(violations: readonly [Violation, ...Violation[]]) {
-    super(violations.map((violation) => violation.message).join('; '));
+    const told = violations.slice(0, MOST_TOLD).map(({ message }) => message);
+    const left = violations.length - told.length;
+    super([...told, ...(left > 0 ? [`${left} more`] : [])].join('; '));
     this.rule = violations[0].rule;
     this.violations = violations;
   }
@@ -41,21 +49,28 @@ const ZOD_RULES: Record<string, string> = {
  * what they check. zod's messages name the expected shape and never the value, so they are safe to show.
  */
 export function violationsOf(error: z.ZodError): [Violation, ...Violation[]] {
-  const found = error.issues.map((issue): Violation => {
-    const field = issue.path.map(String).join('.');
+  const found = error.issues.slice(0, MOST_KEPT).map((issue): Violation => {
+    const field = oneLine(issue.path.map(String).join('.'));
     const own = issue.code === 'custom' ? (issue.params?.rule as string | undefined) : undefined;
     return {
       field,
       rule: own ?? ZOD_RULES[issue.code] ?? issue.code,
-      message: `${field || 'record'}: ${issue.message}`,
+      message: oneLine(`${field || 'record'}: ${issue.message}`),
     };
   });
   const [first, ...rest] = found;
   return [first ?? { field: '', rule: 'invalid', message: 'the input is not valid' }, ...rest];
 }
 
-/** Parses or throws `RuleViolation`. */
+/** The names of members are the sender's, and so is what a message says was found: shown without line ends, cut. */
+function oneLine(text: string): string {
+  const line = text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]+/gu, ' ');
+  return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
+}
+
+/** Parses or throws `RuleViolation`. What nests so deep that no reader could follow is refused before. */
 export function parse<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
+  if (nestsTooDeep(input)) refuse('too-deep', `record: expected JSON that nests at most ${DEEPEST} deep`);
   const result = schema.safeParse(input);
   if (!result.success) throw new RuleViolation(violationsOf(result.error));
   return result.data;

@@ -1,11 +1,10 @@
-/** Far above anything that the service sends, far below what a recursive reader can follow. */
-const DEEPEST = 32;
+import { nestsTooDeep } from '../policy/nesting.ts';
 
-/** The value that the bytes hold as JSON; `undefined` when they are not UTF-8, not JSON, or nest deeper than 32. */
+/** The value that the bytes hold as JSON; `undefined` when they are not UTF-8, not JSON, or nest too deep. */
 export function jsonIn(bytes: Uint8Array): unknown {
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    return nestsDeeper(value, DEEPEST) ? undefined : value;
+    return nestsTooDeep(value) ? undefined : value;
   } catch {
     // Not JSON is an answer to the question, and the parser's error would quote the bytes.
     return undefined;
@@ -18,9 +17,4 @@ export function jsonObjectIn(bytes: Uint8Array): Record<string, unknown> | undef
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as Record<string, unknown>)
     : undefined;
-}
-
-function nestsDeeper(value: unknown, left: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return left === 0 || Object.values(value).some((part) => nestsDeeper(part, left - 1));
 }

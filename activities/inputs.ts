@@ -233,3 +233,25 @@ export interface RecordActivities {
   /** Writes the snapshot, guarded by revision and step. */
   record(input: RecordInput): Promise<{ payload_key?: string }>;
 }
+
+/** What an audit does: see `policyAudit`. */
+export interface AuditInput {
+  format: typeof FORMAT;
+  /** Restarts what has lost its workflow, and has records made that lack. */
+  fix: boolean;
+}
+
+/** What came of an audit; the findings themselves are in MongoDB. */
+export interface AuditResult {
+  /** Records whose policies go on, and running workflows, that were looked at. */
+  records: number;
+  workflows: number;
+  /** Of each kind how many were found, and fixed. */
+  found: Record<string, number>;
+  fixed: Record<string, number>;
+}
+
+/** Activities on the queue `policy-sync` that look at all policies. */
+export interface AuditActivities {
+  audit(input: AuditInput): Promise<AuditResult>;
+}

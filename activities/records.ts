@@ -35,8 +35,10 @@ async function restored(
   life: { mchid: string; out_insurance_no: string; life: string; over?: string },
 ): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }> {
   // Refused before anything is taken over: the life that stopped must stay resumable.
-  const before = by === 'reinstate' ? await findPolicy(storage, life.mchid, life.out_insurance_no) : null;
+  const before = by === 'resume' ? null : await findPolicy(storage, life.mchid, life.out_insurance_no);
   if (before?.end === 'STOPPED') return { outcome: 'stopped' };
+  // An audit restarts what was lost, and nothing that came to its end meanwhile.
+  if (by === 'audit' && before?.end && before.life !== life.life) return { outcome: 'exists' };
   const found = await restore(storage, life);
   if (found.outcome !== 'restored') return { outcome: found.outcome };
   const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried } = found.document;

@@ -49,6 +49,11 @@ export class Unavailable extends PolicySyncError {
   override readonly name = 'Unavailable';
 }
 
+/** The policy's workflow has just been started, and its first act is still to be done: ask again. */
+export class NotBegun extends PolicySyncError {
+  override readonly name = 'NotBegun';
+}
+
 /** No connection to the Temporal server. */
 export class ServerUnreachable extends PolicySyncError {
   override readonly name = 'ServerUnreachable';

@@ -5,6 +5,7 @@ import {
   isGrpcDeadlineError,
   isGrpcServiceError,
   NamespaceNotFoundError,
+  QueryNotRegisteredError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
@@ -14,6 +15,7 @@ import type { Violation } from '../policy/violation.ts';
 import { REFUSALS } from '../workflows/messages.ts';
 import {
   type Ending,
+  NotBegun,
   PolicyEnded,
   PolicyRefused,
   PolicySyncError,
@@ -55,6 +57,9 @@ export async function explained(error: unknown, asked: Asked): Promise<unknown> 
     return new ServerRefused(`Temporal has no namespace ${error.namespace}: create it, or set TEMPORAL_NAMESPACE`, {
       cause: error,
     });
+  // The answer of a query that fails, too: `status` does before the policy's record is there.
+  if (error instanceof QueryNotRegisteredError)
+    return new NotBegun(`${numberIn(asked.workflowId ?? '')} has not begun yet; try again`, { cause: error });
   // A deadline that passes while the SDK waits to try again comes as CANCELLED (seen with a query that no worker answers).
   if (
     error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||

@@ -3,7 +3,13 @@ import { plannedWindow, windowTimes } from '../policy/life.ts';
 import { type PolicyRecord, workflowIdOf } from '../policy/record.ts';
 import { shortState } from '../policy/state.ts';
 import { instantOf } from '../policy/time.ts';
-import { type PolicyLifecycle, SEARCH_ATTRIBUTES, WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
+import {
+  type PolicyLifecycle,
+  restart,
+  SEARCH_ATTRIBUTES,
+  WORKFLOW_QUEUE,
+  WORKFLOW_TYPE,
+} from '../workflows/messages.ts';
 
 /** Which policy: a number is unique per merchant. */
 export interface PolicyId {
@@ -29,23 +35,12 @@ export function startFromRecord(record: PolicyRecord, digest: string): Start {
   });
 }
 
-/**
- * Starts a new run of an ended or stopped policy from its record in MongoDB; one that runs is left as it is.
- * @param over the life that is known to be over, for MongoDB may not know it
- */
+/** Starts a new run of an ended or stopped policy from its record in MongoDB. */
 export function startFromStorage(policy: PolicyId, by: 'reinstate' | 'resume', over?: string): Start {
-  const { mchid, out_insurance_no } = policy;
+  const { typedSearchAttributes, ...options } = restart(policy, by, over);
   return new WithStartWorkflowOperation<PolicyLifecycle>(WORKFLOW_TYPE, {
-    workflowId: workflowIdOf(mchid, out_insurance_no),
-    taskQueue: WORKFLOW_QUEUE,
-    args: [null, { restore: { mchid, out_insurance_no, by, ...(over !== undefined && { over }) } }],
-    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    typedSearchAttributes: [
-      { key: SEARCH_ATTRIBUTES.mchid, value: mchid },
-      { key: SEARCH_ATTRIBUTES.sync, value: 'PENDING' },
-    ],
-    staticSummary: out_insurance_no,
+    ...options,
+    typedSearchAttributes: [...typedSearchAttributes],
   });
 }
 

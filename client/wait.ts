@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Status } from '../workflows/messages.ts';
-import { NotSynced } from './errors.ts';
+import { NotBegun, NotSynced } from './errors.ts';
 import type { PolicyClient } from './policy_client.ts';
 import type { PolicyId } from './start_operation.ts';
 
@@ -28,14 +28,16 @@ export async function waitSynced(
 ): Promise<Status> {
   const deadline = Date.now() + timeout;
   for (let pause = FIRST_MS; ; pause = Math.min(pause * 1.5, MOST_MS)) {
-    const status = await client.status(policy);
-    if (status.synced_revision >= revision) return status;
-    const stuck = stuckBy(status);
+    const status = await client.status(policy).catch((error: unknown) => {
+      if (!(error instanceof NotBegun)) throw error;
+    });
+    if (status && status.synced_revision >= revision) return status;
+    const stuck = status && stuckBy(status);
     if (stuck) throw stuck;
     if (Date.now() + pause > deadline)
       throw new NotSynced(
         'TIMEOUT',
-        `${policy.out_insurance_no}: revision ${revision} is not with WeChat Pay after ${timeout / 1000} s (sync ${status.sync}); it goes on`,
+        `${policy.out_insurance_no}: revision ${revision} is not with WeChat Pay after ${timeout / 1000} s (sync ${status?.sync ?? 'PENDING'}); it goes on`,
       );
     await delay(pause);
   }

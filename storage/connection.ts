@@ -5,6 +5,7 @@ import { type Renewed, renewed } from './client.ts';
 import type { StoredCommand } from './commands.ts';
 import type { StoredDiscrepancy } from './discrepancies.ts';
 import { StorageUnavailable, storageError } from './errors.ts';
+import type { StoredFinding } from './findings.ts';
 import type { StoredHold } from './holds.ts';
 import { createIndexes } from './indexes.ts';
 import type { StoredPolicy } from './policies.ts';
@@ -26,6 +27,7 @@ export interface Storage {
   readonly discrepancies: Collection<StoredDiscrepancy>;
   readonly commands: Collection<StoredCommand>;
   readonly merchants: Collection<StoredHold>;
+  readonly findings: Collection<StoredFinding>;
   /**
    * Runs reads for at most 2 s.
    * @throws StorageUnavailable, StorageRefused
@@ -75,6 +77,9 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
     },
     get merchants() {
       return client.current().db(name).collection<StoredHold>('merchants');
+    },
+    get findings() {
+      return client.current().db(name).collection<StoredFinding>('findings');
     },
     read: (operation) => bounded(operation, OPERATION_MS),
     readPage: (operation) => bounded(operation, PAGE_MS),

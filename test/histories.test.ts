@@ -17,7 +17,7 @@ quiet();
 // New ones are saved by SAVE_HISTORIES=1 npm test lives engine.
 describe('a saved history replays on the workflow code of today', async () => {
   const workflowBundle = await bundleWorkflowCode({
-    workflowsPath: pathOf('../workflows/policy_lifecycle.ts'),
+    workflowsPath: pathOf('../workflows/workflows.ts'),
     payloadConverterPath: pathOf('../codec/payload_converter.ts'),
     failureConverterPath: pathOf('../codec/failure_converter.ts'),
   });

@@ -13,7 +13,7 @@ const silent = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error()
 /** Bundles the workflow code with the converters of `codec/`, that of failures where payloads are sealed. */
 export async function buildWorkflows(sealed: boolean): Promise<WorkflowBuild> {
   const bundle = await bundleWorkflowCode({
-    workflowsPath: pathOf('../workflows/policy_lifecycle.ts'),
+    workflowsPath: pathOf('../workflows/workflows.ts'),
     logger: silent,
     // Modules are named by their paths from here; from the folder that a process happens to run in, the same code
     // would be another version in each.

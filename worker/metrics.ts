@@ -34,9 +34,12 @@ export class Metrics {
 
   /** Merchants whose calls wait for a fault of theirs to be mended. */
   held: () => readonly string[] = () => [];
+  /** What asks for a person, counted by kind; undefined while MongoDB does not tell. */
+  attention: () => Promise<Record<string, number> | undefined> = async () => undefined;
 
   constructor(merchants: () => readonly Merchant[]) {
     const held = () => this.held();
+    const attention = () => this.attention();
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'policy_sync_merchant_held',
@@ -47,6 +50,17 @@ export class Metrics {
         this.reset();
         for (const { mchid, paused } of merchants()) if (paused) this.set({ mchid, reason: 'paused' }, 1);
         for (const mchid of held()) this.set({ mchid, reason: 'fault' }, 1);
+      },
+    });
+    new Gauge({
+      name: 'policy_sync_attention',
+      help: 'What asks for a person, by kind, over all workers; absent while MongoDB does not answer',
+      labelNames: ['kind'],
+      registers: [this.registry],
+      async collect() {
+        const counted = await attention();
+        this.reset();
+        for (const [kind, count] of Object.entries(counted ?? {})) this.set({ kind }, count);
       },
     });
     new Gauge({

@@ -1,3 +1,4 @@
+import { Client } from '@temporalio/client';
 import { ResourceBasedController, type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
 import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
@@ -5,6 +6,8 @@ import { recordActivities } from '../activities/records.ts';
 import { dataConverter } from '../codec/data_converter.ts';
 import { connect } from '../storage/connection.ts';
 import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
+import { attentionOf } from './attention.ts';
+import { auditActivities } from './audit_activity.ts';
 import { buildWorkflows } from './bundle.ts';
 import { CallWorkers } from './call_workers.ts';
 import { deploymentVersion, promote, warnUnlessCurrent } from './deployment.ts';
@@ -113,13 +116,14 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
     dataConverter: dataConverter(settings.keyring, { allowPlain: settings.allowPlain }),
     shutdownGraceTime: SHUTDOWN_GRACE,
   };
+  const temporal = new Client({ connection, namespace, dataConverter: common.dataConverter });
   const place = { storage, log, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
   const workflows = new Running(
     await Worker.create({
       ...common,
       taskQueue: WORKFLOW_QUEUE,
       workflowBundle: bundle,
-      activities: recordActivities(place),
+      activities: { ...recordActivities(place), ...auditActivities({ temporal, ...place }) },
       workerDeploymentOptions: {
         version: deploymentVersion(buildId),
         useWorkerVersioning: true,
@@ -135,6 +139,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
     ...(options.probeEvery !== undefined && { probeEvery: options.probeEvery }),
   });
   metrics.held = () => holds.held();
+  metrics.attention = attentionOf(storage, log);
   atEnd(async () => holds.end());
   const load = ResourceBasedController.create(BUSY);
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>

@@ -3,7 +3,7 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { CommandInput, Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
 import type { DueKind } from '../policy/life.ts';
-import type { RecordInput } from '../policy/record.ts';
+import { type RecordInput, workflowIdOf } from '../policy/record.ts';
 import type { ShortState } from '../policy/state.ts';
 
 /** Name of the workflow type; policies live for years under it. */
@@ -110,3 +110,29 @@ export const SEARCH_ATTRIBUTES = {
   expires: defineSearchAttributeKey('PolicyExpiresAt', SearchAttributeType.DATETIME),
   opens: defineSearchAttributeKey('RenewalOpensAt', SearchAttributeType.DATETIME),
 } as const;
+
+/**
+ * How a new run of a policy is started from its record in MongoDB; one that runs is left as it is.
+ * @param over the life that is known to be over, for MongoDB may not know it
+ */
+export function restart(
+  { mchid, out_insurance_no }: { mchid: string; out_insurance_no: string },
+  by: NonNullable<StartOptions['restore']>['by'],
+  over?: string,
+) {
+  return {
+    workflowId: workflowIdOf(mchid, out_insurance_no),
+    taskQueue: WORKFLOW_QUEUE,
+    args: [
+      null,
+      { restore: { mchid, out_insurance_no, by, ...(over !== undefined && { over }) } },
+    ] as Parameters<PolicyLifecycle>,
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    typedSearchAttributes: [
+      { key: SEARCH_ATTRIBUTES.mchid, value: mchid },
+      { key: SEARCH_ATTRIBUTES.sync, value: 'PENDING' },
+    ],
+    staticSummary: out_insurance_no,
+  } as const;
+}

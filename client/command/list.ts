@@ -2,12 +2,11 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { POLICY_TYPES } from '../../policy/record.ts';
 import { POLICY_STATES, shortState } from '../../policy/state.ts';
 import { instantOf } from '../../policy/time.ts';
-import type { ListedPolicy, ListFilter } from '../list.ts';
-import { messageOf } from './error_text.ts';
+import type { ListFilter } from '../list.ts';
+import { addAttention, type Row } from './attention.ts';
 import { type OfPolicy, ofPolicy, wholeNumber } from './options.ts';
 import { note, tableOf } from './output.ts';
 import { withClient } from './session.ts';
-import { withStorage } from './storage.ts';
 
 interface Options extends OfPolicy {
   state?: string;
@@ -17,9 +16,6 @@ interface Options extends OfPolicy {
   attention?: boolean;
   limit: number;
 }
-
-/** A policy with the marks that ask for a person, where MongoDB told them. */
-type Row = ListedPolicy & { attention?: string[] };
 
 const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'STOPPED'];
 const NEED_A_PERSON = ['RETRYING', 'BLOCKED', 'DIVERGED'];
@@ -32,7 +28,10 @@ export function addList(program: Command): void {
     .addOption(new Option('--sync <sync>', 'say BLOCKED').choices(SYNCS))
     .addOption(new Option('--type <type>', 'say POLICY_TYPE_CAR').choices([...POLICY_TYPES]))
     .option('--expires-before <time>', 'RFC 3339', time)
-    .option('--attention', 'only those that ask for a person: out of step, or marked in MongoDB')
+    .option(
+      '--attention',
+      'only what asks for a person: policies out of step or marked, merchants held, findings of the last audit',
+    )
     .option('--limit <n>', 'at most so many', wholeNumber, 100)
     .action((options: Options) => list(options));
 }
@@ -52,7 +51,7 @@ async function list(options: Options): Promise<void> {
     expires_before: options.expiresBefore,
   };
   const rows = await listed(filter, options);
-  if (options.attention) await addMarked(rows, filter, options);
+  if (options.attention) await addAttention(rows, filter, options.limit);
   const shown = rows.slice(0, options.limit);
   if (options.json) for (const row of shown) process.stdout.write(`${JSON.stringify(row)}\n`);
   else if (shown.length === 0) note('no policy found');
@@ -69,59 +68,14 @@ async function listed(filter: ListFilter, options: Options): Promise<Row[]> {
   });
 }
 
-/** Marks are in MongoDB only; without it the list is of what is out of step, and says so. */
-async function addMarked(rows: Row[], filter: ListFilter, { limit, sync }: Options): Promise<void> {
-  const { mchid, state, type, expires_before } = filter;
-  const conditions = {
-    mchid,
-    policy_type: type,
-    expires_before,
-    attention: true,
-    ...(state && { policy_state: `POLICY_STATE_${state}` as (typeof POLICY_STATES)[number] }),
-    ...(sync && { sync: sync as 'SYNCED' }),
-  };
-  try {
-    const found = await withStorage(async (storage) => {
-      const { listPolicies } = await import('../../storage/policies.ts');
-      for await (const document of listPolicies(storage, conditions, { limit })) {
-        const { mchid, out_insurance_no, attention } = document;
-        const row = rows.find((one) => one.mchid === mchid && one.out_insurance_no === out_insurance_no);
-        if (row) row.attention = attention;
-        else rows.push(rowOf(document));
-      }
-      return true;
-    });
-    if (!found) note('marks for attention are in MongoDB: set MONGODB_URI to see them');
-  } catch (error) {
-    note(`marks for attention are not shown: ${messageOf(error)}`);
-  }
-}
-
-type Document = Awaited<ReturnType<typeof import('../../storage/policies.ts').findPolicy>> & object;
-
-function rowOf(document: Document): Row {
-  const expires = instantOf(document.record.policy.expired_time);
-  return {
-    mchid: document.mchid,
-    out_insurance_no: document.out_insurance_no,
-    state: shortState(document.policy_state),
-    sync: document.sync,
-    type: document.policy_type,
-    expires_at: expires === undefined ? null : new Date(expires).toISOString(),
-    renewal_opens_at: null,
-    workflow: document.end ? 'ended' : 'RUNNING',
-    attention: document.attention,
-  };
-}
-
 function textOf(rows: Row[]): string {
   const marked = rows.some((row) => row.attention);
   const head = ['MERCHANT', 'NUMBER', 'STATE', 'SYNC', 'TYPE', 'EXPIRES', ...(marked ? ['ATTENTION'] : [])];
   return tableOf(
     head,
     rows.map((row) => [
-      row.mchid,
-      row.out_insurance_no,
+      row.mchid ?? '',
+      row.out_insurance_no ?? '',
       row.state ?? '',
       row.sync ?? '',
       row.type?.replace(/^POLICY_TYPE_/, '') ?? '',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { addAudit } from './audit.ts';
 import { addKeys } from './keys.ts';
 import { addList } from './list.ts';
 import { addMessages } from './messages.ts';
@@ -20,7 +21,7 @@ export function makeProgram(): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(oneLine(text)) })
     .addHelpText('after', EPILOGUE);
-  for (const add of [addOpen, addMessages, addShow, addList, addWorker, addSandbox, addKeys]) add(program);
+  for (const add of [addOpen, addMessages, addShow, addList, addAudit, addWorker, addSandbox, addKeys]) add(program);
   return program;
 }
 

@@ -1,0 +1,79 @@
+import type { Storage } from './connection.ts';
+import type { StoredPolicy } from './policies.ts';
+
+/** Which life keeps a policy: what an audit compares with Temporal. */
+export type Life = Pick<StoredPolicy, '_id' | 'mchid' | 'out_insurance_no' | 'life'>;
+
+const PAGE = 200;
+const PARTS = { _id: 1, mchid: 1, out_insurance_no: 1, life: 1 } as const;
+
+/**
+ * Policies whose record knows no end, a page at a time in the order of `_id`.
+ * @throws StorageError
+ */
+export async function* unendedLives(storage: Storage): AsyncGenerator<Life[]> {
+  for (let last = ''; ; ) {
+    const page = await storage.readPage(() =>
+      storage.policies
+        .find({ end: null, _id: { $gt: last } }, { projection: PARTS })
+        .sort({ _id: 1 })
+        .limit(PAGE)
+        .toArray(),
+    );
+    yield page;
+    if (page.length < PAGE) return;
+    last = page.at(-1)?._id ?? last;
+  }
+}
+
+/**
+ * Whether the record still says that this life goes on.
+ * @throws StorageError
+ */
+export async function goesOn(storage: Storage, { _id, life }: Life): Promise<boolean> {
+  return (await storage.read(() => storage.policies.findOne({ _id, life, end: null }, { projection: PARTS }))) !== null;
+}
+
+/**
+ * The ids among these that have a record.
+ * @throws StorageError
+ */
+export async function recorded(storage: Storage, ids: readonly string[]): Promise<Set<string>> {
+  const found = await storage.readPage(() =>
+    storage.policies.find({ _id: { $in: [...ids] } }, { projection: PARTS }).toArray(),
+  );
+  return new Set(found.map(({ _id }) => _id));
+}
+
+/**
+ * Writes that a life was stopped, where its record knows no end yet.
+ * @throws StorageError
+ */
+export async function recordStop(storage: Storage, { _id, life }: Life): Promise<void> {
+  const at = new Date();
+  const change = { $set: { end: 'STOPPED' as const, sync: 'STOPPED' as const, ended_at: at, updated_at: at } };
+  await storage.write(_id, () => storage.policies.updateOne({ _id, life, end: null }, change));
+}
+
+/**
+ * How many policies ask for a person: out of step by kind, marked, of a merchant that is held, or found by the last audit.
+ * @throws StorageError
+ */
+export async function countAttention(storage: Storage): Promise<Record<string, number>> {
+  const { policies, findings, merchants } = storage;
+  const count = (query: Record<string, unknown>) => policies.countDocuments({ end: null, ...query });
+  return storage.readPage(async () => {
+    const kinds: [string, Promise<number>][] = [
+      ...(['RETRYING', 'BLOCKED', 'DIVERGED'] as const).map((sync): [string, Promise<number>] => [
+        sync.toLowerCase(),
+        count({ sync }),
+      ]),
+      ['marked', policies.countDocuments({ attention: { $gt: '' } } as object)],
+      ['merchant-held', merchants.countDocuments({})],
+      ...KINDS.map((kind): [string, Promise<number>] => [kind, findings.countDocuments({ kind })]),
+    ];
+    return Object.fromEntries(await Promise.all(kinds.map(async ([kind, counted]) => [kind, await counted])));
+  });
+}
+
+const KINDS = ['no-workflow', 'stop-not-recorded', 'no-record', 'stuck', 'not-served'] as const;

@@ -1,0 +1,27 @@
+import { cancellationSignal, heartbeat } from '@temporalio/activity';
+import { checkFormat } from '../activities/failure.ts';
+import type { AuditActivities } from '../activities/inputs.ts';
+import type { Log } from '../activities/log.ts';
+import { type AuditPlace, audit } from './audit.ts';
+
+/** The audit as an activity of the queue `policy-sync`, for the schedule; it says what it found in the log. */
+export function auditActivities({ log, ...place }: AuditPlace & { log: Log }): AuditActivities {
+  return {
+    async audit({ format, fix }) {
+      checkFormat(format);
+      const signal = cancellationSignal();
+      const progress = (so: object): void => {
+        signal.throwIfAborted();
+        heartbeat(so);
+      };
+      const { findings, ...result } = await audit(place, {
+        fix,
+        progress: ({ records, workflows }) => progress({ records, workflows }),
+      });
+      if (findings.length === 0)
+        log.info(result, 'audit: every record has its workflow, and every workflow its record');
+      else log.error(result, 'audit: findings are left that ask for a person: policy-sync list --attention');
+      return result;
+    },
+  };
+}

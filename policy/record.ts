@@ -27,6 +27,9 @@ const MOST_NAMES = 11;
 // RSA-2048 OAEP with SHA-1 seals at most 214 bytes (RFC 8017, 7.1.1: k - 2·20 - 2).
 const MOST_NAME_BYTES = 214;
 
+// Many times what any policy needs, and little enough that Temporal and MongoDB take it whole with its history.
+const MOST_CHARACTERS = 65_536;
+
 type Check = (value: string) => { rule: string; message: string } | undefined;
 
 function checked(field: string, ...checks: Check[]): z.ZodType<string, string> {
@@ -141,10 +144,18 @@ export const policyFieldsSchema = z.looseObject(fields).partial();
 
 type Shape = z.output<z.ZodObject<typeof fields, z.core.$loose>>;
 
+function notTooLarge(fields: object, context: z.RefinementCtx): void {
+  const { length } = JSON.stringify(fields);
+  if (length <= MOST_CHARACTERS) return;
+  const message = `expected at most ${MOST_CHARACTERS} characters of JSON, has ${length}`;
+  context.addIssue({ code: 'custom', params: { rule: 'too-large' }, message });
+}
+
 function joined(policy: Shape, context: z.RefinementCtx): void {
   const broken = (field: string, rule: string, message: string): void => {
     context.addIssue({ code: 'custom', path: [field], params: { rule }, message });
   };
+  notTooLarge(policy, context);
   const effective = instantOf(policy.effective_time);
   const expired = instantOf(policy.expired_time);
   if (policy.expired_time === undefined && policy.coverage_term_type !== LIFETIME)
@@ -191,13 +202,15 @@ export type Policy = z.output<typeof policySchema>;
 export type PolicyFields = Partial<Policy>;
 
 /** What an upload (POST) needs beside the policy. */
-const uploadSchema = z.looseObject({
-  appid: z.string().min(1),
-  openid: z.string().min(1),
-  payee_mchid: z.string().optional(),
-  payee_appid: z.string().optional(),
-  payee_openid: z.string().optional(),
-});
+const uploadSchema = z
+  .looseObject({
+    appid: z.string().min(1),
+    openid: z.string().min(1),
+    payee_mchid: z.string().optional(),
+    payee_appid: z.string().optional(),
+    payee_openid: z.string().optional(),
+  })
+  .superRefine(notTooLarge);
 
 const renewalSchema = z
   .strictObject({

@@ -17,7 +17,9 @@ import { type ChaosStage, setChaosStage } from './chaos_stage.ts';
 const WORKERS = 2;
 const SPAN_MS = 5_000;
 const LOOK_MS = 10_000;
-const OPENING_MS = 20;
+/** Policies are opened one after the other over so much of the run. */
+const OPENING = 0.1;
+const QUESTIONS_AT_ONCE = 8;
 /** So long everything may take to come to rest once nothing is wrong any more. */
 const SETTLE_MS = 240_000;
 /** What waits longer than this is told to try at once: rounds after unknown outcomes back off to an hour. */
@@ -129,7 +131,7 @@ class Run {
     try {
       await Promise.all([
         ...this.#lives.map(async (life, n) => {
-          await delay(n * OPENING_MS);
+          await delay((n / this.#lives.length) * OPENING * duration);
           await life.live(began, duration);
         }),
         this.#weather(began, duration),
@@ -169,28 +171,33 @@ class Run {
   async #settle(): Promise<Map<string, string>> {
     const { log } = this.#options;
     log(`${this.#progress()}; nothing goes wrong any more`);
-    let told = Date.now();
+    let [lives, told] = [this.#lives, Date.now()];
     for (const deadline = Date.now() + SETTLE_MS; ; await delay(2_000)) {
-      const unsettled = await this.#unsettled();
+      const unsettled = await this.#unsettled(lives);
+      lives = lives.filter(({ number }) => unsettled.has(number));
       if (unsettled.size === 0 || Date.now() > deadline) return unsettled;
       log(`${unsettled.size} policies are not at rest yet`);
       if (Date.now() - told < PATIENCE_MS) continue;
       told = Date.now();
-      for (const { id, number } of this.#lives.filter(({ number }) => unsettled.has(number))) {
+      for (const { id, number } of lives) {
         this.#resumed.add(number);
         await this.#stage.client.resume(id).catch((error) => log(`${number}: resume: ${String(error)}`));
       }
     }
   }
 
-  async #unsettled(): Promise<Map<string, string>> {
+  async #unsettled(lives: Life[]): Promise<Map<string, string>> {
     const said = await this.#said();
     const unsettled = new Map<string, string>();
-    for (const { id, number } of this.#lives) {
-      const status = await this.#stage.client.status(id).catch((error) => String(error));
-      const left = typeof status === 'string' ? status : atRest(status, said.get(number));
-      if (left !== undefined) unsettled.set(number, left);
-    }
+    const asked = [...lives];
+    const ask = async (): Promise<void> => {
+      for (let life = asked.pop(); life !== undefined; life = asked.pop()) {
+        const status = await this.#stage.client.status(life.id).catch((error) => String(error));
+        const left = typeof status === 'string' ? status : atRest(status, said.get(life.number));
+        if (left !== undefined) unsettled.set(life.number, left);
+      }
+    };
+    await Promise.all(Array.from({ length: QUESTIONS_AT_ONCE }, ask));
     return unsettled;
   }
 

@@ -19,7 +19,7 @@ import { startWitness, type Witness } from './chaos_witness.ts';
 const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
 const START_MS = 120_000;
 /** Whoever waits longer asks again: the same message twice is done once. */
-const ANSWER_MS = 10_000;
+const ANSWER_MS = 20_000;
 const RESTARTS = 5;
 
 /** The engine as in production, on servers that can be killed, with a strict sandbox behind a witness. */

@@ -37,6 +37,8 @@ export interface Snapshot {
   confirmation?: Confirmation | null;
   /** Attempts that MongoDB could not take when they were made. */
   owed?: OwedAttempts[];
+  /** The policy as WeChat Pay last showed it, of the fields that are ours, where MongoDB did not take that answer. */
+  answer?: { policy: PolicyFields; at: number };
 }
 
 /** Something that changed the policy, or was refused without an answer. Times: epoch ms. */

@@ -26,7 +26,7 @@ export interface CallRecord {
 
 /** The snapshot as MongoDB's document has it. */
 export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<PolicySnapshot, 'record'>> {
-  const { record, block, due, cancellation } = snapshot;
+  const { record, block, due, cancellation, answer } = snapshot;
   return {
     mchid: snapshot.mchid,
     out_insurance_no: snapshot.out_insurance_no,
@@ -50,6 +50,7 @@ export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<P
     end: null,
     ended_at: null,
     carried: snapshot.carried,
+    ...(answer && { remote: answer.policy, observed_at: new Date(answer.at) }),
   };
 }
 

@@ -119,14 +119,17 @@ describe('MongoDB', { timeout: 300_000 }, () => {
       for (const policy of policies) await assertCounted(policy);
     });
 
-  /** Until the policy's document is of this revision, and says that WeChat Pay holds it. */
+  /** Until the policy's document is of this revision, and says that WeChat Pay holds it, as WeChat Pay's answer there does. */
   function recorded({ mchid, out_insurance_no }: Policy, revision: number): Promise<Document> {
     const look = () =>
       stage.stored((database) =>
         database.collection<Document & { _id: string }>('policies').findOne({ _id: `${mchid}/${out_insurance_no}` }),
       );
     const wanted = (found: Document | null): boolean =>
-      found?.revision === revision && found.synced_revision === revision && found.sync === 'SYNCED';
+      found?.revision === revision &&
+      found.synced_revision === revision &&
+      found.sync === 'SYNCED' &&
+      found.remote?.policy_state === found.policy_state;
     return eventually(look, wanted, 90_000) as Promise<Document>;
   }
 

@@ -89,6 +89,8 @@ class Lifecycle {
     this.#wakeups++;
   });
   #owesRecord = false;
+  /** MongoDB may lack WeChat Pay's last answer, too. */
+  #owesAnswer = false;
   #recording = false;
 
   // ── The first act ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,6 +163,7 @@ class Lifecycle {
     this.#step = carried.step;
     this.#host = carried.host;
     this.#owesRecord = carried.owes_record;
+    this.#owesAnswer = carried.owes_record;
     this.#journal = new Journal(carried.journal);
     this.#debts = new Debts(carried.owed);
   }
@@ -418,7 +421,7 @@ class Lifecycle {
       this.#payloadKey ??= result.payload_key;
       if (result.payload_key !== this.#payloadKey) this.#fresh = true;
       if (result.recorded) this.#recorded(written);
-      else this.#oweRecord();
+      else this.#oweRecord({ answer: true });
       if (result.outcome === 'confirmed') reconciler.confirm(result, sent, now);
       else if (result.outcome === 'refused') reconciler.refuse(result, sent, now);
       else if (result.outcome === 'unknown') this.#unknown(sent, now);
@@ -523,8 +526,14 @@ class Lifecycle {
 
   // ── What is written and shown ──────────────────────────────────────────────────────────────────────────────────
 
-  #oweRecord(): void {
+  #oweRecord({ answer = false } = {}): void {
     this.#owesRecord = true;
+    this.#owesAnswer ||= answer;
+  }
+
+  get #owedAnswer(): Snapshot['answer'] {
+    const { confirmed, confirmed_at } = this.#reconciler.standing;
+    return this.#owesAnswer && confirmed ? { policy: confirmed, at: confirmed_at } : undefined;
   }
 
   /** What MongoDB has not got yet, as far as is known. */
@@ -550,7 +559,9 @@ class Lifecycle {
     if (!this.#owesRecord || this.#recording) return;
     this.#recording = true;
     this.#owesRecord = false;
-    const snapshot = this.#snapshot();
+    const answer = this.#owedAnswer;
+    const snapshot = { ...this.#snapshot(), ...(answer && { answer }) };
+    this.#owesAnswer = false;
     records('record what MongoDB missed')
       .record({ format: FORMAT, snapshot })
       .then(({ payload_key }) => {

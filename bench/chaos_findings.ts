@@ -101,17 +101,25 @@ function unverified({ wanted, requests, shown, said, taken, held }: Evidence): F
     const number = numberOf(request);
     answers.set(number, [...(answers.get(number) ?? []), answer]);
   }
-  for (const number of wanted.keys()) {
+  for (const [number, fields] of wanted) {
     const document = said.get(number);
     if (document?.sync !== 'SYNCED') continue;
-    const { remote } = document;
-    const same = (policy: PolicyFields): boolean => remote !== null && unlike(remote, policy).length === 0;
+    const same = (policy: PolicyFields): boolean => shows(policy, document.remote, fields);
     if (!answers.get(number)?.some(({ policy }) => same(policy)))
       findings.push({ number, what: `SYNCED with revision ${document.synced_revision} that no genuine answer shows` });
     else if (!same(held.get(number) ?? {}))
       findings.push({ number, what: `MongoDB has another record as confirmed than the sandbox holds` });
   }
   return findings;
+}
+
+/** Whether all that MongoDB keeps of an answer is in this one, and no field that the merchant gave lacks in it. */
+function shows(policy: PolicyFields, kept: PolicyFields | null, given: PolicyFields): boolean {
+  if (kept === null) return false;
+  const otherwise = new Set(unlike(kept, policy));
+  return (
+    Object.keys(given).every((field) => field in kept) && Object.keys(kept).every((field) => !otherwise.has(field))
+  );
 }
 
 /** The policy that a request is about. */

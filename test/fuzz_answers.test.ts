@@ -215,6 +215,60 @@ describe('answers of WeChat Pay that nobody expects', () => {
     );
   });
 
+  it('a signed policy with more names than any has: its names are unreadable, and nobody waits for them', async () => {
+    const sealed = sealName(keys.merchant_certificate.publicKey, '张三');
+    for (const [count, unreadable] of [
+      [11, []],
+      [2_000, ['insured_name_list']],
+    ] as const) {
+      const whole = { ...SEED, insured_name_list: Array.from({ length: count }, () => sealed) };
+      server.answer = await signed('HTTP/1.1 200 OK', Buffer.from(JSON.stringify(whole)));
+      assert.deepEqual(((await typed(() => wechatpay.queryPolicy(NUMBER))) as Answer).unreadable, unreadable);
+    }
+  });
+
+  it('a policy is confirmed by nothing but its own bytes, its number and a signature of WeChat Pay’s', async () => {
+    const body = Buffer.from(JSON.stringify(SEED));
+    const other = Buffer.from(JSON.stringify({ ...SEED, out_insurance_no: 'P2' }));
+    const names = ['Wechatpay-Serial', 'Wechatpay-Signature', 'Wechatpay-Timestamp', 'Wechatpay-Nonce'] as const;
+    const replaced = fc.tuple(
+      fc.constantFrom(...names),
+      fc.oneof(
+        header.map(([, value]) => value),
+        fc.constantFrom(undefined),
+      ),
+    );
+    const answerWith = (of: Buffer, proof: object): Buffer =>
+      httpAnswer('HTTP/1.1 200 OK', [...Object.entries(proof), ['Content-Length', String(of.length)]], of);
+    await fc.assert(
+      fc.asyncProperty(
+        replaced,
+        fc.nat({ max: body.length - 1 }),
+        fc.nat({ max: 2 }),
+        async ([name, value], at, how) => {
+          const proof: Record<string, string> = {
+            ...(await signatureHeaders(keys, how === 2 ? other : body, Date.now())),
+          };
+          const sent = Buffer.from(how === 2 ? other : body);
+          if (how === 0) {
+            fc.pre(value !== proof[name]);
+            if (value === undefined) delete proof[name];
+            else proof[name] = value;
+          }
+          if (how === 1) sent[at] = (sent[at] ?? 0) ^ 1;
+          server.answer = answerWith(sent, proof);
+          for (const call of calls) {
+            const error = await typed(call);
+            assert.ok(error instanceof WechatPayError && error.outcome === 'unknown', String(error));
+          }
+        },
+      ),
+      runs(100),
+    );
+    server.answer = answerWith(body, await signatureHeaders(keys, body, Date.now()));
+    for (const call of calls) assert.equal(((await typed(call)) as Answer).policy.out_insurance_no, NUMBER);
+  });
+
   it('a signed policy that nests without end is none', async () => {
     const whole = JSON.stringify(SEED).replace('{', `{"deep":${nested(1000)},`);
     server.answer = await signed('HTTP/1.1 200 OK', Buffer.from(whole));

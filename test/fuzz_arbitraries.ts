@@ -98,7 +98,7 @@ export const STRANGE_VALUES: readonly string[] = [
     '-1e400',
     '5e-324',
   ],
-  ...['{}', '[]', '[null]', '[[]]', '[{}]', '[""]', '["张三",1]', '[1,1]', '[-1]', '[1e400]'],
+  ...['{}', '[]', '[null]', '[[]]', '[{}]', '[""]', '["王五",1]', '[1,1]', '[-1]', '[1e400]'],
   ...['{"toString":null}', '[{"toString":1,"valueOf":1}]', '{"__proto__":{"polluted":1}}', '[{"__proto__":[]}]'],
   ...['{"constructor":{"prototype":{"polluted":1}}}', '{"length":5}', '{"$ne":null}', '{"toJSON":1}', '{"then":1}'],
   ...[nested(20), nested(40), listOf(20, () => 'true')],

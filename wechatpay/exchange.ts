@@ -50,15 +50,23 @@ export async function exchange(outgoing: Outgoing, limits: ExchangeLimits): Prom
   );
   const onAbort = (): void => stop.abort(new Cut('aborted', 'aborted by the caller while it was under way'));
   limits.signal?.addEventListener('abort', onAbort, { once: true });
+  // Not left to `fetch`, which on some answers that are no HTTP settles neither way, aborted or not.
+  const stopped = new Promise<never>((_, reject) => {
+    stop.signal.addEventListener('abort', () => reject(stop.signal.reason), { once: true });
+  });
   try {
-    const response = await send(outgoing, limits.fetch, stop.signal);
-    return { status: response.status, headers: response.headers, body: await bytesOf(response, limits.answerLimit) };
+    return await Promise.race([received(outgoing, limits, stop.signal), stopped]);
   } catch (cause) {
     throw stop.signal.aborted ? stop.signal.reason : cause;
   } finally {
     clearTimeout(timer);
     limits.signal?.removeEventListener('abort', onAbort);
   }
+}
+
+async function received(outgoing: Outgoing, limits: ExchangeLimits, signal: AbortSignal): Promise<Received> {
+  const response = await send(outgoing, limits.fetch, signal);
+  return { status: response.status, headers: response.headers, body: await bytesOf(response, limits.answerLimit) };
 }
 
 function send(outgoing: Outgoing, fetch: ExchangeLimits['fetch'], signal: AbortSignal): Promise<Response> {

@@ -13,7 +13,7 @@ import { connect, type Storage } from '../storage/connection.ts';
 import { countAttention } from '../storage/lives.ts';
 import { type Audited, type AuditOptions, audit } from '../worker/audit.ts';
 import { Metrics } from '../worker/metrics.ts';
-import { WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
+import { restart, WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { policySync } from './command_process.ts';
@@ -142,6 +142,26 @@ describe('an audit', { timeout: 300_000 }, () => {
     assert.deepEqual([...about(result, stopped), ...about(result, ended)], []);
     assert.equal((await handleOf(stopped).describe()).status.name, 'CANCELLED');
     assert.equal((await handleOf(ended).describe()).status.name, 'COMPLETED');
+  });
+
+  it('restarts nothing that has come to its end while it looked', async () => {
+    const number = uniqueNumber('A');
+    const record = recordOf({ out_insurance_no: number });
+    await wechatpay.put(number, record.policy);
+    await stage.client.openPolicy(record);
+    await stage.client.decline(of(number), { reason: 'no' });
+    await handleOf(number).result();
+    const _id = `${MCHID}/${number}`;
+    const before = await storage.policies.findOne({ _id });
+    const { typedSearchAttributes, ...options } = restart(of(number), 'audit', before?.life);
+    const late = await stage.client.temporal.workflow.start(WORKFLOW_TYPE, {
+      ...options,
+      typedSearchAttributes: [...typedSearchAttributes],
+    });
+    await assert.rejects(late.result());
+    assert.equal((await late.describe()).status.name, 'FAILED');
+    const { end, life } = (await storage.policies.findOne({ _id })) ?? {};
+    assert.deepEqual({ end, life }, { end: 'DECLINED', life: before?.life });
   });
 
   it('writes into the record that a policy was stopped, where MongoDB was away then', async () => {

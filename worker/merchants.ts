@@ -89,7 +89,7 @@ async function stampOf(file: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch(codeOf);
   const named = [...text.matchAll(/"\w+_file"\s*:\s*"([^"]+)"/g)].map(([, path = '']) => resolve(dirname(file), path));
   const stamps = await Promise.all(
-    named.map((path) => stat(path).then(({ mtimeMs, size, ino }) => `${mtimeMs} ${size} ${ino}`, codeOf)),
+    named.map((path) => stat(path).then(({ ctimeMs, size, ino }) => `${ctimeMs} ${size} ${ino}`, codeOf)),
   );
   return [text, ...stamps].join('\n');
 }

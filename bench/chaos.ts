@@ -68,5 +68,6 @@ try {
   process.exitCode = print(await runChaos({ policies, minutes, seed, log: say })) ? 0 : 1;
 } catch (error) {
   console.error(`npm run chaos: ${error instanceof Error ? error.message : String(error)}`);
-  process.exitCode = 1;
+  // Kills and commands that were to come still wait for their time.
+  process.exit(1);
 }

@@ -151,7 +151,7 @@ describe('answers of WeChat Pay that nobody expects', () => {
         server.answer = httpAnswer(status, [...headers, ...length], body);
         assert.ok((await typed(call)) instanceof WechatPayError);
       }),
-      runs(300),
+      runs(150),
     );
   });
 
@@ -186,7 +186,7 @@ describe('answers of WeChat Pay that nobody expects', () => {
           assert.ok((await typed(call)) instanceof WechatPayError);
         },
       ),
-      runs(200),
+      runs(60),
     );
   });
 
@@ -211,7 +211,7 @@ describe('answers of WeChat Pay that nobody expects', () => {
         const opened = answer.policy.insured_name_list;
         assert.ok(opened === undefined || opened.every((name) => typeof name === 'string'));
       }),
-      runs(300),
+      runs(150),
     );
   });
 
@@ -263,7 +263,7 @@ describe('answers of WeChat Pay that nobody expects', () => {
           }
         },
       ),
-      runs(100),
+      runs(60),
     );
     server.answer = answerWith(body, await signatureHeaders(keys, body, Date.now()));
     for (const call of calls) assert.equal(((await typed(call)) as Answer).policy.out_insurance_no, NUMBER);

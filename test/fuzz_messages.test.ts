@@ -87,7 +87,7 @@ describe('on a running policy', () => {
         assertRefused(error);
         assert.equal((await world.client.status(policy)).revision, revision);
       }),
-      runs(60),
+      runs(30),
     );
     const answer = await world.client.amend(policy, { plan_id: 815 });
     const { revision } = await world.until(
@@ -117,7 +117,7 @@ describe('on a running policy', () => {
           assert.equal((await world.client.status(policy)).revision, revision);
         }
       }),
-      runs(40),
+      runs(30),
     );
     assert.equal((await handle.describe()).status.name, 'RUNNING');
   });
@@ -152,7 +152,7 @@ describe('a record', () => {
           assert.equal(await findPolicy(world.storage, world.mchid, number), null);
         },
       ),
-      runs(40),
+      runs(30),
     );
   });
 
@@ -182,7 +182,7 @@ describe('a record', () => {
           assert.ok(isOneLine(error.cause.message), error.cause.message);
         },
       ),
-      runs(25),
+      runs(15),
     );
   });
 });

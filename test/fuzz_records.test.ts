@@ -97,7 +97,7 @@ describe('whatever comes in is taken whole or refused in one line', () => {
         assert.equal(digestOf(again), digestOf(record));
         goesOn(openedLife(record, NOW), NOW);
       }),
-      runs(1500),
+      runs(500),
     );
   });
 
@@ -109,7 +109,7 @@ describe('whatever comes in is taken whole or refused in one line', () => {
         assert.equal(JSON.stringify(life), before);
         if (after && after !== life) goesOn(after, NOW);
       }),
-      runs(1500),
+      runs(500),
     );
   });
 
@@ -128,7 +128,7 @@ describe('whatever comes in is taken whole or refused in one line', () => {
         const after = typed(() => adopted(life, theirs, NOW));
         if (after && after !== life) goesOn(after, NOW);
       }),
-      runs(1000),
+      runs(400),
     );
   });
 });

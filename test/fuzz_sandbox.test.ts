@@ -85,7 +85,7 @@ describe('the sandbox, given anything', () => {
         if (status === 400) assert.ok(!taken || !replace);
         await bench.faults();
       }),
-      runs(100),
+      runs(50),
     );
     await works();
   });
@@ -106,7 +106,7 @@ describe('the sandbox, given anything', () => {
       fc.asyncProperty(brokenBytes(FAULTS), async (body) => {
         await answered('/_sandbox/faults', { method: 'PUT', body: new Uint8Array(body) });
       }),
-      runs(60),
+      runs(40),
     );
     await works();
   });
@@ -121,7 +121,7 @@ describe('the sandbox, given anything', () => {
         await bench.patch(NUMBER, { coverage_detail: 'x' });
         await bench.put({ ...REGULAR });
       }),
-      runs(100),
+      runs(50),
     );
     await works();
   });
@@ -144,7 +144,7 @@ describe('the sandbox, given anything', () => {
         assert.ok(typeof json.code === 'string' && typeof json.message === 'string' && json.message !== '', said);
         assert.equal(JSON.stringify((await bench.control('GET', '/policies')).json), before);
       }),
-      runs(100),
+      runs(50),
     );
     await works();
   });
@@ -180,7 +180,7 @@ describe('the sandbox, given anything', () => {
         const bare = how === 'GET' || how === 'HEAD';
         await answered(at, { method: how, headers: with_, ...(!bare && { body: new Uint8Array(body) }) });
       }),
-      runs(100),
+      runs(50),
     );
     await works();
   });
@@ -193,7 +193,7 @@ describe('the sandbox, given anything', () => {
         socket.end(Buffer.concat([Buffer.from(begun ? `PATCH ${POLICIES}/P1 HTTP/1.1\r\n` : ''), bytes]));
         await text(socket).catch(() => '');
       }),
-      runs(60),
+      runs(40),
     );
     await works();
   });

@@ -4,16 +4,23 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import { inspect } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { BSON, MongoClient } from 'mongodb';
 import { WechatPay } from '../client/command/story/wechatpay.ts';
+import { listPolicies } from '../client/list.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { waitSynced } from '../client/wait.ts';
 import { type Servers, startServers } from '../embedded/servers.ts';
 import { type RecordInput, workflowIdOf } from '../policy/record.ts';
+import { connect } from '../storage/connection.ts';
+import { listHolds } from '../storage/holds.ts';
 import type { Status } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
+import { policySync } from './command_process.ts';
+import { policySync } from './command_process.ts';
 import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
 import { formsOf, leaksBelow, type Texts } from './leaks.ts';
 import { assertAllLived, start } from './story_process.ts';
@@ -148,6 +155,7 @@ describe('what rests on disk', { concurrency: 3 }, () => {
   it('nor does what goes wrong: refusals that quote, drift, unreadable names, outages, restarts', async () => {
     const keep = join(scratch, 'wrong');
     const servers = await startServers({ log, directory: keep, ui: false, useEnvironment: false });
+    const secrets: Record<string, string | Buffer> = {};
     const personal: Texts = {
       name: '张三',
       'another name': '李四光',
@@ -167,25 +175,82 @@ describe('what rests on disk', { concurrency: 3 }, () => {
         TEST_TEMPORAL_ADDRESS: servers.temporal.address,
         TEST_MONGODB_URI: servers.mongo.uri,
       });
-      process.env.POLICY_SYNC_LOG_LEVEL = 'debug';
+      Object.assign(process.env, { POLICY_SYNC_LOG_LEVEL: 'debug', POLICY_SYNC_METRICS_PORT: '0' });
       const stage = await setStage();
       try {
-        await wrongs(stage);
+        await writeFile(join(keep, 'errors.log'), (await wrongs(stage)).join('\n'));
         await told(keep, servers);
         await copyFile(join(stage.directory, 'worker.log'), join(keep, 'worker.log'));
+        await shown(stage, keep);
       } finally {
         await stage.stop();
       }
     } finally {
       await servers.stop();
     }
-    const { leaks } = await leaksBelow(keep, personal);
+    const { leaks, files } = await leaksBelow(keep, { ...personal, ...secrets });
     assert.deepEqual(leaks, []);
+    for (const file of ['worker.log', 'said/metrics', 'said/errors', 'said/show-0', 'said/list'])
+      assert.ok(files.includes(file), file);
+    assert.match(await readFile(join(keep, 'worker.log'), 'utf8'), /"level":"debug"/);
   });
 });
 
-/** Policies to which everything happens that writes errors, findings and restarts down. */
-async function wrongs({ client, sandboxUrl }: Stage): Promise<void> {
+/** Every key that the engine on a stage has. */
+async function secretsOf({ directory, env }: Stage): Promise<Texts> {
+  const payloadKey = env.POLICY_SYNC_KEYS?.split(':')[1] ?? '';
+  assert.equal(Buffer.from(payloadKey, 'base64').length, 32);
+  return {
+    ...(await privateKeyOf(join(directory, 'keys/merchant_private_key.pem'))),
+    ...(await privateKeyOf(join(directory, 'keys/wechatpay_private_key.pem'))),
+    'APIv3 key': (await readFile(join(directory, 'keys/api_v3_key.txt'), 'utf8')).trim(),
+    'payload key': payloadKey,
+    'bytes of the payload key': Buffer.from(payloadKey, 'base64'),
+  };
+}
+
+/** What is said aloud: the worker's metrics, the commands' JSON without --reveal, and errors whole. */
+async function said(keep: string, { directory, env }: Stage, errors: unknown[], numbers: string[]): Promise<void> {
+  const into = join(keep, 'said');
+  await mkdir(into);
+  const [, port] = /"port":(\d+)[^\n]*metrics are served/.exec(await readFile(join(directory, 'worker.log'), 'utf8')) ?? [];
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  assert.match(metrics, /^# TYPE /m);
+  await writeFile(join(into, 'metrics'), metrics);
+  await writeFile(join(into, 'errors'), errors.map((error) => inspect(error, { depth: 10 })).join('\n'));
+  for (const [at, number] of numbers.entries()) {
+    const shown = await policySync(['show', number, '--json'], env);
+    assert.equal(shown.code, 0, shown.stderr);
+    assert.ok(shown.stdout.includes(number));
+    await writeFile(join(into, `show-${at}`), shown.stdout + shown.stderr);
+  }
+  const listed = await policySync(['list', '--json'], env);
+  assert.equal(listed.code, 0, listed.stderr);
+  await writeFile(join(into, 'list'), listed.stdout + listed.stderr);
+}
+
+/** What a worker's metrics and the commands say of all that, without --reveal. */
+async function shown({ client, env, directory }: Stage, into: string): Promise<void> {
+  const log = await readFile(join(directory, 'worker.log'), 'utf8');
+  const [, port = ''] = /"port":(\d+)[^\n]*metrics are served/.exec(log) ?? [];
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  assert.match(metrics, /policy_sync_calls_total/);
+  await writeFile(join(into, 'metrics.txt'), metrics);
+  const numbers: string[] = [];
+  for await (const { out_insurance_no } of listPolicies(client)) numbers.push(out_insurance_no);
+  assert.ok(numbers.length >= 3);
+  for (const words of [['list'], ['list', '--attention'], ['audit'], ...numbers.map((number) => ['show', number])]) {
+    const { stdout, stderr } = await policySync([...words, '--json'], env);
+    assert.notEqual(stdout, '', stderr);
+    await writeFile(join(into, `${words.join('-')}.json`), stdout + stderr);
+  }
+}
+
+/** Policies to which everything happens that writes errors, findings and restarts down. Returns the errors' texts. */
+async function wrongs({ client, sandboxUrl, env }: Stage): Promise<string[]> {
+  const errors: string[] = [];
+  const refusing = (asked: Promise<unknown>): Promise<void> =>
+    assert.rejects(asked, (error) => errors.push(inspect(error, { depth: 10 })) > 0);
   const wechatpay = new WechatPay(sandboxUrl);
   const faults = async (...rules: unknown[]): Promise<void> => {
     const answer = await fetch(`${sandboxUrl}/_sandbox/faults`, {
@@ -213,6 +278,18 @@ async function wrongs({ client, sandboxUrl }: Stage): Promise<void> {
   };
   const becomes = (policy: PolicyId, wanted: (status: Status) => boolean) =>
     until(async () => wanted(await client.status(policy)));
+  const storage = await connect(String(env.MONGODB_URI), { keyring: undefined });
+  const held = async (): Promise<boolean> => (await listHolds(storage)).length > 0;
+  let rate = 100;
+  /** A merchant is held: other settings have it probed at once. */
+  const throughHold = async <T>(asked: Promise<T>): Promise<T> => {
+    await until(held);
+    const file = String(env.WECHATPAY_MERCHANTS);
+    const merchants = JSON.parse(await readFile(file, 'utf8'));
+    await writeFile(file, JSON.stringify({ [MCHID]: { ...merchants[MCHID], requests_per_second: ++rate } }));
+    await until(async () => !(await held()), 30_000);
+    return asked;
+  };
   const quoting = '参数错误：张三 粤B·AB123 小狗 可保190种疾病,确诊一次性赔付';
   const upload = { appid: 'wx0000000000000000', openid: 'oSecretOfAPerson00000000001' };
   const fault = (number: string, method: string, wrong: object) => ({
@@ -235,15 +312,22 @@ async function wrongs({ client, sandboxUrl }: Stage): Promise<void> {
 
   const unsent = await opened({ upload });
   await waitSynced(client, unsent.policy, unsent.revision);
-  for (const wrong of [denial, { ...denial, status: 500, code: 'SYSTEM_ERROR' }, { status: 502, body: quoting }]) {
+  await faults(fault(unsent.number, 'GET', denial));
+  await throughHold(client.verify(unsent.policy));
+  for (const wrong of [
+    { ...denial, status: 500, code: 'SYSTEM_ERROR' },
+    { status: 502, body: quoting },
+  ]) {
     await faults(fault(unsent.number, 'GET', wrong));
     await client.verify(unsent.policy);
   }
   for (const wrong of [denial, { ...denial, unsigned: true }, { drop: 'after' }, { forge: 'signature' }]) {
     await faults(fault(unsent.number, 'PATCH', wrong));
     const { revision } = await client.amend(unsent.policy, { address: `广州市天河区体育西路191号${uniqueNumber()}` });
-    await waitSynced(client, unsent.policy, revision);
+    const synced = waitSynced(client, unsent.policy, revision);
+    await (wrong === denial ? throughHold(synced) : synced);
   }
+  await storage.close();
   await faults(fault(unsent.number, 'PATCH', { names: 'unreadable' }));
   await client.amend(unsent.policy, { insured_name_list: ['李四光'] });
   await becomes(unsent.policy, ({ sync }) => sync === 'SYNCED');
@@ -254,12 +338,13 @@ async function wrongs({ client, sandboxUrl }: Stage): Promise<void> {
   await client.verify(drifted.policy);
   await becomes(drifted.policy, ({ sync }) => sync === 'DIVERGED');
   for (const fields of [{ address: '春熙路北段77号🙂' }, { address: '' }, { pet_name: 7 }])
-    await assert.rejects(client.amend(drifted.policy, fields as never));
-  await assert.rejects(client.openPolicy(recordOf({ address: '春熙路北段77号🙂' })));
+    await refusing(client.amend(drifted.policy, fields as never), kept);
+  await refusing(client.openPolicy(recordOf({ address: '春熙路北段77号🙂' })), kept);
   await client.cancel(drifted.policy, { reason: 'a diagnosis that nobody should read', by: 'clerk' });
   const stopped = client.temporal.workflow.getHandle(workflowIdOf(MCHID, drifted.number));
   await stopped.cancel();
   await stopped.result().catch(() => {});
   await client.resume(drifted.policy);
   await becomes(drifted.policy, ({ sync }) => sync !== 'STOPPED' && sync !== 'PENDING');
+  return errors;
 }

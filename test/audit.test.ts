@@ -181,8 +181,12 @@ describe('an audit', { timeout: 300_000 }, () => {
   it('has a running workflow make the record that MongoDB has lost', async () => {
     const number = await synced();
     const _id = `${MCHID}/${number}`;
+    // At rest: nothing else writes the record until the next verification.
+    await until(async () => (await storage.policies.findOne({ _id }))?.sync === 'SYNCED');
     const before = await storage.policies.findOne({ _id });
     await storage.policies.deleteOne({ _id });
+    // Temporal's visibility, by which the workflow is found, lags behind.
+    await until(async () => about(await audited(), number).length > 0);
     assert.deepEqual(about(await audited(), number), ['no-record']);
     await audited({ fix: true });
     await until(async () => (await storage.policies.findOne({ _id })) !== null);

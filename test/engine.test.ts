@@ -4,13 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PolicyFields, RecordInput } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
-import type { LoggedRequest } from '../sandbox/requests.ts';
 import { listCalls } from '../storage/calls.ts';
 import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import { listDiscrepancies, type ReadDiscrepancy } from '../storage/discrepancies.ts';
 import { findPolicy } from '../storage/policies.ts';
 import type { Status } from '../workflows/messages.ts';
+import { until } from './client_namespace.ts';
+import { overlapping } from './faults_fixture.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
+import { eventNames, lastingEventNames } from './history_events.ts';
 import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
 import { startWorld, type World } from './world.ts';
 
@@ -66,21 +68,12 @@ async function methods(number: string): Promise<string[]> {
   return (await world.requests(number)).map(({ method }) => method);
 }
 
-async function events(number: string): Promise<string[]> {
-  const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
-  const { events: history } = await handle.fetchHistory();
-  return (history ?? []).map((event) => {
-    const [name = ''] = Object.entries(event).find(([key, value]) => key.endsWith('EventAttributes') && value) ?? [];
-    return name.replace('EventAttributes', '');
-  });
-}
-
-/** From the sandbox's log: a call of the policy that began before the former had ended. */
-function overlapping(log: LoggedRequest[]): LoggedRequest[] {
-  return log.filter(({ at }, index) => {
-    const former = log[index - 1];
-    return former !== undefined && (former.ended_at === null || at < former.ended_at);
-  });
+const handleOf = (number: string) => world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
+/** What a policy's history has once no workflow task is under way. */
+async function events(number: string, names = eventNames): Promise<string[]> {
+  const handle = handleOf(number);
+  await until(async () => !(await handle.describe()).raw.pendingWorkflowTask);
+  return names(handle);
 }
 
 describe('outcomes of a call', () => {
@@ -296,7 +289,6 @@ describe('a message that comes while no worker takes calls', () => {
 describe('what it costs', { concurrency: true }, () => {
   it('a change costs its update, one call, search attributes, the cancelled verification and its successor', async () => {
     const { policy, number } = await approved();
-    await delay(300);
     const before = (await events(number)).length;
     await world.client.amend(policy, { address: 'B' });
     await synced(number);
@@ -327,7 +319,6 @@ describe('what it costs', { concurrency: true }, () => {
   it('fifty quiet verifications add no event', async () => {
     const { number } = await approved({ verification: { every: '1s' } });
     await world.until(number, ({ call }) => call === 'verify');
-    await delay(200);
     const before = await events(number);
     const gets = async (): Promise<number> => (await methods(number)).filter((method) => method === 'GET').length;
     const target = (await gets()) + 50;
@@ -461,38 +452,26 @@ describe('messages', () => {
 
   it('an illegal update is refused with its rule and leaves no trace in the history', async () => {
     const { policy, number } = await approved();
-    await delay(300);
-    const before = await events(number);
+    const before = await events(number, lastingEventNames);
     await assert.rejects(world.client.decline(policy, { reason: 'x' }), {
       name: 'PolicyRefused',
       rule: 'illegal-transition',
     });
     await assert.rejects(world.client.amend(policy, { address: '' }), { name: 'PolicyRefused', rule: 'cannot-clear' });
-    assert.deepEqual(
-      (await events(number)).filter((name) => name.includes('Update')),
-      before.filter((name) => name.includes('Update')),
-    );
+    assert.deepEqual(await events(number, lastingEventNames), before);
   });
 
   it('an illegal signal is ignored and marked for attention', async () => {
-    const { policy, number } = await opened();
-    await synced(number);
-    await world.client
-      .decline(policy, { reason: 'x' })
-      .then(() => world.client.cancelBySignal(policy))
-      .catch(() => {});
-    const life = await approved();
-    await world.temporal.workflow
-      .getHandle(`policy/${world.mchid}/${life.number}`)
-      .signal('cancel', { cause: 'NONSENSE' });
-    const { attention } = await world.until(life.number, (status) => status.attention.length > 0);
+    const { number } = await approved();
+    await handleOf(number).signal('cancel', { cause: 'NONSENSE' });
+    const { attention } = await world.until(number, (status) => status.attention.length > 0);
     assert.deepEqual(attention, ['refused-signal:enum']);
-    assert.equal((await world.held(life.number))?.policy_state, APPROVED);
+    assert.equal((await world.held(number))?.policy_state, APPROVED);
   });
 
   it('no message is lost in a stop: one that comes while it lasts is refused, or kept for the resume', async () => {
     const { policy, number } = await approved();
-    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).cancel();
+    await handleOf(number).cancel();
     const amended = await world.client.amend(policy, { address: 'while stopping' }).catch((error: Error) => error);
     await world.client.resume(policy);
     await synced(number);
@@ -514,7 +493,7 @@ describe('messages', () => {
     const { policy, number, record } = await opened();
     await synced(number);
     await world.client.decline(policy, { reason: 'x' });
-    const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
+    const handle = handleOf(number);
     await handle.result();
     assert.equal((await world.held(number))?.policy_state, DECLINED);
     await world.temporal.workflowService.deleteWorkflowExecution({
@@ -597,7 +576,7 @@ describe('records', () => {
     await world.client.amend(policy, { address: 'B', event_id: 'e1', version: 5 });
     await world.client.amend(policy, { address: 'C', event_id: 'e1' });
     await world.client.amend(policy, { address: 'D', version: 4 });
-    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).signal('cancel', { cause: 'NONSENSE' });
+    await handleOf(number).signal('cancel', { cause: 'NONSENSE' });
     const told = await commands(number, (all) => all.length === 3);
     assert.deepEqual(
       told.map(({ command, rule }) => [command, rule]),
@@ -614,7 +593,7 @@ describe('records', () => {
     await world.client.amend(policy, { address: 'B', event_id: 'e1', version: 5 });
     await synced(number);
     await commands(number, (all) => all.length === 2 && all.every((one) => one.confirmed_at !== null));
-    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).terminate();
+    await handleOf(number).terminate();
     await world.client.resume(policy);
     const { revision } = await synced(number);
     assert.equal(revision, 2);

@@ -1,5 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import type { ApplicationFailure } from '@temporalio/common';
+import type { PolicyFields } from '../policy/record.ts';
 import type { Answer, Call, WechatPay } from '../wechatpay/client.ts';
 import {
   MerchantFaultError,
@@ -31,6 +32,8 @@ export interface Request {
   send: (client: WechatPay, out_insurance_no: string, call: Call) => Promise<Answer>;
   /** Which of the merchant's hosts, counted from the main one. */
   host: number;
+  /** Personal values that WeChat Pay may hold and the record has not. */
+  known?: readonly PolicyFields[] | undefined;
 }
 
 /** What one request came to: an answer that verified, or the client's typed error. */
@@ -53,7 +56,7 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   }
   const { method, send, host } = request;
   // WeChat Pay may quote what it holds, not only what this call sends.
-  const known = { ...snapshot.record.policy, ...snapshot.record.upload };
+  const known = [{ ...snapshot.record.policy, ...snapshot.record.upload }, ...(request.known ?? [])];
   const intended = await recordIntent(settings, snapshot, method);
   const begun = performance.now();
   const ended = await outcomeOf(settings, () => send(client, out_insurance_no, { host, known }));

@@ -55,7 +55,7 @@ async function concluded(
   request: Omit<Request, 'host'>,
 ): Promise<CallResult> {
   const host = input.host + activityInfo().attempt - 1;
-  const attempted = await attempt(settings, input.snapshot, { ...request, host });
+  const attempted = await attempt(settings, input.snapshot, { ...request, host, known: input.known });
   const result = proven(settings, attempted);
   if (result) return result;
   const { error } = attempted;

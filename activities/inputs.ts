@@ -100,6 +100,8 @@ export interface CallInput {
   snapshot: Snapshot;
   /** What a push or an upload carries, names in the clear. */
   fields?: PolicyFields;
+  /** Personal values that WeChat Pay may hold and the record has no more: to be cut out of what it says, too. */
+  known?: PolicyFields[];
   /** The first attempt sends nothing and asks to be retried after so many ms; absent or 0: it sends at once. */
   delay?: number;
   /**
@@ -122,6 +124,8 @@ export interface VerifyInput {
   expect_absent?: boolean;
   /** Fields that nobody could open when last seen. */
   unreadable: string[];
+  /** WeChat Pay is known to refuse this GET: that it answers is the finding. */
+  refused?: boolean;
   /**
    * How long ago WeChat Pay confirmed it, in ms, when the activity was scheduled: verifications come soon after, then
    * further and further apart. The age of an attempt is this and the time since the activity was scheduled.

@@ -28,7 +28,11 @@ export class Verifications {
     checkFormat(input.format);
     const { payloadKey } = this.#settings;
     if (payloadKey !== undefined && input.payload_key !== undefined && payloadKey !== input.payload_key)
-      return { outcome: 'key-changed', recorded: true, payload_key: payloadKey };
+      return {
+        outcome: 'key-changed',
+        recorded: await recordSnapshot(this.#settings, input.snapshot),
+        payload_key: payloadKey,
+      };
     const { out_insurance_no } = input.snapshot;
     const first = nextVerification(out_insurance_no, 1, input.age, input.every);
     if (input.age < first && waited() < first) return this.#arm(input.snapshot, first - waited());
@@ -36,13 +40,16 @@ export class Verifications {
       method: 'GET',
       send: (client, number, call) => client.queryPolicy(number, call),
       host: this.#unanswered,
+      known: [input.expected],
     });
     const found = proven(this.#settings, attempted);
     this.#unanswered = found ? 0 : this.#unanswered + 1;
     if (!found) throw again(attempted);
     if (found.outcome === 'confirmed' && this.#differs(input, found)) return found;
-    if (found.outcome === 'refused' && !(found.status === 404 && input.expect_absent)) return found;
+    const expected = found.outcome === 'refused' && (found.status === 404 ? input.expect_absent : input.refused);
+    if (found.outcome === 'refused' && !expected) return found;
     const next = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
+    if (found.outcome === 'refused' && found.status !== 404) throw later('refused', `${found.code}, as before`, next);
     // WeChat Pay's answer was written one step further: that is the pair which stands now.
     return this.#quiet(input.snapshot, found.outcome === 'confirmed' ? 1 : 0, attempted.recorded, next);
   }
@@ -66,13 +73,14 @@ export class Verifications {
     throw later('verified', `but not recorded, next at ${new Date(Date.now() + sooner).toISOString()}`, sooner);
   }
 
-  #differs({ snapshot, expected, expect_absent, unreadable }: VerifyInput, found: Confirmed): boolean {
+  #differs({ snapshot, expected, expect_absent, refused, unreadable }: VerifyInput, found: Confirmed): boolean {
     const lost = found.unreadable.filter((field) => !unreadable.includes(field));
     const { mchid, out_insurance_no } = snapshot;
     if (lost.length > 0)
       this.#settings.log.error({ mchid, out_insurance_no, fields: lost }, 'no key of the merchant opens these fields');
     // Which fields nobody can open is known to the workflow, and so must a change of it be.
-    if (expect_absent || lost.length > 0 || unreadable.some((field) => !found.unreadable.includes(field))) return true;
+    if (expect_absent || refused || lost.length > 0 || unreadable.some((field) => !found.unreadable.includes(field)))
+      return true;
     const { policy, unreadable: blind } = found;
     return differences(expected, policy, blind).length > 0 || gains(policy, expected, blind);
   }

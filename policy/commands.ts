@@ -1,8 +1,17 @@
 import { z } from 'zod';
 import { differences, sameValue } from './difference.ts';
 import { durationSchema } from './duration.ts';
+import { ANSWER_ONLY, UPLOAD_ONLY } from './fields.ts';
 import { CAUSES, cancelled, expiryOf, heldPolicy, type Life, plannedWindow, unmarked, withPolicy } from './life.ts';
-import { LIFETIME, type Policy, type PolicyFields, policyFieldsSchema, policySchema, WINDOW_LIMIT } from './record.ts';
+import {
+  LIFETIME,
+  type Policy,
+  type PolicyFields,
+  policyFieldsSchema,
+  policySchema,
+  uploadSchema,
+  WINDOW_LIMIT,
+} from './record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, type PolicyState, shortState } from './state.ts';
 import { instantOf } from './time.ts';
 import { parse, refuse } from './violation.ts';
@@ -92,10 +101,14 @@ function only(life: Life, command: CommandName, ...states: PolicyState[]): void 
 
 /** The life with fields changed, the whole policy checked again; the same object when they change nothing. */
 function changed(life: Life, fields: PolicyFields): Life {
-  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   const policy = life.record.policy;
-  if (given.every(([field, value]) => sameValue(field, value, policy[field]))) return life;
-  return withPolicy(life, parse(policySchema, { ...policy, ...Object.fromEntries(given) }));
+  if (isSo(policy, fields)) return life;
+  return withPolicy(life, parse(policySchema, { ...policy, ...defined(fields) }));
+}
+
+/** Whether the policy has every field that is given already. */
+function isSo(policy: Policy, fields: PolicyFields): boolean {
+  return Object.entries(defined(fields)).every(([field, value]) => sameValue(field, value, policy[field]));
 }
 
 const approve: Rule<'approve'> = (life, { event_id: _e, version: _v, by: _b, ...fields }) => {
@@ -130,19 +143,43 @@ const withdraw: Rule<'withdraw'> = (life) => {
   return life;
 };
 
-const AMEND_NEVER = ['out_insurance_no', 'policy_state', 'insurance_company_code'];
+const AMEND_NEVER: Readonly<Record<string, string>> = {
+  out_insurance_no: 'it names the policy',
+  policy_state: 'states have commands of their own',
+};
 
-const amend: Rule<'amend'> = (life, { event_id: _e, version: _v, by: _b, ...fields }) => {
+const amend: Rule<'amend'> = (life, { event_id: _e, version: _v, by: _b, ...given }) => {
+  const [upload, fields] = uploadAmended(life, given);
   for (const [field, value] of Object.entries(fields)) {
-    if (AMEND_NEVER.includes(field))
-      refuse('not-amendable', `amend: ${field} cannot be amended; states have commands of their own`, field);
+    if (Object.hasOwn(AMEND_NEVER, field))
+      refuse('not-amendable', `amend: ${field} cannot be amended; ${AMEND_NEVER[field]}`, field);
     const holds = !sameValue(field, life.record.policy[field], undefined);
     if (typeof value !== 'boolean' && sameValue(field, value, undefined) && holds)
       refuse('cannot-clear', `amend: ${field} can be replaced, not emptied`, field);
   }
   parse(policyFieldsSchema, fields);
-  return replanned(life, changed(life, fields));
+  return replanned(life, changed(upload, fields));
 };
+
+/**
+ * The life with its upload amended, and the fields that are the policy's. What only an upload carries can be amended for
+ * as long as it is to come: one that WeChat Pay has refused goes on so.
+ */
+function uploadAmended(life: Life, given: PolicyFields): [Life, PolicyFields] {
+  const entries = Object.entries(given);
+  const own = entries.filter(([field]) => UPLOAD_ONLY.has(field) || ANSWER_ONLY.has(field));
+  const { upload } = life.record;
+  const late = own.find(([field]) => field !== 'out_insurance_no' && (!upload || life.known_there));
+  if (late) refuse('not-amendable', `amend: ${late[0]} can be amended only before the policy is uploaded`, late[0]);
+  const amended = own.filter(([field]) => UPLOAD_ONLY.has(field));
+  if (!upload || amended.every(([field, value]) => upload[field] === value)) return [life, withoutUpload(entries)];
+  const record = { ...life.record, upload: parse(uploadSchema, { ...upload, ...Object.fromEntries(amended) }) };
+  return [{ ...life, record }, withoutUpload(entries)];
+}
+
+function withoutUpload(entries: [string, unknown][]): PolicyFields {
+  return Object.fromEntries(entries.filter(([field]) => !UPLOAD_ONLY.has(field)));
+}
 
 const renew: Rule<'renew'> = (life, command, now) => {
   if ('as' in command) {
@@ -158,7 +195,7 @@ function renewTerm(life: Life, command: Exclude<Parsed<'renew'>, { as: string }>
   const { event_id: _e, version: _v, by: _b, window, ...term } = command;
   const { start_renewal_time, end_renewal_time, ...spans } = window ?? {};
   const policy = life.record.policy;
-  const same = changed(life, { ...term, start_renewal_time, end_renewal_time }) === life;
+  const same = isSo(policy, { ...term, start_renewal_time, end_renewal_time });
   if (same && policy.policy_state === APPROVED) return life;
   const expiredByTime = policy.policy_state === INACTIVE && life.inactive?.cause === 'EXPIRY';
   if (!expiredByTime) only(life, 'renew', APPROVED);
@@ -230,12 +267,12 @@ export function obey<Name extends CommandName>(life: Life, name: Name, input: un
 }
 
 /**
- * The life after WeChat Pay's record was made ours: every field that WeChat Pay holds otherwise takes its value, the
- * state too; a field of ours that it does not hold is given up.
+ * The life after WeChat Pay's record was made ours in these fields: each that it holds otherwise takes its value, the
+ * state too; one that it does not hold is given up.
  * @throws {RuleViolation} when the result would break a rule of the record.
  */
-export function adopted(life: Life, remote: PolicyFields, now: number): Life {
-  const found = differences(heldPolicy(life), remote);
+export function adopted(life: Life, remote: PolicyFields, fields: readonly string[], now: number): Life {
+  const found = differences(heldPolicy(life), remote).filter(({ field }) => fields.includes(field));
   if (found.length === 0) return life;
   const policy: Record<string, unknown> = { ...life.record.policy };
   for (const { field, theirs } of found) {
@@ -243,7 +280,10 @@ export function adopted(life: Life, remote: PolicyFields, now: number): Life {
     else policy[field] = theirs;
   }
   const record = { ...life.record, policy: parse(policySchema, policy) };
-  const taken = replanned(life, { ...life, record });
+  const reopened = found.some(({ field, theirs }) => field === 'support_renewal' && theirs === true);
+  const taken = reopened
+    ? { ...life, record, ...plannedAnew(life, record.policy) }
+    : replanned(life, { ...life, record });
   const state = record.policy.policy_state;
   if (state === life.record.policy.policy_state) return taken;
   const { inactive: _was, cancellation: _dropped, ...rest } = taken;

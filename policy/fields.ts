@@ -43,5 +43,14 @@ export const TIME_FIELDS: ReadonlySet<string> = new Set([
   'end_renewal_time',
 ]);
 
+/** What an upload carries for itself alone: whom it is for. */
+export const UPLOAD_ONLY: ReadonlySet<string> = new Set([
+  'appid',
+  'openid',
+  'payee_mchid',
+  'payee_appid',
+  'payee_openid',
+]);
+
 /** Fields of WeChat Pay's answer that an update cannot carry: the path names the policy, the company is set at upload. */
 export const ANSWER_ONLY: ReadonlySet<string> = new Set(['out_insurance_no', 'insurance_company_code']);

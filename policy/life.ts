@@ -23,6 +23,8 @@ export interface Life {
   window: Window;
   /** WeChat Pay was given a window once: from then on the times it holds must be those of the present term. */
   window_sent: boolean;
+  /** WeChat Pay has the policy: its upload is over, if there was one. */
+  known_there?: true;
   /** A cancellation whose time has not come. */
   cancellation?: { cause: Cause; at: number };
   /** Why the policy is INACTIVE, and since when, in ms since the epoch. */
@@ -150,8 +152,11 @@ export function afterDue(life: Life, due: Due): Life {
       return marked(life, due.what);
     case 'cancellation':
       return cancelled(life, life.cancellation?.cause ?? 'SURRENDER', due.at);
-    case 'expiry':
-      return withPolicy({ ...life, inactive: { cause: 'EXPIRY', since: due.at } }, { policy_state: INACTIVE });
+    case 'expiry': {
+      // A cancellation to come after the end of cover has nothing left to end, nor may it end the next term.
+      const { cancellation: _pointless, ...rest } = life;
+      return withPolicy({ ...rest, inactive: { cause: 'EXPIRY', since: due.at } }, { policy_state: INACTIVE });
+    }
     case 'window-opens':
       return { ...life, window: 'open', window_sent: true };
     case 'window-closes':
@@ -172,10 +177,11 @@ export function settleDue(life: Life, now: number): { life: Life; applied: Due[]
   }
 }
 
-/** A policy that ends before its time; its open window closes in the same PATCH. */
+/** A policy that ends before its time; a window that WeChat Pay was given closes in the same PATCH. */
 export function cancelled(life: Life, cause: Cause, since: number, businessDate?: string): Life {
   const { cancellation: _taken, ...rest } = life;
-  const window = life.window === 'open' || life.window === 'given' ? 'closed' : life.window;
+  const given = life.window === 'open' || life.window === 'given' || (life.window === 'planned' && life.window_sent);
+  const window = given ? 'closed' : life.window;
   const inactive = { cause, since, ...(businessDate !== undefined && { business_date: businessDate }) };
   return withPolicy({ ...rest, window, inactive }, { policy_state: INACTIVE });
 }

@@ -21,9 +21,13 @@ export const TRANSITIONS: Readonly<Record<PolicyState, readonly PolicyState[]>> 
   [INACTIVE]: [APPROVED],
 };
 
-/** Whether `from` to `to` is on the table. A state to itself is not: what WeChat Pay does with it is undocumented. */
-export function isTransition(from: PolicyState, to: PolicyState): boolean {
-  return TRANSITIONS[from].includes(to);
+/**
+ * Whether `from` to `to` is on the table. A state to itself is not: what WeChat Pay does with it is undocumented. From a
+ * state that is not on it, such as one that WeChat Pay adds tomorrow, or from none, nothing may follow.
+ */
+export function isTransition(from: unknown, to: PolicyState): boolean {
+  const known = POLICY_STATES.find((state) => state === from);
+  return known !== undefined && TRANSITIONS[known].includes(to);
 }
 
 /** How people write and read states: `APPROVED` for `POLICY_STATE_APPROVED`. */

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { isPersonal } from './fields.ts';
 import { DEEPEST, nestsTooDeep } from './nesting.ts';
 
 /** One broken rule of a record or a command. `message` is one line for people; it never holds a personal value. */
@@ -45,21 +46,32 @@ const ZOD_RULES: Record<string, string> = {
 };
 
 /**
- * Violations of a failed parse. A schema of ours names its rule in `params.rule`; zod's own checks are named after
- * what they check. zod's messages name the expected shape and never the value, so they are safe to show.
+ * Violations of a failed parse of `input`. A schema of ours names its rule in `params.rule`; zod's own checks are named
+ * after what they check. Messages say what was expected and, where the field is not personal, what was found.
  */
-export function violationsOf(error: z.ZodError): [Violation, ...Violation[]] {
+export function violationsOf(error: z.ZodError, input: unknown): [Violation, ...Violation[]] {
   const found = error.issues.slice(0, MOST_KEPT).map((issue): Violation => {
     const field = oneLine(issue.path.map(String).join('.'));
     const own = issue.code === 'custom' ? (issue.params?.rule as string | undefined) : undefined;
     return {
       field,
       rule: own ?? ZOD_RULES[issue.code] ?? issue.code,
-      message: oneLine(`${field || 'record'}: ${issue.message}`),
+      message: oneLine(`${field || 'record'}: ${issue.message}${foundAt(issue.path, input)}`),
     };
   });
   const [first, ...rest] = found;
   return [first ?? { field: '', rule: 'invalid', message: 'the input is not valid' }, ...rest];
+}
+
+const LONGEST_FOUND = 80;
+
+/** `, found …` with a single value of a field that is known to be impersonal; otherwise nothing. */
+function foundAt(path: readonly PropertyKey[], input: unknown): string {
+  const field = path.findLast((part) => typeof part === 'string');
+  if (field === undefined || isPersonal(field)) return '';
+  const value = path.reduce<unknown>((at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part], input);
+  if (value === undefined || (typeof value === 'object' && value !== null)) return '';
+  return `, found ${JSON.stringify(typeof value === 'string' ? value.slice(0, LONGEST_FOUND) : value)}`;
 }
 
 /** The names of members are the sender's, and so is what a message says was found: shown without line ends, cut. */
@@ -72,6 +84,6 @@ function oneLine(text: string): string {
 export function parse<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   if (nestsTooDeep(input)) refuse('too-deep', `record: expected JSON that nests at most ${DEEPEST} deep`);
   const result = schema.safeParse(input);
-  if (!result.success) throw new RuleViolation(violationsOf(result.error));
+  if (!result.success) throw new RuleViolation(violationsOf(result.error, input));
   return result.data;
 }

@@ -1,5 +1,6 @@
+import { UPLOAD_ONLY } from '../policy/fields.ts';
 import type { PolicyFields } from '../policy/record.ts';
-import { isTransition, POLICY_STATES, type PolicyState } from '../policy/state.ts';
+import { isTransition } from '../policy/state.ts';
 import { officialFault } from './official.ts';
 import { invalidRequest, notFound, paramError } from './refusal.ts';
 
@@ -23,8 +24,6 @@ const REQUIRED = [
   'appid',
   'openid',
 ];
-/** Whom an upload is for; no part of the policy. */
-const UPLOAD_ONLY = new Set(['appid', 'openid', 'payee_mchid', 'payee_appid', 'payee_openid']);
 
 /** The policies that WeChat Pay holds, in memory, and by what rules they change. Every change is one synchronous step. */
 export class PolicyStore {
@@ -69,7 +68,11 @@ export class PolicyStore {
       throw paramError('out_insurance_no', 'not expected: the path names the policy');
     const held = this.get(out_insurance_no);
     const { policy_state } = sent;
-    if (policy_state !== undefined && policy_state !== held.policy_state && !leadsTo(held.policy_state, policy_state))
+    if (
+      policy_state !== undefined &&
+      policy_state !== held.policy_state &&
+      !isTransition(held.policy_state, policy_state)
+    )
       throw invalidRequest(`policy_state: ${String(held.policy_state)} cannot become ${policy_state}`);
     const policy = { ...held, ...sent, out_insurance_no };
     this.#official(policy, sent, held);
@@ -99,9 +102,4 @@ export class PolicyStore {
 
 function lifetime(policy: PolicyFields): boolean {
   return policy.coverage_term_type === 'COVERAGE_TERM_TYPE_LIFETIME';
-}
-
-function leadsTo(from: unknown, to: PolicyState): boolean {
-  const known = POLICY_STATES.find((state) => state === from);
-  return known !== undefined && isTransition(known, to);
 }

@@ -117,7 +117,7 @@ describe('answers of WeChat Pay that nobody expects', () => {
   });
 
   const calls: (() => Promise<unknown>)[] = [
-    () => wechatpay.queryPolicy(NUMBER, { known: SEED }),
+    () => wechatpay.queryPolicy(NUMBER, { known: [SEED] }),
     () => wechatpay.updatePolicy(NUMBER, SEED as PolicyFields),
     () => wechatpay.uploadPolicy(SEED as PolicyFields & { out_insurance_no: string }),
   ];

@@ -125,7 +125,7 @@ describe('whatever comes in is taken whole or refused in one line', () => {
         patchOf(ours, theirs);
         changes(ours, theirs);
         JSON.stringify(found);
-        const after = typed(() => adopted(life, theirs, NOW));
+        const after = typed(() => adopted(life, theirs, Object.keys({ ...ours, ...theirs }), NOW));
         if (after && after !== life) goesOn(after, NOW);
       }),
       runs(400),

@@ -85,12 +85,26 @@ describe('record', () => {
     assert.deepEqual(rulesOf({ insurance_name: '险'.repeat(50) }), []);
   });
 
-  it('never shows the value of a personal field', () => {
-    const secret = '绝密路1号😀';
-    assert.throws(
-      () => record({ address: secret }),
-      (error: Error) => !error.message.includes('绝密'),
-    );
+  it('says field, expectation and found value, of a personal field no value', () => {
+    const messageOf = (changes: Record<string, unknown>): string => {
+      try {
+        record(changes);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return '';
+    };
+    for (const [changes, said] of [
+      [{ policy_type: 'POLICY_TYPE_X' }, /^policy\.policy_type: .*POLICY_TYPE_OTHER.*, found "POLICY_TYPE_X"$/],
+      [{ support_renewal: 'yes' }, /^policy\.support_renewal: .*boolean.*, found "yes"$/],
+      [{ first_period_amount: 0.5 }, /^policy\.first_period_amount: expected a whole number of fen, found 0\.5$/],
+      [{ policy_periods: [1, 'x'] }, /^policy\.policy_periods\.1: .*number.*, found "x"$/],
+      [{ expired_time: wireTime(NOW - DAY) }, /^policy\.expired_time: expected a time after .*, found "20\d\d-/],
+      [{ effective_time: 'soon' }, /^policy\.effective_time: expected an RFC 3339 time .*, found "soon"$/],
+    ] as const)
+      assert.match(messageOf(changes), said);
+    for (const changes of [{ address: '绝密路1号😀' }, { insured_name_list: ['绝密', 7] }, { pet_name: { 绝密: 1 } }])
+      assert.doesNotMatch(messageOf(changes), /绝密|found/);
   });
 
   it('lets cover for life have no end', () => {
@@ -189,6 +203,27 @@ describe('commands', () => {
     );
   });
 
+  it('renew takes the window that the record gave of the former term for over', () => {
+    const given = { start_renewal_time: wireTime(NOW + 320 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
+    const life = openedLife(record({ policy_state: APPROVED, ...given }), NOW);
+    const renewed = obey(life, 'renew', { expired_time: wireTime(NOW + 730 * DAY) }, NOW);
+    assert.equal(renewed.window, 'planned');
+    assert.equal(heldPolicy(renewed).start_renewal_time, wireTime(NOW + 670 * DAY));
+    assert.equal(obey(life, 'renew', { expired_time: life.record.policy.expired_time }, NOW), life, 'already so');
+  });
+
+  it('a cancellation that the end of cover came before does not end the next term', () => {
+    const cancelled = obey(approved(), 'cancel', { at: wireTime(NOW + 370 * DAY) }, NOW);
+    const expired = settleDue(cancelled, NOW + 366 * DAY).life;
+    const late = NOW + 375 * DAY;
+    const expired_time = wireTime(NOW + 730 * DAY);
+    for (const again of [
+      obey(expired, 'renew', { expired_time }, late),
+      obey(expired, 'reinstate', { reason: 'paid', expired_time }, late),
+    ])
+      assert.equal(settleDue(again, late + DAY).life.record.policy.policy_state, APPROVED);
+  });
+
   it('another policy that continues this one closes its window', () => {
     const open = settleDue(approved(), NOW + 310 * DAY).life;
     assert.equal(open.window, 'open');
@@ -240,6 +275,13 @@ describe('due times', () => {
     const open = settleDue(approved(), NOW + 310 * DAY).life;
     const patch = patchOf(heldPolicy(obey(open, 'cancel', {}, NOW + 311 * DAY)), heldPolicy(open));
     assert.deepEqual(patch, { support_renewal: false, policy_state: INACTIVE, policy_code: 'C1' });
+  });
+
+  it('a surrender closes a window, too, whose times WeChat Pay has for a term to come', () => {
+    const open = settleDue(approved(), NOW + 310 * DAY).life;
+    const renewed = obey(open, 'renew', { expired_time: wireTime(NOW + 730 * DAY) }, NOW + 311 * DAY);
+    const surrendered = obey(renewed, 'cancel', {}, NOW + 312 * DAY);
+    assert.equal(heldPolicy(surrendered).support_renewal, false);
   });
 
   it('an ISSUING policy is marked when overdue and when its cover has ended', () => {

@@ -208,6 +208,33 @@ describe('the loop', () => {
     assert.equal((reconciler.next() as { fields: PolicyFields }).fields.policy_state, INACTIVE);
   });
 
+  it('a change whose attempts all end unknown is told of once it has waited for so long, though GETs are answered', () => {
+    const reconciler = opened({ retry_alert_after: '15m' });
+    const theirs = { ...reconciler.held };
+    get(reconciler, theirs);
+    command(reconciler, 'amend', { address: 'B' });
+    for (let minute = 0; minute < 20; minute += 5) {
+      const now = NOW + minute * 60_000;
+      assert.equal(reconciler.sync, 'PENDING', `minute ${minute}`);
+      reconciler.unknown({ address: 'B' }, now);
+      get(reconciler, theirs, now);
+    }
+    assert.equal(reconciler.sync, 'RETRYING');
+  });
+
+  it('what an unknown attempt carried, and ours has no more, is forgotten once a later call was confirmed', () => {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    const before = { ...reconciler.held };
+    get(reconciler, before);
+    const times = { start_renewal_time: before.expired_time, end_renewal_time: before.expired_time };
+    reconciler.unknown({ support_renewal: true, ...times } as PolicyFields, NOW);
+    command(reconciler, 'renew', { as: 'NEXT1' });
+    get(reconciler, before);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { support_renewal: false } });
+    reconciler.confirm({ policy: reconciler.held, unreadable: [] }, { support_renewal: false }, NOW);
+    assert.equal(reconciler.next().call, 'verify');
+  });
+
   it('rounds of unknown outcome back off to an hour, and a new change tries at once', () => {
     const reconciler = opened();
     get(reconciler, reconciler.held);
@@ -278,6 +305,33 @@ describe('a refusal', () => {
     assert.equal(reconciler.standing.block, null);
   });
 
+  it('of a state for want of a policy_code is over once that is amended', () => {
+    const reconciler = opened();
+    get(reconciler, { ...reconciler.held });
+    command(reconciler, 'cancel', {});
+    const action = reconciler.next();
+    assert.ok(action.call === 'push');
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'policy_code' }, action.fields, NOW);
+    command(reconciler, 'amend', { policy_code: 'C2' });
+    const fields = { policy_state: INACTIVE, policy_code: 'C2' };
+    assert.deepEqual(reconciler.next(), { call: 'push', fields });
+  });
+
+  it('of a verification blocks until WeChat Pay answers one again, and is no reason to rest', () => {
+    const reconciler = opened();
+    get(reconciler, reconciler.held);
+    assert.equal(reconciler.verificationRefused, false);
+    reconciler.refuse({ status: 403, code: 'RULE_LIMIT', message: 'no' }, undefined, NOW);
+    assert.equal(reconciler.sync, 'BLOCKED');
+    assert.equal(reconciler.next().call, 'verify');
+    assert.equal(reconciler.verificationRefused, true);
+    get(reconciler, reconciler.held);
+    assert.equal(reconciler.sync, 'SYNCED');
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.unknown({ address: 'B' }, NOW);
+    assert.equal(reconciler.next().call, 'query');
+  });
+
   it('of the GET itself leaves nothing to do before a person acts', () => {
     const reconciler = opened();
     reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, undefined, NOW);
@@ -323,6 +377,34 @@ describe('the first answer', () => {
     assert.deepEqual(Object.keys((reconciler.next() as { fields: object }).fields), ['address']);
   });
 
+  it('a change to a policy that WeChat Pay does not know asks again, and is blocked again: it is not PENDING for ever', () => {
+    const reconciler = opened();
+    const unknown = { status: 404, code: 'NOT_FOUND', message: 'no' };
+    reconciler.refuse(unknown, undefined, NOW);
+    assert.equal(reconciler.standing.block?.code, 'UNKNOWN_POLICY');
+    command(reconciler, 'approve', { policy_code: 'C1' });
+    assert.equal(reconciler.next().call, 'query');
+    reconciler.refuse(unknown, undefined, NOW);
+    assert.equal(reconciler.sync, 'BLOCKED');
+  });
+
+  it('an upload that was refused goes on with what is amended of it, until WeChat Pay has the policy', () => {
+    const reconciler = opened({ upload: { appid: 'wx1', openid: 'o1' } }, { insurance_company_code: 'A' });
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    const upload = reconciler.next();
+    assert.ok(upload.call === 'upload');
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'openid' }, upload.fields, NOW);
+    assert.equal(reconciler.sync, 'BLOCKED');
+    command(reconciler, 'amend', { openid: 'o2', insurance_company_code: 'B', address: 'C' });
+    const { call, fields } = reconciler.next() as typeof upload;
+    assert.equal(call, 'upload');
+    const { openid, insurance_company_code, address } = fields;
+    assert.deepEqual([openid, insurance_company_code, address], ['o2', 'B', 'C']);
+    reconciler.confirm({ policy: reconciler.held, unreadable: [] }, fields, NOW);
+    for (const late of [{ openid: 'o3' }, { insurance_company_code: 'C' }])
+      assert.throws(() => command(reconciler, 'amend', late), { rule: 'not-amendable' });
+  });
+
   it('404 uploads where there is upload data, else blocks', () => {
     const missing = { status: 404, code: 'NOT_FOUND', message: 'no' };
     const bare = opened();
@@ -365,6 +447,102 @@ describe('verification', () => {
     assert.equal(reconciler.accept(NOW), true);
     assert.equal(reconciler.held.address, 'tampered');
     assert.equal(reconciler.sync, 'SYNCED');
+  });
+
+  it('accept leaves a change of ours that is on its way: a surrender is not taken back', () => {
+    const reconciler = synced({ verification: { on_drift: 'report' } });
+    const theirs = { ...reconciler.held, address: 'tampered' };
+    get(reconciler, theirs);
+    command(reconciler, 'cancel', {});
+    assert.equal(reconciler.accept(NOW), true);
+    assert.equal(reconciler.held.address, 'tampered');
+    const { policy_code } = reconciler.held;
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { policy_state: INACTIVE, policy_code } });
+  });
+
+  it('accept is refused while nobody knows what WeChat Pay holds: its state may be another by now', () => {
+    const reconciler = synced();
+    command(reconciler, 'cancel', {});
+    const action = reconciler.next();
+    assert.ok(action.call === 'push');
+    reconciler.unknown(action.fields, NOW);
+    assert.throws(() => reconciler.accept(NOW), { rule: 'unknown-outcome' });
+    assert.equal(reconciler.held.policy_state, INACTIVE);
+  });
+
+  it('accept takes back the closing of a window that WeChat Pay has open', () => {
+    const reconciler = synced({ verification: { on_drift: 'report' } });
+    command(reconciler, 'renew', { as: 'NEXT1' });
+    reconciler.confirm({ policy: reconciler.held, unreadable: [] }, { support_renewal: false }, NOW);
+    get(reconciler, { ...reconciler.held, support_renewal: true });
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.accept(NOW), true);
+    assert.equal(reconciler.held.support_renewal, true);
+    assert.equal(reconciler.sync, 'SYNCED');
+  });
+
+  for (const [what, take] of [
+    ['accept', (reconciler: Reconciler) => reconciler.accept(NOW)],
+    ['adopt remote', () => true],
+  ] as const)
+    it(`${what} keeps names that no key opens`, () => {
+      const reconciler = opened(what === 'accept' ? { verification: { on_drift: 'report' } } : { adopt: 'remote' });
+      const { insured_name_list: _sealed, ...policy } = reconciler.held;
+      if (what === 'accept') get(reconciler, { ...reconciler.held });
+      reconciler.confirm(
+        { policy: { ...policy, address: 'theirs' }, unreadable: ['insured_name_list'] },
+        undefined,
+        NOW,
+      );
+      assert.equal(take(reconciler), true);
+      assert.equal(reconciler.held.address, 'theirs');
+      assert.deepEqual(reconciler.held.insured_name_list, opened().held.insured_name_list);
+    });
+
+  it('a state of WeChat Pay that nobody knows, or none, is DIVERGED: nothing follows from it, nothing fails', () => {
+    for (const state of ['POLICY_STATE_SUSPENDED', 'constructor', 7, undefined]) {
+      const theirs = { ...synced().held, policy_state: state } as unknown as PolicyFields;
+      for (const settings of [{}, { verification: { on_state_drift: 'heal' } }]) {
+        const first = opened(settings, { policy_state: APPROVED });
+        const later = synced(settings);
+        for (const reconciler of [first, later]) {
+          get(reconciler, theirs);
+          reconciler.resume(NOW);
+          assert.equal(reconciler.sync, 'DIVERGED', String(state));
+          assert.equal(reconciler.next().call, 'verify');
+          assert.throws(() => reconciler.accept(NOW), RuleViolation);
+        }
+      }
+    }
+  });
+
+  it('a state that we reach by ourselves after it was reported is no difference any more', () => {
+    const reconciler = synced();
+    get(reconciler, { ...reconciler.held, policy_state: INACTIVE });
+    assert.equal(reconciler.sync, 'DIVERGED');
+    command(reconciler, 'cancel', {});
+    assert.equal(reconciler.sync, 'SYNCED');
+  });
+
+  it('a field that is new in ours, and that WeChat Pay has held otherwise all the time, is sent and is no drift', () => {
+    const reconciler = opened({ verification: { on_drift: 'report' } }, { address: undefined });
+    const theirs = { ...reconciler.held, address: 'old' };
+    get(reconciler, theirs);
+    command(reconciler, 'amend', { address: 'new' });
+    reconciler.unknown({ address: 'new' }, NOW);
+    get(reconciler, theirs);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'new' } });
+    assert.deepEqual(reconciler.standing.discrepancies, []);
+  });
+
+  it('what the first answer of a life restored from a record that may lag shows otherwise is reported, not undone', () => {
+    const reconciler = synced();
+    Object.assign(reconciler.standing, { must_query: true, lagging: true });
+    get(reconciler, { ...reconciler.held, address: 'a later change of ours' });
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.next().call, 'verify');
+    get(reconciler, { ...reconciler.held, address: 'a later change of ours', pet_name: 'tampered' });
+    assert.equal((reconciler.next() as { fields: PolicyFields }).fields.pet_name, reconciler.held.pet_name);
   });
 
   it('a state that drifts is reported and never undone silently, unless the record says heal', () => {

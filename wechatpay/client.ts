@@ -32,8 +32,8 @@ export interface Call {
   host?: number;
   /** Aborts the call. Once it is under way its outcome is then unknown. */
   signal?: AbortSignal;
-  /** What the policy is known to hold: personal values are cut out of messages like those that the call sends. */
-  known?: Readonly<Record<string, unknown>>;
+  /** What the policy holds or held, as far as is known: personal values are cut out of messages like those of the call. */
+  known?: readonly Readonly<Record<string, unknown>>[];
 }
 
 /** A confirmed answer: 2xx, its signature verified, and of the policy that was asked for. */
@@ -112,7 +112,7 @@ export class WechatPay {
     );
     if (call.signal?.aborted)
       throw new NoEffectError('aborted before it was sent', { reason: 'aborted', host: url.host });
-    const personal = [fields, wire, call.known].flatMap((values) => personalValues(values ?? {}));
+    const personal = [fields, wire, ...(call.known ?? [])].flatMap((values) => personalValues(values ?? {}));
     const facts = (): CallFacts => ({ host: url.host, hidden: [...secrets, ...personal], now: this.#now() });
     const answer = await this.#exchange(outgoing, call.signal, facts);
     return {

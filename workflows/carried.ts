@@ -28,6 +28,8 @@ export interface Carried {
   journal: Journaled;
   /** Attempts that MongoDB has not got. */
   owed: OwedAttempts[];
+  /** Id of the payload key that encrypts, as last seen; absent before any was. */
+  payload_key?: string;
 }
 
 /** Format 1 knew no drifts, no journal and no owed attempts. */

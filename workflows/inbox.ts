@@ -29,10 +29,10 @@ export class Inbox {
     return late ? { revision, outcome: 'superseded' } : undefined;
   }
 
-  /** Remembers a message with its answer; a version only where the message was looked at. */
+  /** Remembers a message with its answer. A message may end after a newer one: versions never go back. */
   remember(message: Envelope | undefined, answer: Answer): Answer {
     const { received } = this;
-    if (message?.version !== undefined && answer.outcome !== 'superseded') received.version = message.version;
+    if (message?.version !== undefined) received.version = Math.max(received.version ?? 0, message.version);
     if (message?.event_id !== undefined)
       received.events = [...received.events, [message.event_id, answer] as [string, Answer]].slice(-MOST_EVENTS);
     return answer;

@@ -1,7 +1,8 @@
 import type { CommandEntry, Confirmation } from '../activities/inputs.ts';
 import type { Envelope } from '../policy/commands.ts';
 import { changes } from '../policy/difference.ts';
-import { heldPolicy, type Life } from '../policy/life.ts';
+import { CAUSES, type Cause, heldPolicy, type Life } from '../policy/life.ts';
+import { instantOf } from '../policy/time.ts';
 
 /** Entries kept until they are known to be in MongoDB: a policy with more of them in one outage loses the oldest. */
 const MOST_ENTRIES = 200;
@@ -81,7 +82,7 @@ export class Journal {
 
 type Told = Pick<CommandEntry, 'by' | 'event_id' | 'version' | 'cause' | 'reason' | 'business_date'>;
 
-/** What a message says of itself; of an illegal one what is of the right type. */
+/** What a message says of itself; of an illegal one what is right: what rests in the clear is no free text. */
 function messageOf(message: unknown): Told {
   if (typeof message !== 'object' || message === null) return {};
   const { by, event_id, version, cause, reason, at } = message as Envelope & Record<string, unknown>;
@@ -89,9 +90,9 @@ function messageOf(message: unknown): Told {
     ...(isText(by) && { by }),
     ...(isText(event_id) && { event_id }),
     ...(typeof version === 'number' && { version }),
-    ...(isText(cause) && { cause }),
+    ...(CAUSES.some((known) => known === cause) && { cause: cause as Cause }),
     ...(isText(reason) && { reason }),
-    ...(isText(at) && { business_date: at }),
+    ...(instantOf(at) !== undefined && { business_date: at as string }),
   };
 }
 

@@ -27,7 +27,7 @@ import { Journal } from './journal.ts';
 import * as messages from './messages.ts';
 import { showAttributes, showDetails } from './presentation.ts';
 import { type Action, IGNORED, newStanding, Reconciler, URGENCY } from './reconciler.ts';
-import { checkId, existing, failure, refuseUnfit, stopping } from './refusal.ts';
+import { checkId, existing, failure, refuseUnfit, stopping, unavailable } from './refusal.ts';
 
 /** Age and length at which a run hands over to a fresh one, so that histories, keys and old code die out. */
 const RUN_AGE = 90 * DAY;
@@ -79,8 +79,10 @@ class Lifecycle {
   #fresh = false;
   #payloadKey: string | undefined;
   #call: messages.Status['call'] = null;
-  /** Answers of WeChat Pay so far, for those who wait for the next. */
+  /** How often WeChat Pay has told what it holds, or refused to, for those who wait for the next time. */
   #answers = 0;
+  /** The code by which the last of these was refused. */
+  #refusedQuery: string | undefined;
   /** Callers of `verify` who wait, and how many answers there were when the last of them asked. */
   #verifiers = 0;
   #askedAt = 0;
@@ -150,7 +152,8 @@ class Lifecycle {
     this.#carryOn({ ...carried, life_id: life, step: Math.max(carried.step, restored.step) });
     // Whatever was known is old by now: this life begins with a GET, and nothing in it is taken for ours by chance.
     const standing = this.#reconciler.standing;
-    Object.assign(standing, { must_query: true, not_before: 0, rounds: 0, revision: restored.revision });
+    const lagging = restored.end === null;
+    Object.assign(standing, { must_query: true, not_before: 0, rounds: 0, revision: restored.revision, lagging });
     this.#note('restored', { by }, this.#reconciler.life);
     this.#show();
   }
@@ -166,6 +169,7 @@ class Lifecycle {
     this.#owesAnswer = carried.owes_record;
     this.#journal = new Journal(carried.journal);
     this.#debts = new Debts(carried.owed);
+    this.#payloadKey = carried.payload_key;
   }
 
   // ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,11 +241,13 @@ class Lifecycle {
     }
   }
 
-  async #opened(message: { digest: string }): Promise<messages.Answer> {
+  async #opened(message: Envelope & { digest: string }): Promise<messages.Answer> {
     this.#opener ??= message;
     await this.#readiness();
     if (message.digest !== this.#digest) throw existing();
-    return { revision: 1, outcome: 'accepted' };
+    const answer = { revision: 1, outcome: 'accepted' } as const;
+    // The same record again is answered the same, whatever version it comes with.
+    return this.#opener === message ? this.#inbox.remember(message, answer) : answer;
   }
 
   async #obey(name: CommandName, message: Envelope | undefined): Promise<messages.Answer> {
@@ -311,19 +317,25 @@ class Lifecycle {
 
   async #verify(message: Envelope | undefined): Promise<messages.Answer & { differences: Difference[] }> {
     await this.#readiness();
+    const known = this.#inbox.answerTo(message, this.#reconciler.standing.revision);
+    if (known) return { ...known, differences: this.#differences };
     const before = this.#answers;
     this.#verifiers++;
     this.#askedAt = before;
     this.#wakeups++;
     const answered = await condition(() => this.#answers > before, VERIFY_PATIENCE);
     this.#verifiers--;
-    if (!answered) throw ApplicationFailure.nonRetryable('WeChat Pay gave no answer within 60 s', 'Unavailable');
+    if (!answered) throw unavailable('WeChat Pay gave no answer within 60 s');
+    if (this.#refusedQuery) throw unavailable(`WeChat Pay refuses to tell: ${this.#refusedQuery}`);
+    const answer: messages.Answer = { revision: this.#reconciler.standing.revision, outcome: 'unchanged' };
+    return { ...this.#inbox.remember(message, answer), differences: this.#differences };
+  }
+
+  /** What WeChat Pay holds otherwise, by its last answer. */
+  get #differences(): Difference[] {
     const { standing, held } = this.#reconciler;
-    const found = standing.absent
-      ? [{ field: 'out_insurance_no', ours: held.out_insurance_no }]
-      : differences(held, standing.confirmed ?? {}, standing.unreadable);
-    const answer: messages.Answer = { revision: standing.revision, outcome: 'unchanged' };
-    return { ...this.#inbox.remember(message, answer), differences: found };
+    if (standing.absent) return [{ field: 'out_insurance_no', ours: held.out_insurance_no }];
+    return differences(held, standing.confirmed ?? {}, standing.unreadable);
   }
 
   /** Messages that come with the start wait for the first act. */
@@ -339,7 +351,9 @@ class Lifecycle {
       while (!this.#stopping) {
         this.#settleDue(Date.now());
         if (await this.#ended()) return;
-        if (this.#freshRunDue()) await this.#handOver();
+        // Those who asked WeChat Pay are answered first: a run ends only once nobody waits for it.
+        if (this.#freshRunDue() && !this.#isAsked) await this.#handOver();
+        if (this.#stopping) break;
         this.#timer.keep(this.#nextDue);
         this.#show();
         this.#keepRecord();
@@ -392,11 +406,18 @@ class Lifecycle {
         expected: action.expected,
         expect_absent: action.expect_absent,
         unreadable: standing.unreadable,
+        refused: reconciler.verificationRefused,
         age: Date.now() - standing.confirmed_at,
         every: ms(life.record.verification.every),
         payload_key: this.#payloadKey,
       });
-    const input: CallInput = { format: FORMAT, snapshot, alert_after, host: this.#host };
+    const input: CallInput = {
+      format: FORMAT,
+      snapshot,
+      known: reconciler.personalThere,
+      alert_after,
+      host: this.#host,
+    };
     if (action.call === 'query')
       return calls(terms).query({ ...input, delay: Math.max(0, action.not_before - Date.now()) });
     return calls(terms)[action.call]({ ...input, fields: action.fields });
@@ -419,21 +440,37 @@ class Lifecycle {
       const now = Date.now();
       if (result.owed) this.#debts.take(result.owed);
       this.#payloadKey ??= result.payload_key;
-      if (result.payload_key !== this.#payloadKey) this.#fresh = true;
+      if (result.payload_key !== this.#payloadKey) {
+        this.#payloadKey = result.payload_key;
+        this.#fresh = true;
+      }
       if (result.recorded) this.#recorded(written);
       else this.#oweRecord({ answer: true });
       if (result.outcome === 'confirmed') reconciler.confirm(result, sent, now);
       else if (result.outcome === 'refused') reconciler.refuse(result, sent, now);
       else if (result.outcome === 'unknown') this.#unknown(sent, now);
       else if (result.outcome === 'waiting') reconciler.alert();
-      if (result.outcome === 'confirmed' || result.outcome === 'refused') this.#answers++;
+      this.#countAnswer(result, sent !== undefined);
       this.#noteConfirmation(result.request_id);
     } catch (error) {
       // Cancelled while it waited, so certainly without effect.
       if (isCancellation(error)) return;
-      if (failureOf(error) === 'queued-too-long') reconciler.alert();
+      if (failureOf(error) === 'queued-too-long') this.#queuedTooLong();
       else this.#unknown(sent, Date.now());
     }
+  }
+
+  /** No call brings what was accepted to MongoDB while nobody takes one, so a record of its own does. */
+  #queuedTooLong(): void {
+    this.#reconciler.alert();
+    this.#oweRecord();
+  }
+
+  /** A refused PATCH tells nothing of what WeChat Pay holds; that it knows no such policy, a GET does. */
+  #countAnswer(result: CallResult | VerifyResult, write: boolean): void {
+    if (result.outcome !== 'confirmed' && (result.outcome !== 'refused' || write)) return;
+    this.#answers++;
+    this.#refusedQuery = result.outcome === 'refused' && result.status !== 404 ? result.code : undefined;
   }
 
   #unknown(sent: CallInput['fields'], now: number): void {
@@ -462,7 +499,10 @@ class Lifecycle {
 
   get #nextDue(): { what: string; at: number } {
     const fresh = { what: 'fresh-run', at: workflowInfo().runStartTime.getTime() + RUN_AGE };
-    const due = dueTimes(this.#reconciler.life)[0];
+    // An end that is past and does not come waits for a person, not for a time.
+    const { life, sync } = this.#reconciler;
+    const overdue = sync === 'BLOCKED' || sync === 'DIVERGED' ? Date.now() : 0;
+    const due = dueTimes(life).find(({ what, at }) => what !== 'end' || at > overdue);
     return due && due.at <= fresh.at ? due : fresh;
   }
 
@@ -504,19 +544,25 @@ class Lifecycle {
     return Date.now() >= runStartTime.getTime() + RUN_AGE;
   }
 
-  async #handOver(): Promise<never> {
+  /** Goes over into a fresh run, unless this one is being stopped. */
+  async #handOver(): Promise<void> {
     await condition(allHandlersFinished);
+    if (this.#stopping) return;
     this.#timer.cancel();
     const continueAsNew = makeContinueAsNewFunc<messages.PolicyLifecycle>({ workflowType: messages.WORKFLOW_TYPE });
-    return await continueAsNew(null, { carried: this.#carried() });
+    await continueAsNew(null, { carried: this.#carried() });
   }
 
   /** The button in the UI: stop syncing. What runs has finished by now; the stop is recorded, and the run ends. */
   async #stop(): Promise<never> {
-    const input = { format: FORMAT, snapshot: { ...this.#snapshot(), sync: 'STOPPED' }, end: 'STOPPED' } as const;
     showAttributes(this.#reconciler.life, this.#reconciler.life.record.mchid, 'STOPPED');
     try {
-      await records('record the stop', STOP_PATIENCE).record(input);
+      // A signal that comes meanwhile is accepted as ever: the record that a resume goes on from must have it.
+      for (let seen = -1; seen !== this.#wakeups; ) {
+        seen = this.#wakeups;
+        const snapshot = { ...this.#snapshot(), sync: 'STOPPED' };
+        await records('record the stop', STOP_PATIENCE).record({ format: FORMAT, snapshot, end: 'STOPPED' });
+      }
     } catch (error) {
       // MongoDB is away: the run ends as cancelled all the same, and that is what an audit goes by.
       failureOf(error);
@@ -586,6 +632,7 @@ class Lifecycle {
       owes_record: this.#owesRecord || this.#recording,
       journal: this.#journal.state,
       owed: this.#debts.owed,
+      ...(this.#payloadKey !== undefined && { payload_key: this.#payloadKey }),
     });
   }
 

@@ -2,10 +2,11 @@ import type { Discrepancy } from '../activities/inputs.ts';
 import { adopted } from '../policy/commands.ts';
 import { comparable, type Difference, differences, patchOf, sameValue } from '../policy/difference.ts';
 import { DAY, ms } from '../policy/duration.ts';
+import { isPersonal } from '../policy/fields.ts';
 import { heldPolicy, type Life, marked, unmarked } from '../policy/life.ts';
 import type { Policy, PolicyFields } from '../policy/record.ts';
 import { INACTIVE, isTransition, type PolicyState } from '../policy/state.ts';
-import { RuleViolation } from '../policy/violation.ts';
+import { RuleViolation, refuse } from '../policy/violation.ts';
 import type { Block, PolicySync } from './messages.ts';
 
 const HOUR = 60 * 60 * 1000;
@@ -51,6 +52,11 @@ export interface Standing {
   reported: Record<string, string>;
   /** When each field drifted, of late. */
   drifts: Record<string, number[]>;
+  /**
+   * Restored from a record that may lag behind what had been accepted: what the first answer shows otherwise may be a later
+   * change of ours, so it is reported and not undone.
+   */
+  lagging?: boolean;
   /** Attempts of unknown outcome in a row. */
   rounds: number;
   /** The next GET is not sent before. */
@@ -119,7 +125,7 @@ export const IGNORED = 'refused-signal:';
 const CONTESTED = 'contested:';
 
 /** Transitions that a difference alone may push: back to APPROVED only by a command that says so. */
-function isForward(from: PolicyState, to: PolicyState): boolean {
+function isForward(from: unknown, to: PolicyState): boolean {
   return from !== INACTIVE && isTransition(from, to);
 }
 
@@ -155,11 +161,15 @@ export class Reconciler {
     standing.revision += 1;
     this.#hurry(urgency, now);
     const differs = (field: string): boolean => !sameValue(field, before[field], after[field]);
-    if (Object.keys(standing.refused).some(differs)) this.#unblock();
+    const refused = Object.keys(standing.refused);
+    // policy_code goes with the state: a state may have been refused for want of it.
+    if (refused.some(differs) || (refused.includes('policy_state') && differs('policy_code'))) this.#unblock();
     // A block without refused values came from a GET, an upload or a lacking policy: any change is a reason to try.
-    if (Object.keys(standing.refused).length === 0) this.#unblock();
+    if (refused.length === 0) this.#unblock();
+    if (standing.absent && !standing.confirmed && !this.life.record.upload) standing.must_query = true;
+    const agrees = (field: string): boolean => sameValue(field, after[field], standing.confirmed?.[field]);
     for (const field of Object.keys(standing.reported))
-      if (differs(field) && this.#mayPush(field)) delete standing.reported[field];
+      if (differs(field) && (agrees(field) || this.#mayPush(field))) delete standing.reported[field];
     // A new value has not been contested yet.
     for (const field of Object.keys(standing.drifts)) if (differs(field)) delete standing.drifts[field];
     this.#settle();
@@ -169,7 +179,7 @@ export class Reconciler {
   /** A reported state is sent after all only where our new one follows from it without undoing anything. */
   #mayPush(field: string): boolean {
     const theirs = this.standing.confirmed?.policy_state;
-    return field !== 'policy_state' || (theirs !== undefined && isForward(theirs, this.held.policy_state));
+    return field !== 'policy_state' || isForward(theirs, this.held.policy_state);
   }
 
   #hurry(urgency: Urgency, now: number): void {
@@ -205,23 +215,33 @@ export class Reconciler {
   }
 
   /**
-   * WeChat Pay's record becomes ours. False when it is ours already.
-   * @throws {RuleViolation} `nothing-to-accept` where WeChat Pay has no record of the policy, or its record is illegal.
+   * WeChat Pay's record becomes ours, but where a change of ours is still on its way. False when it is ours already.
+   * @throws {RuleViolation} `nothing-to-accept` where WeChat Pay has no record of the policy, `unknown-outcome` while nobody
+   * knows what it holds, another rule where its record breaks it.
    */
   accept(now: number): boolean {
     const standing = this.standing;
     if (standing.absent || !standing.confirmed)
-      throw new RuleViolation([
-        { field: '', rule: 'nothing-to-accept', message: 'accept: WeChat Pay holds no record of this policy' },
-      ]);
-    const life = adopted(this.life, standing.confirmed, now);
+      refuse('nothing-to-accept', 'accept: WeChat Pay holds no record of this policy');
+    if (standing.must_query)
+      refuse('unknown-outcome', 'accept: it is not known what WeChat Pay holds now; accept once it has answered');
+    const life = adopted(this.life, standing.confirmed, this.#foreign, now);
     if (life === this.life) return false;
     standing.reported = {};
     standing.drifts = {};
     this.change(life, URGENCY.user, now);
-    this.#unblock();
-    this.#settle();
     return true;
+  }
+
+  /** Fields in which WeChat Pay's record differs by no change of ours. */
+  get #foreign(): string[] {
+    const { confirmed, unreadable, revision, synced_revision, discrepancies } = this.standing;
+    const found = differences(this.held, confirmed ?? {}, unreadable).map(({ field }) => field);
+    // Nothing was accepted since WeChat Pay held all of ours, or ever.
+    if (revision <= Math.max(synced_revision, 1)) return found;
+    const left = new Set(this.diverged);
+    for (const { field, became } of discrepancies) if (became === 'healing') left.add(field);
+    return found.filter((field) => left.has(field));
   }
 
   /** What the policy's only caller does next. */
@@ -234,6 +254,12 @@ export class Reconciler {
     const fields = this.sendable();
     if (Object.keys(fields).length > 0) return { call: 'push', fields };
     return { call: 'verify', expected: this.#managed(standing.confirmed), expect_absent: false };
+  }
+
+  /** WeChat Pay refuses the GET of a verification: the first that it answers is news. */
+  get verificationRefused(): boolean {
+    const { block, absent, refused } = this.standing;
+    return block !== null && !absent && Object.keys(refused).length === 0;
   }
 
   #nextWhileAbsent(): Action {
@@ -259,9 +285,10 @@ export class Reconciler {
   /** WeChat Pay's state is one from which ours must not, or cannot, be reached by us. */
   get stateDiverged(): boolean {
     const { confirmed, reported } = this.standing;
-    const theirs = confirmed?.policy_state;
+    if (!confirmed) return false;
+    const theirs = confirmed.policy_state;
     const ours = this.held.policy_state;
-    if (theirs === undefined || theirs === ours) return false;
+    if (theirs === ours) return false;
     return reported.policy_state === comparable('policy_state', theirs) || !isTransition(theirs, ours);
   }
 
@@ -270,6 +297,17 @@ export class Reconciler {
     const fields = new Set(Object.keys(this.standing.reported));
     if (this.stateDiverged) fields.add('policy_state');
     return [...fields];
+  }
+
+  /** Personal values that WeChat Pay showed or may have got, and that ours are not: not to be shown either. */
+  get personalThere(): PolicyFields[] {
+    const { confirmed, unconfirmed } = this.standing;
+    const held = this.held;
+    const otherwise = ([field, value]: [string, unknown]): boolean =>
+      isPersonal(field) && !sameValue(field, value, held[field]);
+    return [confirmed ?? {}, ...unconfirmed.map(({ fields }) => fields)]
+      .map((fields) => Object.fromEntries(Object.entries(fields).filter(otherwise)))
+      .filter((fields) => Object.keys(fields).length > 0);
   }
 
   get sync(): PolicySync {
@@ -293,10 +331,13 @@ export class Reconciler {
     standing.unreadable = answer.unreadable;
     standing.absent = false;
     standing.must_query = false;
+    standing.query_refused = false;
     if (sent) standing.rounds = 0;
     if (standing.baseline) this.#adopt(found, now);
     else for (const difference of found) this.#judge(difference, before, sent, now);
     standing.baseline = false;
+    if (this.life.record.upload && !this.life.known_there) this.life = { ...this.life, known_there: true };
+    delete standing.lagging;
     this.#forgetLanded(answer.policy, sent, now);
     this.#forgetSettled(answer.policy);
     this.#settle();
@@ -334,7 +375,11 @@ export class Reconciler {
     const { adopt } = this.life.record;
     const confirmed = this.standing.confirmed ?? {};
     if (adopt === 'remote') {
-      const life = this.#adoptable(confirmed, now);
+      const life = this.#adoptable(
+        confirmed,
+        found.map(({ field }) => field),
+        now,
+      );
       if (life) {
         for (const difference of found) this.#note(difference, 'adopt', 'adopted', now);
         this.life = life;
@@ -344,14 +389,14 @@ export class Reconciler {
     }
     for (const difference of found) {
       const state = difference.field === 'policy_state';
-      const push = adopt === 'push' && (!state || isForward(difference.theirs as PolicyState, this.held.policy_state));
+      const push = adopt === 'push' && (!state || isForward(difference.theirs, this.held.policy_state));
       if (!push) this.#report(difference, 'adopt', now);
     }
   }
 
-  #adoptable(remote: PolicyFields, now: number): Life | undefined {
+  #adoptable(remote: PolicyFields, fields: string[], now: number): Life | undefined {
     try {
-      return adopted(this.life, remote, now);
+      return adopted(this.life, remote, fields, now);
     } catch (error) {
       // A record of WeChat Pay's that breaks the rules can't be ours; it is reported like any difference.
       if (error instanceof RuleViolation) return undefined;
@@ -371,7 +416,9 @@ export class Reconciler {
       this.#note(difference, 'not-taken', 'reported', now);
       return;
     }
-    const known = before !== null && sameValue(field, before[field], theirs);
+    // A field that is ours since it was last seen, and WeChat Pay has held otherwise all the time, is known too.
+    const known =
+      before !== null && (sameValue(field, before[field], theirs) || !(field in before || field in standing.reported));
     const attempted = standing.unconfirmed.some(
       ({ fields }) => field in fields && sameValue(field, fields[field], theirs),
     );
@@ -381,9 +428,9 @@ export class Reconciler {
     const { on_drift, on_state_drift } = this.life.record.verification;
     const state = field === 'policy_state';
     const heal = state
-      ? on_state_drift === 'heal' && isTransition(theirs as PolicyState, this.held.policy_state)
+      ? on_state_drift === 'heal' && isTransition(theirs, this.held.policy_state)
       : on_drift === 'heal';
-    if (!heal) {
+    if (!heal || standing.lagging) {
       this.#report(difference, state ? 'state' : 'drift', now);
       return;
     }
@@ -425,8 +472,10 @@ export class Reconciler {
 
   /** An attempt of unknown outcome is over once it shows, once a later call carried its fields, or after its time. */
   #forgetLanded(remote: PolicyFields, sent: PolicyFields | undefined, now: number): void {
+    const held = this.held;
+    // A field that ours has no more, as the times of a window that was closed, cannot be carried again.
     const over = (field: string, value: unknown): boolean =>
-      (sent !== undefined && field in sent) || sameValue(field, value, remote[field]);
+      (sent !== undefined && (field in sent || !(field in held))) || sameValue(field, value, remote[field]);
     this.standing.unconfirmed = this.standing.unconfirmed
       .filter(({ at }) => now - at < LANDING)
       .map(({ fields, at }) => ({
@@ -469,6 +518,8 @@ export class Reconciler {
     standing.must_query = true;
     standing.rounds += 1;
     standing.not_before = now + roundBackoff(standing.rounds);
+    // Where GETs are answered in between, no call waits for so long that it would tell of it.
+    if (this.alertAt !== undefined && now >= this.alertAt) this.alert();
   }
 
   /** A signed refusal. `sent` is what a PATCH or an upload carried. */
@@ -485,7 +536,7 @@ export class Reconciler {
       at: new Date(now).toISOString(),
       ...(request_id !== undefined && { request_id }),
     };
-    if (!sent) standing.query_refused = true;
+    if (!sent) standing.query_refused = standing.must_query;
     if (!sent || standing.absent) return;
     for (const [field, value] of Object.entries(sent)) standing.refused[field] = comparable(field, value);
     // An earlier attempt may have landed, and the refusal be of the repetition.

@@ -34,6 +34,11 @@ export function stopping(): ApplicationFailure {
   return ApplicationFailure.nonRetryable('this policy is being stopped; resume it once it has', REFUSALS.stopped);
 }
 
+/** Nobody can say now what WeChat Pay holds. */
+export function unavailable(message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, REFUSALS.unavailable);
+}
+
 /** A rule broken, as a failure whose type is the rule; anything else as it is: a bug must retry, not refuse. */
 export function failure(error: unknown): ApplicationFailure {
   if (!(error instanceof RuleViolation)) throw error;

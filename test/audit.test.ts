@@ -129,6 +129,23 @@ describe('an audit', { timeout: 300_000 }, () => {
     assert.equal((await wechatpay.policy(number))?.address, 'B');
   });
 
+  it('reports what a lost record may have known of, and does not undo it', async () => {
+    const number = await synced();
+    const _id = `${MCHID}/${number}`;
+    await until(async () => (await storage.policies.findOne({ _id }))?.sync === 'SYNCED');
+    const old = await storage.policies.findOne({ _id });
+    assert.ok(old);
+    const { revision } = await stage.client.amend(of(number), { address: 'B' });
+    await waitSynced(stage.client, of(number), revision);
+    await until(async () => (await storage.policies.findOne({ _id }))?.synced_revision === revision);
+    await handleOf(number).terminate('lost');
+    await storage.policies.replaceOne({ _id }, old);
+    await audited({ fix: true });
+    await until(async () => (await stage.client.status(of(number))).sync === 'DIVERGED');
+    assert.deepEqual((await stage.client.status(of(number))).diverged, ['address']);
+    assert.equal((await wechatpay.policy(number))?.address, 'B');
+  });
+
   it('leaves alone what is stopped or at its end', async () => {
     const [stopped, ended] = [await synced(), uniqueNumber('A')];
     await handleOf(stopped).cancel();

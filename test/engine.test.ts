@@ -259,7 +259,7 @@ describe('a message that comes while no worker takes calls', () => {
     const other = await startWorld();
     const workflowsOnly = await other.startWorkers({ calls: false });
     const number = uniqueNumber('Q');
-    const record = recordOf({ out_insurance_no: number }, { mchid: other.mchid });
+    const record = recordOf({ out_insurance_no: number }, { mchid: other.mchid, retry_alert_after: '1s' });
     await other.put({ ...record.policy });
     const policy = { mchid: other.mchid, out_insurance_no: number };
     const { warnings } = await other.client.openPolicy(record);
@@ -268,6 +268,11 @@ describe('a message that comes while no worker takes calls', () => {
     await other.client.amend(policy, { address: 'first' });
     await other.client.amend(policy, { address: 'newest' });
     await other.client.cancel(policy);
+    // No call brings it to MongoDB, so the workflow does once the wait has lasted.
+    await until(async () => {
+      const { sync, revision } = (await findPolicy(other.storage, other.mchid, number)) ?? {};
+      return sync === 'RETRYING' && revision === 5;
+    });
     const calls = await other.startWorkers({ workflows: false });
     await other.until(number, ({ sync }) => sync === 'SYNCED');
     const held = await other.held(number);
@@ -435,6 +440,29 @@ describe('drift', () => {
     const gets = (await methods(number)).slice(before).filter((method) => method === 'GET');
     assert.ok(gets.length <= 2, `${gets.length} GETs`);
     await synced(number);
+  });
+
+  it('verify, asked time and again, is answered each time, also when the run hands over to a fresh one', async () => {
+    const { policy, number } = await approved();
+    const { runId } = await handleOf(number).describe();
+    const fresh = async (): Promise<boolean> => (await handleOf(number).describe()).runId !== runId;
+    for (let asked = 0; asked < 100 && !(await fresh()); asked++)
+      assert.deepEqual((await world.client.verify(policy)).differences, []);
+    assert.ok(await fresh(), 'a fresh run');
+  });
+
+  it('a verification that WeChat Pay refuses blocks, costs nothing while it lasts, and is over with its first answer', async () => {
+    const { policy, number } = await approved({ verification: { every: '1s' } });
+    await world.faults(fault(number, { method: 'GET', do: { status: 403, code: 'RULE_LIMIT' } }));
+    await world.until(number, ({ sync, call }) => sync === 'BLOCKED' && call === 'verify');
+    await assert.rejects(world.client.verify(policy), { name: 'Unavailable', message: /RULE_LIMIT/ });
+    await world.until(number, ({ sync, call }) => sync === 'BLOCKED' && call === 'verify');
+    const before = await events(number);
+    const refused = (await methods(number)).length;
+    while ((await methods(number)).length < refused + 3) await delay(100);
+    assert.deepEqual(await events(number), before);
+    await world.faults();
+    assert.equal((await synced(number)).block, null);
   });
 });
 

@@ -180,6 +180,8 @@ class Run {
       if (Date.now() - told < PATIENCE_MS) continue;
       told = Date.now();
       for (const { id, number } of lives) {
+        // Nothing in a run may block a policy or have it left different: what is, no resume may hide.
+        if (!/^(PENDING|RETRYING)/.test(unsettled.get(number) ?? '')) continue;
         this.#resumed.add(number);
         await this.#stage.client.resume(id).catch((error) => log(`${number}: resume: ${String(error)}`));
       }

@@ -291,6 +291,35 @@ describe('a message that comes while no worker takes calls', () => {
   });
 });
 
+describe('messages that come while no worker takes workflows', { timeout: 120_000 }, () => {
+  it('act in the order in which they came, signals and updates alike', async () => {
+    const other = await startWorld();
+    const stopAll = await other.startWorkers();
+    const number = uniqueNumber('Q');
+    const record = recordOf({ out_insurance_no: number }, { mchid: other.mchid });
+    await other.put({ ...record.policy });
+    const policy = { mchid: other.mchid, out_insurance_no: number };
+    await other.client.openPolicy(record);
+    await other.until(number, ({ sync, call }) => sync === 'SYNCED' && call === 'verify');
+    await stopAll();
+    await other.client.cancelBySignal(policy);
+    const updates = [
+      other.client.reinstate(policy, { reason: 'paid' }),
+      delay(300).then(() => other.client.amend(policy, { policy_code: 'C9' })),
+    ];
+    // Time enough to reach the server, which hands all three to the worker at once.
+    await delay(600);
+    const stopAgain = await other.startWorkers();
+    const [reinstated] = await Promise.all(updates);
+    assert.deepEqual(reinstated, { revision: 3, outcome: 'accepted' });
+    const { state } = await other.until(number, ({ sync, revision }) => sync === 'SYNCED' && revision === 4);
+    assert.equal(state, 'APPROVED');
+    assert.equal((await other.held(number))?.policy_code, 'C9');
+    await stopAgain();
+    await other.close();
+  });
+});
+
 describe('what it costs', { concurrency: true }, () => {
   it('a change costs its update, one call, search attributes, the cancelled verification and its successor', async () => {
     const { policy, number } = await approved();

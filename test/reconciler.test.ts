@@ -405,6 +405,33 @@ describe('the first answer', () => {
       assert.throws(() => command(reconciler, 'amend', late), { rule: 'not-amendable' });
   });
 
+  for (const [what, end] of [
+    [
+      'known',
+      (reconciler: Reconciler, sent: PolicyFields) => reconciler.confirm({ policy: sent, unreadable: [] }, sent, NOW),
+    ],
+    [
+      'unknown',
+      (reconciler: Reconciler, sent: PolicyFields) => {
+        reconciler.unknown(sent, NOW);
+        get(reconciler, sent);
+      },
+    ],
+  ] as const)
+    it(`what came while an upload ran is sent after it, its outcome ${what}: what the upload made there is ours`, () => {
+      const reconciler = opened({ upload: { appid: 'wx1', openid: 'o1' } });
+      command(reconciler, 'cancel', {});
+      reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+      const upload = reconciler.next();
+      assert.ok(upload.call === 'upload');
+      command(reconciler, 'reinstate', { reason: 'paid' });
+      command(reconciler, 'amend', { address: 'B' });
+      end(reconciler, upload.fields);
+      const { policy_code } = reconciler.held;
+      const fields = { address: 'B', policy_state: APPROVED, policy_code };
+      assert.deepEqual(reconciler.next(), { call: 'push', fields });
+    });
+
   it('404 uploads where there is upload data, else blocks', () => {
     const missing = { status: 404, code: 'NOT_FOUND', message: 'no' };
     const bare = opened();

@@ -243,7 +243,7 @@ class Lifecycle {
 
   async #opened(message: Envelope & { digest: string }): Promise<messages.Answer> {
     this.#opener ??= message;
-    await this.#readiness();
+    if (!this.#ready) await this.#readiness();
     if (message.digest !== this.#digest) throw existing();
     const answer = { revision: 1, outcome: 'accepted' } as const;
     // The same record again is answered the same, whatever version it comes with.
@@ -251,7 +251,7 @@ class Lifecycle {
   }
 
   async #obey(name: CommandName, message: Envelope | undefined): Promise<messages.Answer> {
-    await this.#readiness();
+    if (!this.#ready) await this.#readiness();
     try {
       return this.#take(name, message);
     } catch (error) {
@@ -285,7 +285,7 @@ class Lifecycle {
   }
 
   async #signalled(message: Envelope | undefined): Promise<void> {
-    await this.#readiness();
+    if (!this.#ready) await this.#readiness();
     try {
       refuseUnfit(message);
       this.#take('cancel', message);
@@ -301,7 +301,7 @@ class Lifecycle {
 
   /** `accept` and `resume`. */
   async #act(name: 'accept' | 'resume', message: Envelope | undefined): Promise<messages.Answer> {
-    await this.#readiness();
+    if (!this.#ready) await this.#readiness();
     const { standing, life } = this.#reconciler;
     const known = this.#inbox.answerTo(message, standing.revision);
     if (known) return known;
@@ -338,7 +338,10 @@ class Lifecycle {
     return differences(held, standing.confirmed ?? {}, standing.unreadable);
   }
 
-  /** Messages that come with the start wait for the first act. */
+  /**
+   * Messages that come with the start wait for the first act; later ones wait for nothing. What awaits lets the next
+   * message of the same task go first, and two that depend on each other would act in the wrong order.
+   */
   async #readiness(): Promise<void> {
     if (!this.#ready) await condition(() => this.#ready || this.#refusal !== undefined);
     if (this.#refusal) throw this.#refusal;

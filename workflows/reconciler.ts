@@ -333,7 +333,8 @@ export class Reconciler {
     standing.must_query = false;
     standing.query_refused = false;
     if (sent) standing.rounds = 0;
-    if (standing.baseline) this.#adopt(found, now);
+    // What an upload of ours made there, or may have, was not there before us.
+    if (standing.baseline && !sent) this.#adopt(found, now);
     else for (const difference of found) this.#judge(difference, before, sent, now);
     standing.baseline = false;
     if (this.life.record.upload && !this.life.known_there) this.life = { ...this.life, known_there: true };
@@ -514,6 +515,7 @@ export class Reconciler {
   /** A PATCH or upload whose outcome nobody knows: ask before anything else is sent. */
   unknown(sent: PolicyFields, now: number): void {
     const standing = this.standing;
+    if (standing.absent) standing.baseline = false;
     standing.unconfirmed.push({ fields: sent, at: now });
     standing.must_query = true;
     standing.rounds += 1;

@@ -260,12 +260,25 @@ async function wrongs({ client, sandboxUrl, env }: Stage): Promise<string[]> {
   const storage = await connect(String(env.MONGODB_URI), { keyring: undefined });
   const held = async (): Promise<boolean> => (await listHolds(storage)).length > 0;
   let rate = 100;
-  /** A merchant is held: other settings have it probed at once. */
-  const throughHold = async <T>(asked: Promise<T>): Promise<T> => {
-    await until(held);
+  /** Other settings have a merchant that is held probed at once. */
+  const probed = async (): Promise<void> => {
     const file = String(env.WECHATPAY_MERCHANTS);
     const merchants = JSON.parse(await readFile(file, 'utf8'));
     await writeFile(file, JSON.stringify({ [MCHID]: { ...merchants[MCHID], requests_per_second: ++rate } }));
+  };
+  /** A merchant is held, and a probe is denied like the call, before another lets it go on. */
+  const throughHold = async <T>(asked: Promise<T>): Promise<T> => {
+    await until(held);
+    const [before] = await listHolds(storage);
+    await faults({ match: { method: 'GET' }, times: 1, do: denial });
+    await probed();
+    await until(async () => (await listHolds(storage))[0]?.probed_at.getTime() !== before?.probed_at.getTime(), 30_000);
+    // Kept now: a database may not show any more what was in it.
+    errors.push(JSON.stringify(await listHolds(storage)));
+    const { stdout, stderr } = await policySync(['list', '--attention', '--json'], env);
+    assert.match(stdout, /merchant held since \S+ NO_AUTH/, stderr);
+    errors.push(stdout, stderr);
+    await probed();
     await until(async () => !(await held()), 30_000);
     return asked;
   };

@@ -2,7 +2,7 @@ import type { CallSettings } from '../activities/attempt.ts';
 import { fault, type Log } from '../activities/log.ts';
 import { written } from '../activities/recording.ts';
 import type { Storage } from '../storage/connection.ts';
-import { clearHold, writeHold } from '../storage/holds.ts';
+import { clearHold, type StoredHold, writeHold } from '../storage/holds.ts';
 import type { WechatPay } from '../wechatpay/client.ts';
 import { MerchantFaultError, WechatPayError } from '../wechatpay/errors.ts';
 
@@ -10,7 +10,7 @@ const PROBE_EVERY_MS = 60_000;
 
 interface Hold {
   since: Date;
-  fault: MerchantFaultError;
+  told: Told;
   /** The policy whose call met the fault: a GET of it is the probe. */
   number: string;
   /** The client that met it; another one is probed at once. */
@@ -18,6 +18,9 @@ interface Hold {
   probes: number;
   timer?: NodeJS.Timeout;
 }
+
+/** What people are told of a hold. Nothing of it quotes a policy. */
+type Told = Pick<StoredHold, 'code' | 'status' | 'request_id' | 'message'>;
 
 export interface HoldSettings {
   log: Log;
@@ -62,7 +65,7 @@ export class Holds {
     if (this.#holds.has(mchid) || this.#ended) return;
     const client = this.#settings.client(mchid);
     const asked = client === 'paused' ? undefined : client;
-    const hold: Hold = { since: new Date(), fault: met, number, client: asked, probes: 0 };
+    const hold: Hold = { since: new Date(), told: toldOf(met), number, client: asked, probes: 0 };
     this.#holds.set(mchid, hold);
     this.#well.delete(mchid);
     const { code, status, request_id, message } = met;
@@ -139,7 +142,7 @@ export class Holds {
     const outcome = await client.queryPolicy(hold.number, { host: hold.probes++ }).then(
       () => 'confirmed',
       (error: unknown) => {
-        if (error instanceof MerchantFaultError) hold.fault = error;
+        if (error instanceof MerchantFaultError) hold.told = newest(hold.told, error);
         if (error instanceof WechatPayError) return error.outcome;
         this.#settings.log.error({ mchid, ...fault(error) }, 'a probe failed by a fault of this program');
         return 'unknown';
@@ -149,9 +152,28 @@ export class Holds {
     return outcome;
   }
 
-  #record(mchid: string, { since, fault: met }: Hold): void {
-    const { code, reason, status = null, request_id = null, message } = met;
-    const document = { _id: mchid, code: code ?? reason, status, request_id, message, since, probed_at: new Date() };
+  #record(mchid: string, { since, told }: Hold): void {
+    const document = { _id: mchid, ...told, since, probed_at: new Date() };
     void written(this.#settings, 'hold', () => writeHold(this.#settings.storage, document));
   }
 }
+
+function toldOf({ code, reason, status, request_id, message }: MerchantFaultError): Told {
+  return { code: code ?? reason, status: status ?? null, request_id: request_id ?? null, message };
+}
+
+/**
+ * What a probe met, without its message: WeChat Pay may quote the policy in it, and a probe, unlike a call, does not know
+ * which values to cut out.
+ */
+function newest(before: Told, met: MerchantFaultError): Told {
+  const told = toldOf(met);
+  return { ...told, message: told.code === before.code ? before.message : (WORDS[met.reason] ?? ELSE) };
+}
+
+const WORDS: Partial<Record<MerchantFaultError['reason'], string>> = {
+  'signature-refused': "WeChat Pay refuses the signature: check the merchant's key, its certificate, and the clock",
+  'no-permission': 'WeChat Pay denies the permission: check there what the merchant may do',
+  'unusable-settings': "the merchant's key cannot sign: check the WECHATPAY_MERCHANTS file and the key files it names",
+};
+const ELSE = "check the merchant's keys, its certificate, its permission and the clock";

@@ -19,8 +19,11 @@ import { type Place, recordIntent, recordOutcome, recordSnapshot } from './recor
 export interface CallSettings extends Place {
   /** The merchant's client as its settings are now; undefined while it has none that works. */
   wechatPay: () => WechatPay | 'paused' | 'held' | undefined;
-  /** Told what a call says of the merchant itself: its own fault, or that it is well. */
-  merchant?: { faulty(fault: MerchantFaultError, out_insurance_no: string): void; well(): void };
+  /** Told what a call says of the merchant itself: its own fault, or that it was well when the call was made, by `performance.now()`. */
+  merchant?: {
+    faulty(fault: MerchantFaultError, out_insurance_no: string): void;
+    well(out_insurance_no: string, made: number): void;
+  };
   /** Id of the payload key that encrypts now. */
   payloadKey?: string;
   /** Told of every request made, for metrics. */
@@ -64,9 +67,9 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const { answer, error } = ended;
   const outcome = error?.outcome ?? 'confirmed';
   settings.observe?.({ mchid, method, outcome, duration_ms });
-  const held = error instanceof MerchantFaultError && settings.merchant !== undefined;
   if (error instanceof MerchantFaultError) settings.merchant?.faulty(error, out_insurance_no);
-  else if (answer || error instanceof RefusedError) settings.merchant?.well();
+  else if (answer || error instanceof RefusedError) settings.merchant?.well(out_insurance_no, begun);
+  const held = error instanceof MerchantFaultError && typeof settings.wechatPay() !== 'object';
   const { status, request_id, host: at } = answer ?? error ?? {};
   const call = { outcome, status, code: error && codeOf(error), request_id, duration_ms, host: at };
   const concluded = await recordOutcome(settings, snapshot, method, call, answer?.policy);

@@ -4,15 +4,17 @@ import type { Storage } from './connection.ts';
 export interface StoredHold {
   /** The mchid. */
   _id: string;
-  /** WeChat Pay's code, or the client's word for what is wrong. */
+  /** WeChat Pay's code, or the word for what is wrong: `paused`, `unusable-settings`, … */
   code: string;
   status: number | null;
   request_id: string | null;
   /** One line for people, nothing personal. */
   message: string;
   since: Date;
-  /** The last probe that met the fault. */
+  /** When its holder last found it so: it says so again and again, for as long as it holds. */
   probed_at: Date;
+  /** The process that said so, `pid@host`. */
+  held_by: string;
 }
 
 /**
@@ -26,11 +28,15 @@ export async function writeHold(storage: Storage, { _id, since, ...hold }: Store
 }
 
 /**
- * The merchant's calls go on.
+ * The merchant's calls go on, as far as who says so knows: where another process has had the last word, or the same
+ * since, its word stays.
  * @throws StorageError
  */
-export async function clearHold(storage: Storage, mchid: string): Promise<void> {
-  await storage.write(`merchants/${mchid}`, () => storage.merchants.deleteOne({ _id: mchid }));
+export async function clearHold(
+  storage: Storage,
+  hold: Pick<StoredHold, '_id'> & Partial<Pick<StoredHold, 'held_by' | 'probed_at'>>,
+): Promise<void> {
+  await storage.write(`merchants/${hold._id}`, () => storage.merchants.deleteOne(hold));
 }
 
 /**

@@ -46,6 +46,27 @@ export async function recorded(storage: Storage, ids: readonly string[]): Promis
 }
 
 /**
+ * The number of the merchant's policy after `number`, in their order and then from the first again, of those that WeChat
+ * Pay has once confirmed; undefined where there is none.
+ * @throws StorageError
+ */
+export async function nextConfirmed(storage: Storage, mchid: string, number: string): Promise<string | undefined> {
+  const first = (range: object) =>
+    storage.readPage(() =>
+      storage.policies
+        .find({ _id: range, synced_revision: { $gt: 0 } }, { projection: PARTS })
+        .sort({ _id: 1 })
+        .limit(1)
+        .next(),
+    );
+  // A number has letters and digits only, and `~` comes after all of them.
+  const found =
+    (await first({ $gt: `${mchid}/${number}`, $lt: `${mchid}/~` })) ??
+    (await first({ $gt: `${mchid}/`, $lt: `${mchid}/~` }));
+  return found?.out_insurance_no;
+}
+
+/**
  * Writes that a life was stopped, where its record knows no end yet.
  * @throws StorageError
  */

@@ -53,7 +53,7 @@ function assertShowable(): void {
 
 const own = (name: string): string => join(directory, 'keys', name);
 
-describe('a private key that cannot be used: its merchant is not served, and one line of the log says what to do', () => {
+describe('a private key that cannot be used: its merchant is held, and one line of the log says what to do', () => {
   const cases: [string, () => Promise<string> | string, RegExp][] = [
     ['missing', () => own('none.pem'), /private_key_file: expected a readable file at .*none\.pem, found none/],
     ['no PEM', () => own('api_v3_key.txt'), /private_key_file: expected an RSA private key in PEM.*found no PEM/],
@@ -84,9 +84,14 @@ describe('a private key that cannot be used: its merchant is not served, and one
     it(what, async () => {
       const merchants = await load(await file());
       assert.equal(merchants.client(MCHID), undefined);
+      assert.deepEqual(
+        merchants.held().map(({ mchid, reason }) => [mchid, reason]),
+        [[MCHID, 'unusable-settings']],
+      );
+      assert.match(merchants.held()[0]?.message ?? '', says);
       assert.equal(lines.length, 1, lines.join('\n'));
       assert.match(lines[0] ?? '', says);
-      assert.match(lines[0] ?? '', /WECHATPAY_MERCHANTS: 1900000001\..*not served until set right/);
+      assert.match(lines[0] ?? '', /WECHATPAY_MERCHANTS: 1900000001\..*calls are held until they are set right/);
       assertShowable();
     });
 });

@@ -11,6 +11,15 @@ interface Served {
   client: WechatPay;
 }
 
+/** A merchant whose calls wait for what the file says of it, and in one line what to do. */
+export interface HeldByFile {
+  mchid: string;
+  reason: 'paused' | 'unusable-settings';
+  message: string;
+}
+
+const PAUSED = 'paused in the WECHATPAY_MERCHANTS file: take "paused" out, and its calls go on';
+
 /**
  * The merchants of the WECHATPAY_MERCHANTS file as it is now. An edit that cannot be read as a whole keeps what was; a
  * merchant whose settings cannot be used keeps its last good ones.
@@ -19,6 +28,8 @@ export class Merchants {
   readonly #file: string;
   readonly #log: Log;
   readonly #served = new Map<string, Served>();
+  /** What is wrong with settings that cannot be used, by mchid. */
+  #faults = new Map<string, string>();
   #seen = '';
 
   constructor(file: string, log: Log) {
@@ -29,6 +40,16 @@ export class Merchants {
   /** Every merchant that has settings which can be used. */
   all(): Merchant[] {
     return [...this.#served.values()].map(({ merchant }) => merchant);
+  }
+
+  /** Merchants paused by hand, and those without any settings that could be used. */
+  held(): HeldByFile[] {
+    const paused = this.all().filter((merchant) => merchant.paused);
+    const unusable = [...this.#faults].filter(([mchid]) => !this.#served.has(mchid));
+    return [
+      ...paused.map(({ mchid }): HeldByFile => ({ mchid, reason: 'paused', message: PAUSED })),
+      ...unusable.map(([mchid, message]): HeldByFile => ({ mchid, reason: 'unusable-settings', message })),
+    ];
   }
 
   /** The client of a merchant as its settings are now; undefined while it has none that can be used. */
@@ -62,14 +83,19 @@ export class Merchants {
   async #read(): Promise<void> {
     const { merchants, faults, warnings } = await readMerchants(this.#file);
     for (const warning of warnings) this.#log.warn(warning);
-    for (const { mchid, message } of faults) {
-      const goesOn = this.#served.has(mchid) ? 'its last good settings go on' : 'not served until set right';
-      this.#log.error({ mchid, reason: message }, `settings of a merchant cannot be used; ${goesOn}`);
-    }
-    const faulty = new Set(faults.map(({ mchid }) => mchid));
+    const before = this.#faults;
+    this.#faults = new Map(faults.map(({ mchid }) => [mchid, linesOf(mchid, faults)]));
     for (const mchid of this.#served.keys())
-      if (!merchants.has(mchid) && !faulty.has(mchid)) this.#served.delete(mchid);
+      if (!merchants.has(mchid) && !this.#faults.has(mchid)) this.#served.delete(mchid);
+    for (const [mchid, reason] of this.#faults) if (before.get(mchid) !== reason) this.#tell(mchid, reason);
     for (const [mchid, merchant] of merchants) this.#take(mchid, merchant);
+  }
+
+  #tell(mchid: string, reason: string): void {
+    const follows = this.#served.has(mchid)
+      ? 'its last good settings go on'
+      : 'its calls are held until they are set right';
+    this.#log.error({ mchid, reason }, `settings of a merchant cannot be used; ${follows}`);
   }
 
   #take(mchid: string, merchant: Merchant): void {
@@ -79,6 +105,13 @@ export class Merchants {
     const { paused, requests_per_second } = merchant;
     this.#log.info({ mchid, paused, requests_per_second }, before ? 'merchant changed' : 'merchant added');
   }
+}
+
+function linesOf(mchid: string, faults: readonly { mchid: string; message: string }[]): string {
+  return faults
+    .filter((fault) => fault.mchid === mchid)
+    .map(({ message }) => message)
+    .join('; ');
 }
 
 /**

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Log } from '../activities/log.ts';
 import type { Merchant } from '../wechatpay/merchant.ts';
+import type { HoldReason } from './holds.ts';
 import { SettingsError } from './settings.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -32,8 +33,8 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  /** Merchants whose calls wait for a fault of theirs to be mended. */
-  held: () => readonly string[] = () => [];
+  /** Merchants whose calls wait, and why. */
+  held: () => ReadonlyMap<string, HoldReason> = () => new Map();
   /** What asks for a person, counted by kind; undefined while MongoDB does not tell. */
   attention: () => Promise<Record<string, number> | undefined> = async () => undefined;
 
@@ -43,13 +44,12 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'policy_sync_merchant_held',
-      help: '1 for a merchant whose calls wait, by reason: fault (keys, certificate, permission, clock), paused',
+      help: '1 for a merchant whose calls wait, by reason: fault (keys, certificate, permission, clock), unusable-settings, paused',
       labelNames: ['mchid', 'reason'],
       registers: [this.registry],
       collect() {
         this.reset();
-        for (const { mchid, paused } of merchants()) if (paused) this.set({ mchid, reason: 'paused' }, 1);
-        for (const mchid of held()) this.set({ mchid, reason: 'fault' }, 1);
+        for (const [mchid, reason] of held()) this.set({ mchid, reason }, 1);
       },
     });
     new Gauge({
@@ -68,12 +68,13 @@ export class Metrics {
       help: 'Merchants whose calls this worker takes',
       registers: [this.registry],
       collect() {
-        this.set(merchants().length);
+        const waiting = held();
+        this.set(merchants().filter(({ mchid }) => !waiting.has(mchid)).length);
       },
     });
     new Gauge({
       name: 'policy_sync_certificate_days_left',
-      help: 'Days until a certificate ends, by merchant and serial',
+      help: 'Days until a certificate ends, below 0 for one that has ended, by merchant and serial',
       labelNames: ['mchid', 'serial_no'],
       registers: [this.registry],
       collect() {

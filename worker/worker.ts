@@ -6,6 +6,7 @@ import { recordActivities } from '../activities/records.ts';
 import { dataConverter } from '../codec/data_converter.ts';
 import { connect } from '../storage/connection.ts';
 import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
+import { clearAbandoned } from './abandoned_holds.ts';
 import { attentionOf } from './attention.ts';
 import { auditActivities } from './audit_activity.ts';
 import { buildWorkflows } from './bundle.ts';
@@ -31,6 +32,7 @@ const MOST_CALLS = 200;
 /** So few may run at once, however busy the machine is. */
 const LEAST_CALLS = 6;
 const MOST_POLLS = 10;
+const PROBE_EVERY_MS = 60_000;
 /** Shares of the machine that calls may bring into use. */
 const BUSY = { targetCpuUsage: 0.8, targetMemoryUsage: 0.9 };
 
@@ -131,16 +133,24 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       },
     }),
   );
+  const probeEvery = options.probeEvery ?? PROBE_EVERY_MS;
   const holds = new Holds({
     ...place,
+    probeEvery,
     client: (mchid) => merchants.client(mchid),
+    heldByFile: () => merchants.held(),
     changed: () => following.now(),
     observe: (call) => metrics.observe(call),
-    ...(options.probeEvery !== undefined && { probeEvery: options.probeEvery }),
   });
   metrics.held = () => holds.held();
   metrics.attention = attentionOf(storage, log);
   atEnd(async () => holds.end());
+  const clearing = clearAbandoned(place, probeEvery, signal);
+  atEnd(() => Promise.allSettled([clearing]));
+  const clientOf = (mchid: string) => {
+    const client = merchants.client(mchid);
+    return typeof client === 'object' && holds.isHeld(mchid) ? 'held' : client;
+  };
   const load = ResourceBasedController.create(BUSY);
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>
     Worker.create({
@@ -149,10 +159,10 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       taskQueue: callQueueOf(mchid),
       activities: callActivities({
         ...place,
-        wechatPay: () => (holds.isHeld(mchid) ? 'held' : merchants.client(mchid)),
+        wechatPay: () => clientOf(mchid),
         merchant: {
           faulty: (fault, number) => holds.faulty(mchid, fault, number),
-          well: () => holds.well(mchid),
+          well: (number, made) => holds.well(mchid, number, made),
         },
         observe: (call) => metrics.observe(call),
       }),
@@ -162,7 +172,9 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const following = follow({ merchants, holds, calls }, signal);
   await Promise.race([following.begun, following.done]);
   atEnd(() => Promise.allSettled([following.done]));
-  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following.done, indexing])]).then(() => {});
+  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following.done, indexing, clearing])]).then(
+    () => {},
+  );
   const version = { connection, namespace, buildId };
   const versioned = options.promote ? promote(version, { log, signal }) : warnUnlessCurrent(version, log);
   await Promise.race([versioned, failed]);
@@ -198,7 +210,8 @@ interface Followed {
  */
 function follow({ merchants, holds, calls }: Followed, signal: AbortSignal) {
   let wake = new AbortController();
-  const serve = () => calls.serve(merchants.all().filter(({ mchid, paused }) => !paused && !holds.isHeld(mchid)));
+  const serve = () => calls.serve(merchants.all().filter(({ mchid }) => !holds.isHeld(mchid)));
+  holds.look();
   const begun = serve();
   const keep = async (): Promise<void> => {
     await begun;

@@ -3,9 +3,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { certificateSerial, selfSignedCertificate } from '../sandbox/certificate.ts';
 import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
 import { MerchantsFileError } from '../wechatpay/merchants_file.ts';
 import { Merchants } from '../worker/merchants.ts';
+import { Metrics } from '../worker/metrics.ts';
 
 const [FIRST, SECOND] = ['1900000011', '1900000012'];
 
@@ -87,6 +89,28 @@ describe('the merchants file', () => {
     await write({ [FIRST]: settings });
     await merchants.look();
     assert.equal(typeof merchants.client(FIRST), 'object');
+  });
+
+  it('with a certificate that has ended serves its merchant on, warns, and counts its days left below 0', async () => {
+    const keys = await makeKeys(join(directory, 'keys'));
+    const serial = certificateSerial();
+    const ended = join(directory, 'ended.pem');
+    await writeFile(
+      ended,
+      selfSignedCertificate(keys.merchant_private_key, FIRST, serial, new Date('2015-01-01T00:00:00Z')),
+    );
+    const [key] = settings.merchant_keys as [object];
+    await write({
+      [FIRST]: { ...settings, merchant_keys: [{ ...key, serial_no: serial, certificate_file: ended }] },
+    });
+    await merchants.look();
+    assert.equal(typeof merchants.client(FIRST), 'object');
+    assert.deepEqual(merchants.held(), []);
+    assert.ok(
+      lines.some((line) => /certificate_file: expected a certificate in force, found one that ended/.test(line)),
+    );
+    const { registry } = new Metrics(() => merchants.all());
+    assert.match(await registry.metrics(), new RegExp(`days_left\\{mchid="${FIRST}",serial_no="${serial}"\\} -\\d`));
   });
 
   it('unchanged, but a key that it names replaced in its place: calls sign with the new one', async () => {

@@ -19,12 +19,17 @@ export interface Story {
 
 /** `npm start -- …`, of the servers that it finds by itself. */
 export function start(...words: string[]): Story {
+  return startWith({}, ...words);
+}
+
+/** The same in a shell that has settings. */
+export function startWith(settings: NodeJS.ProcessEnv, ...words: string[]): Story {
   const env = { ...process.env, NODE_OPTIONS: '' };
   for (const name of Object.keys(env))
     if (/^(TEMPORAL|MONGODB|POLICY_SYNC|WECHATPAY)_/.test(name)) delete env[name as never];
   const child = spawn(process.execPath, ['embedded/with-packages.mjs', 'client/command/start.ts', ...words], {
     cwd: root,
-    env,
+    env: { ...env, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const lines: string[] = [];

@@ -1,6 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { workflowIdOf } from '../../../policy/record.ts';
-import { PolicyEnded } from '../../errors.ts';
 import { describePolicy } from '../../pending_call.ts';
 import { messageOf } from '../error_text.ts';
 import { aborted } from './aborted.ts';
@@ -30,10 +28,9 @@ export async function runStory({ once, keep }: StoryOptions): Promise<number> {
   const interrupted = interruption();
   const narration = makeNarration();
   let stage: Stage | undefined;
-  let lives: Life[] = [];
   try {
     stage = await setStage({ keep, log: narration.line, interrupted });
-    lives = livesOf(stage);
+    const lives = livesOf(stage);
     const verdict = await lived(stage, lives, narration, interrupted);
     if (interrupted.aborted) return INTERRUPTED;
     if (once) return verdict;
@@ -46,19 +43,7 @@ export async function runStory({ once, keep }: StoryOptions): Promise<number> {
     throw error;
   } finally {
     narration.close();
-    if (stage?.isUsersTemporal) await endLives(stage, lives, narration);
     await stage?.end();
-  }
-}
-
-/** On a server of the user's own nothing is left running whose sandbox and keys are gone. */
-async function endLives({ client }: Stage, lives: Life[], narration: Narration): Promise<void> {
-  for (const { policy } of lives.filter((life) => life.isOpen())) {
-    const id = workflowIdOf(policy.mchid, policy.out_insurance_no);
-    const handle = client.temporal.workflow.getHandle(id);
-    await client
-      .ask(id, () => handle.terminate('npm start has ended'))
-      .catch((error) => error instanceof PolicyEnded || narration.line(messageOf(error)));
   }
 }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -9,6 +10,8 @@ import { type Sandbox, startSandbox } from '../../../sandbox/server.ts';
 import { connectPolicyClient } from '../../connect.ts';
 import type { PolicyClient } from '../../policy_client.ts';
 import { aborted } from './aborted.ts';
+import { OwnDatabase } from './own_database.ts';
+import { OwnNamespace } from './own_namespace.ts';
 import { WechatPay } from './wechatpay.ts';
 import { superviseWorker } from './worker_process.ts';
 
@@ -26,8 +29,6 @@ export interface Stage {
   /** The same with little patience, for looks at policies while the worker may be away. */
   glance: PolicyClient;
   uiUrl: string | undefined;
-  /** Temporal is the user's own server, which goes on when the story has ended. */
-  isUsersTemporal: boolean;
   namespace: string;
   /** Rejects when the stage breaks down: the worker keeps dying. */
   broken: Promise<never>;
@@ -40,14 +41,15 @@ const GLANCE_MS = 2_000;
 const REQUESTS_PER_SECOND = 50;
 const SETTLE_MS = 3_000;
 
+type End = () => Promise<unknown>;
+
 /**
  * Starts servers, sandbox and worker. Without a folder to keep, servers keep their data to themselves.
  * @throws an error of one line; what was started is ended
  */
 export async function setStage({ keep, log, interrupted }: StageOptions): Promise<Stage> {
   const directory = keep === undefined ? await mkdtemp(join(tmpdir(), 'policy-sync-')) : resolve(keep);
-  const ends: (() => Promise<unknown>)[] =
-    keep === undefined ? [() => rm(directory, { recursive: true, force: true })] : [];
+  const ends: End[] = keep === undefined ? [() => rm(directory, { recursive: true, force: true })] : [];
   const end = async (): Promise<void> => {
     for (const step of ends.splice(0).reverse()) await step();
   };
@@ -55,10 +57,11 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     await mkdir(directory, { recursive: true });
     const servers = await serversUnless(interrupted, startServers({ log, directory: keep && directory }));
     ends.push(() => servers.stop());
+    const place = await placeAt(servers, directory, { keep, log, interrupted }, ends);
     const sandbox = await startSandbox({ keys: join(directory, 'sandbox'), strict: true });
     ends.push(() => sandbox.close());
     log(`WeChat Pay: a sandbox at ${sandbox.url} (--strict)`);
-    const env = await settingsFor(directory, servers, sandbox);
+    const env = await settingsFor(directory, place, sandbox);
     const worker = await superviseWorker({ env, logFile: join(directory, 'worker.log'), log });
     ends.push(() => worker.stop());
     // The clients are left to the end of the process: the SDK throws, for nobody to catch, when a call that it is about
@@ -67,8 +70,8 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     const glance = await connectPolicyClient({ env, timeout: GLANCE_MS });
     if (keep !== undefined)
       log(`data, logs and settings: ${directory} (\`. ${join(directory, 'env')}\` for policy-sync)`);
-    const { uiUrl, namespace } = servers.temporal;
-    const isUsersTemporal = isUsers(servers);
+    const { uiUrl } = servers.temporal;
+    const { namespace } = place;
     const wechatpay = new WechatPay(sandbox.url);
     return {
       mchid: sandbox.keys.mchid,
@@ -76,7 +79,6 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
       client,
       glance,
       uiUrl,
-      isUsersTemporal,
       namespace,
       broken: worker.broken,
       end,
@@ -96,8 +98,47 @@ async function serversUnless(interrupted: AbortSignal, starting: Promise<Servers
   throw interrupted.reason;
 }
 
-/** The environment of worker and clients: these servers, the sandbox's merchant, payload keys of this folder. */
-async function settingsFor(directory: string, servers: Servers, sandbox: Sandbox): Promise<NodeJS.ProcessEnv> {
+/** Where on the servers the policies live. */
+interface Place {
+  address: string;
+  namespace: string;
+  mongoUri: string;
+  isUsersTemporal: boolean;
+}
+
+/**
+ * On the user's own servers a namespace and a database of the story's own: its worker, which has other keys and another
+ * merchant, must get no policy of production's. They are removed at the end, unless the folder is kept.
+ */
+async function placeAt(
+  { temporal, mongo }: Servers,
+  directory: string,
+  { keep, log, interrupted }: StageOptions,
+  ends: End[],
+): Promise<Place> {
+  const isUsersTemporal = temporal.source === 'TEMPORAL_ADDRESS';
+  const place = { address: temporal.address, namespace: temporal.namespace, mongoUri: mongo.uri, isUsersTemporal };
+  if (!isUsersTemporal && mongo.kind !== 'own') return place;
+  // Of this run alone: another story there, or a folder that was kept, has its own.
+  const run = await keptIn(join(directory, 'run'), () => randomBytes(4).toString('hex'));
+  if (isUsersTemporal) {
+    const own = await OwnNamespace.register(`policy-sync-demo-${run}`, withoutSettings(process.env, ENGINE));
+    if (keep === undefined) ends.push(() => own.remove(log));
+    log(`Temporal: in a namespace of this demo's own, ${own.name}`);
+    await own.served(interrupted);
+    place.namespace = own.name;
+  }
+  if (mongo.kind === 'own') {
+    const own = await OwnDatabase.make(`policy_sync_demo_${run}`, mongo.uri);
+    if (keep === undefined) ends.push(() => own.remove(log));
+    log(`MongoDB: in a database of this demo's own, ${own.name}`);
+    place.mongoUri = own.uri;
+  }
+  return place;
+}
+
+/** The environment of worker and clients: this place, the sandbox's merchant, payload keys of this folder. */
+async function settingsFor(directory: string, place: Place, sandbox: Sandbox): Promise<NodeJS.ProcessEnv> {
   const merchants = join(directory, 'merchants.json');
   const file = merchantsFile(sandbox.keys, join(directory, 'sandbox'), sandbox.url);
   const paced = Object.entries(file).map(([mchid, one]) => [
@@ -106,40 +147,46 @@ async function settingsFor(directory: string, servers: Servers, sandbox: Sandbox
   ]);
   await writeFile(merchants, JSON.stringify(Object.fromEntries(paced), null, 2));
   const settings = {
-    TEMPORAL_ADDRESS: servers.temporal.address,
-    TEMPORAL_NAMESPACE: servers.temporal.namespace,
-    MONGODB_URI: servers.mongo.uri,
-    POLICY_SYNC_KEYS: await payloadKeys(join(directory, 'payload_keys')),
+    TEMPORAL_ADDRESS: place.address,
+    TEMPORAL_NAMESPACE: place.namespace,
+    MONGODB_URI: place.mongoUri,
+    // A folder used again has policies sealed with its keys.
+    POLICY_SYNC_KEYS: await keptIn(join(directory, 'payload_keys'), () => makeKey('demo')),
+    POLICY_SYNC_MCHID: sandbox.keys.mchid,
     WECHATPAY_MERCHANTS: merchants,
   };
   const lines = Object.entries(settings).map(([name, value]) => `export ${name}='${value}'\n`);
   await writePrivate(join(directory, 'env'), lines.join(''));
-  return { ...(await inherited(directory, servers)), ...settings };
+  return { ...(await inherited(directory, place)), ...settings };
 }
 
-// Our own server takes neither TLS nor an API key that the user's settings have for another.
-async function inherited(directory: string, servers: Servers): Promise<NodeJS.ProcessEnv> {
-  if (isUsers(servers)) return process.env;
+/** The settings of an engine, but for those of its Temporal server. */
+const ENGINE = /^(POLICY_SYNC|WECHATPAY|MONGODB)_/;
+
+/** The user's environment without what is said in it of another engine. */
+async function inherited(directory: string, { isUsersTemporal }: Place): Promise<NodeJS.ProcessEnv> {
+  const others = withoutSettings(process.env, ENGINE);
+  if (isUsersTemporal) return others;
+  // Our own server takes neither TLS nor an API key that the user's settings have for another.
   const TEMPORAL_CONFIG_FILE = join(directory, 'temporal.toml');
   await writeFile(TEMPORAL_CONFIG_FILE, '[profile.default]\n');
-  const others = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
-  return { ...Object.fromEntries(others), TEMPORAL_CONFIG_FILE };
+  return { ...withoutSettings(others, /^TEMPORAL_/), TEMPORAL_CONFIG_FILE };
 }
 
-function isUsers({ temporal }: Servers): boolean {
-  return temporal.source === 'TEMPORAL_ADDRESS';
+function withoutSettings(env: NodeJS.ProcessEnv, names: RegExp): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !names.test(name)));
 }
 
-/** A folder used again has policies sealed with its keys. */
-async function payloadKeys(file: string): Promise<string> {
+/** What a file says; made where it is not there. */
+async function keptIn(file: string, make: () => string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  const keys = makeKey('demo');
-  await writePrivate(file, keys);
-  return keys;
+  const made = make();
+  await writePrivate(file, made);
+  return made;
 }
 
 async function writePrivate(file: string, text: string): Promise<void> {

@@ -5,8 +5,13 @@ import { after, before, describe, it } from 'node:test';
 import type { Shown } from '../client/command/show.ts';
 import { WechatPay } from '../client/command/story/wechatpay.ts';
 import { waitSynced } from '../client/wait.ts';
+import { parseKeys } from '../codec/keys.ts';
 import { sameValue } from '../policy/difference.ts';
 import type { RecordInput } from '../policy/record.ts';
+import { APPROVED, INACTIVE } from '../policy/state.ts';
+import { connect, type Storage } from '../storage/connection.ts';
+import { type FindingKind, keepFindings } from '../storage/findings.ts';
+import { clearHold, writeHold } from '../storage/holds.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { policySync, type Ran } from './command_process.ts';
@@ -205,5 +210,88 @@ describe('list', () => {
     const { stdout } = await run(['list', '--limit', '3']);
     assert.match(stdout, /^MERCHANT +NUMBER +STATE +SYNC +TYPE +EXPIRES\n(\S+ +\S+ .*\n){3}$/);
     assertNothingPersonal(stdout);
+  });
+});
+
+describe('list --attention', () => {
+  const numbersIn = (stdout: string): (string | null)[] =>
+    stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line).out_insurance_no);
+
+  let storage: Storage;
+  before(async () => {
+    storage = await connect(String(stage.env.MONGODB_URI), { keyring: parseKeys(stage.env.POLICY_SYNC_KEYS) });
+  });
+  after(() => storage?.close());
+
+  it('puts held merchants and findings first, however many policies are out of step, and says what was cut', async () => {
+    const diverged = [await opened({ policy_state: APPROVED }), await opened({ policy_state: APPROVED })];
+    for (const number of diverged) {
+      await wechatpay.change(number, { policy_state: INACTIVE });
+      await run(['verify', number]);
+    }
+    const [stuck = ''] = diverged;
+    const hold = { code: 'SIGN_ERROR', status: 401, request_id: null, message: 'check the key', since: new Date() };
+    await writeHold(storage, { _id: '1900000042', ...hold, probed_at: new Date() });
+    const found = (kind: FindingKind, mchid: string, out_insurance_no: string | null) => ({
+      ...{ kind, mchid, out_insurance_no, reason: 'for a test' },
+    });
+    const findings = [
+      found('no-workflow', MCHID, 'Gone1'),
+      found('not-served', '1900000043', null),
+      found('stuck', MCHID, stuck),
+    ];
+    await keepFindings(storage, findings, new Date());
+    // Visibility follows the workflow within a second or so.
+    await until(async () => {
+      const { stdout } = await run(['list', '--attention', '--json']);
+      return diverged.every((number) => numbersIn(stdout).includes(number));
+    });
+
+    const { stdout, stderr } = await run(['list', '--attention', '--json', '--limit', '1']);
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      rows.slice(0, 3).map(({ mchid, attention }) => [mchid, attention.join().split(':')[0].slice(0, 13)]),
+      [
+        ['1900000042', 'merchant held'],
+        ['1900000043', 'not-served'],
+        [MCHID, 'no-workflow'],
+      ],
+    );
+    assert.equal(rows.length, 4);
+    assert.match(stderr, /^policy-sync: there are more than --limit 1 lets through[^\n]+\n$/);
+
+    const all = await run(['list', '--attention']);
+    assert.equal(all.stderr, '');
+    assert.match(all.stdout, new RegExp(`${stuck} +APPROVED +DIVERGED .*stuck: for a test`));
+    assert.equal(all.stdout.split(stuck).length, 2);
+    await keepFindings(storage, [], new Date());
+    await clearHold(storage, '1900000042');
+  });
+
+  it('with --sync has marked policies of that sync only', async () => {
+    const number = await opened({ policy_state: APPROVED });
+    const _id = `${MCHID}/${number}`;
+    await until(async () => (await storage.policies.findOne({ _id }))?.sync === 'SYNCED');
+    await storage.policies.updateOne({ _id }, { $set: { attention: ['contested:address'] } });
+    const listed = async (sync: string) =>
+      numbersIn((await run(['list', '--attention', '--json', '--sync', sync])).stdout);
+    assert.ok((await listed('SYNCED')).includes(number));
+    assert.ok(!(await listed('DIVERGED')).includes(number));
+  });
+
+  it('says of a plain list, too, that it was cut', async () => {
+    await opened();
+    await until(async () => numbersIn((await run(['list', '--json'])).stdout).length > 1);
+    for (const words of [['--json'], []]) {
+      const { stdout, stderr } = await run(['list', '--limit', '1', ...words]);
+      assert.equal(stdout.trim().split('\n').length, words.length === 1 ? 1 : 2);
+      assert.match(stderr, /^policy-sync: there are more than --limit 1 [^\n]+\n$/);
+    }
   });
 });

@@ -15,70 +15,130 @@ export interface Row extends Omit<ListedPolicy, 'mchid' | 'out_insurance_no'> {
   attention?: string[];
 }
 
-/** What is known of attention is in MongoDB only; without it the list is of what is out of step, and says so. */
-export async function addAttention(rows: Row[], filter: ListFilter, limit: number): Promise<void> {
+export interface Listing {
+  rows: Row[];
+  /** There is more than the limit lets through. */
+  cut: boolean;
+}
+
+/** What MongoDB knows to ask for a person. */
+interface Known {
+  /** Of merchants held, and of queues that nobody polls: it concerns many policies each. */
+  wide: Row[];
+  /** Policies that an audit found something about, and nothing else is told of here. */
+  found: Row[];
+  /** Policies whose records bear marks. */
+  marked: Row[];
+}
+
+/**
+ * Policies out of step, and with them what asks for a person besides. First comes what concerns many policies, and always;
+ * then what an audit found, and then policies out of step or marked, of each at most `limit`: neither hides the other.
+ * What MongoDB knows, only MongoDB does: without it the list is of what is out of step, and says so.
+ */
+export async function withAttention(
+  { rows, cut }: Listing,
+  filter: ListFilter,
+  { sync, limit }: { sync?: string; limit: number },
+): Promise<Listing> {
+  const { wide, found, marked } = await known(filter, sync, limit);
+  const findings = byPolicy(found);
+  const others = byPolicy([...rows, ...marked].filter((row) => !merged(findings, row)));
+  return {
+    rows: [...wide, ...[...findings.values()].slice(0, limit), ...[...others.values()].slice(0, limit)],
+    cut: cut || findings.size > limit || others.size > limit,
+  };
+}
+
+async function known(filter: ListFilter, sync: string | undefined, limit: number): Promise<Known> {
+  const nothing = { wide: [], found: [], marked: [] };
   try {
-    const found = await withStorage(async (storage) => {
-      await addMarked(storage, rows, filter, limit);
-      // Of merchants and of what an audit found no state or type is known.
-      if (!filter.state && !filter.type && !filter.expires_before) {
-        await addHeld(storage, rows, filter);
-        await addFindings(storage, rows, filter, limit);
-      }
-      return true;
+    const all = await withStorage(async (storage) => {
+      const marked = await markedIn(storage, filter, sync, limit);
+      // Of merchants and of what an audit found no state, sync or type is known.
+      if (filter.state || sync || filter.type || filter.expires_before) return { ...nothing, marked };
+      const [held, findings] = [await heldIn(storage, filter), await findingsIn(storage, filter)];
+      const wide = findings.filter((row) => row.out_insurance_no === null);
+      return { wide: [...held, ...wide], found: findings.filter((row) => row.out_insurance_no !== null), marked };
     });
-    if (!found) note('marks, held merchants and findings are in MongoDB: set MONGODB_URI to see them');
+    if (!all) note('marks, held merchants and findings are in MongoDB: set MONGODB_URI to see them');
+    return all ?? nothing;
   } catch (error) {
     note(`marks, held merchants and findings are not shown: ${messageOf(error)}`);
+    return nothing;
   }
 }
 
-async function addMarked(storage: Storage, rows: Row[], filter: ListFilter, limit: number): Promise<void> {
+async function markedIn(
+  storage: Storage,
+  { mchid, state, type, expires_before }: ListFilter,
+  sync: string | undefined,
+  limit: number,
+): Promise<Row[]> {
   const { listPolicies } = await import('../../storage/policies.ts');
-  const { mchid, state, type, expires_before } = filter;
   const conditions = {
     mchid,
     policy_type: type,
     expires_before,
     attention: true,
+    ...(sync && { sync: sync as ReadPolicy['sync'] }),
     ...(state && { policy_state: `POLICY_STATE_${state}` as (typeof POLICY_STATES)[number] }),
   };
-  for await (const document of listPolicies(storage, conditions, { limit }))
-    add(rows, { ...rowOf(document), attention: document.attention });
+  const rows: Row[] = [];
+  // One more than are shown, so that it is known whether there are more.
+  for await (const document of listPolicies(storage, conditions, { limit: limit + 1 }))
+    rows.push({ ...rowOf(document), attention: document.attention });
+  return rows;
 }
 
-async function addHeld(storage: Storage, rows: Row[], { mchid }: ListFilter): Promise<void> {
+async function heldIn(storage: Storage, { mchid }: ListFilter): Promise<Row[]> {
   const { listHolds } = await import('../../storage/holds.ts');
-  for (const hold of await listHolds(storage)) {
-    if (mchid !== undefined && hold._id !== mchid) continue;
-    const since = hold.since.toISOString();
-    add(rows, {
-      ...NOTHING,
-      mchid: hold._id,
-      out_insurance_no: null,
-      attention: [`merchant held since ${since}: ${hold.code}: ${hold.message}`],
-    });
-  }
+  const holds = (await listHolds(storage)).filter(({ _id }) => mchid === undefined || _id === mchid);
+  return holds.map(({ _id, since, code, message }) => ({
+    ...NOTHING,
+    mchid: _id,
+    out_insurance_no: null,
+    attention: [`merchant held since ${since.toISOString()}: ${code}: ${message}`],
+  }));
 }
 
-async function addFindings(storage: Storage, rows: Row[], { mchid }: ListFilter, limit: number): Promise<void> {
+async function findingsIn(storage: Storage, { mchid }: ListFilter): Promise<Row[]> {
   const { listFindings } = await import('../../storage/findings.ts');
-  for (const found of await listFindings(storage, limit)) {
-    if (mchid !== undefined && found.mchid !== null && found.mchid !== mchid) continue;
-    const { out_insurance_no, kind, reason } = found;
-    add(rows, { ...NOTHING, mchid: found.mchid, out_insurance_no, attention: [`${kind}: ${reason}`] });
-  }
+  const findings = (await listFindings(storage, ALL)).filter(
+    (one) => mchid === undefined || one.mchid === null || one.mchid === mchid,
+  );
+  return findings.map(({ kind, reason, ...of }) => ({
+    ...NOTHING,
+    mchid: of.mchid,
+    out_insurance_no: of.out_insurance_no,
+    attention: [`${kind}: ${reason}`],
+  }));
 }
+
+/** Those about queues lie anywhere among those about policies. */
+const ALL = 2 ** 31 - 1;
 
 const NOTHING = { state: null, sync: null, type: null, expires_at: null, renewal_opens_at: null, workflow: '' };
 
-/** To the policy's row where it has one. */
-function add(rows: Row[], row: Row): void {
-  const same = rows.find(
-    (one) => one.mchid === row.mchid && one.out_insurance_no !== null && one.out_insurance_no === row.out_insurance_no,
-  );
-  if (same) same.attention = [...(same.attention ?? []), ...(row.attention ?? [])];
-  else rows.push(row);
+/** Each policy once, with all that is the matter. */
+function byPolicy(rows: readonly Row[]): Map<string, Row> {
+  const all = new Map<string, Row>();
+  for (const row of rows) if (!merged(all, row)) all.set(keyOf(row), row);
+  return all;
+}
+
+/** Adds to the policy's row where it has one; whether it has. */
+function merged(rows: Map<string, Row>, row: Row): boolean {
+  const same = rows.get(keyOf(row));
+  if (!same) return false;
+  const attention = [...(row.attention ?? []), ...(same.attention ?? [])];
+  // Of a finding no more than the number is known.
+  Object.assign(same, same.state === null ? row : {}, attention.length > 0 && { attention });
+  return true;
+}
+
+function keyOf({ mchid, out_insurance_no }: Row): string {
+  return `${mchid}/${out_insurance_no}`;
 }
 
 function rowOf(document: ReadPolicy): Row {

@@ -3,7 +3,7 @@ import { POLICY_TYPES } from '../../policy/record.ts';
 import { POLICY_STATES, shortState } from '../../policy/state.ts';
 import { instantOf } from '../../policy/time.ts';
 import type { ListFilter } from '../list.ts';
-import { addAttention, type Row } from './attention.ts';
+import { type Listing, type Row, withAttention } from './attention.ts';
 import { type OfPolicy, ofPolicy, wholeNumber } from './options.ts';
 import { note, tableOf } from './output.ts';
 import { withClient } from './session.ts';
@@ -32,7 +32,7 @@ export function addList(program: Command): void {
       '--attention',
       'only what asks for a person: policies out of step or marked, merchants held, findings of the last audit',
     )
-    .option('--limit <n>', 'at most so many', wholeNumber, 100)
+    .option('--limit <n>', 'at most so many policies', wholeNumber, 100)
     .action((options: Options) => list(options));
 }
 
@@ -50,21 +50,23 @@ async function list(options: Options): Promise<void> {
     type: options.type,
     expires_before: options.expiresBefore,
   };
-  const rows = await listed(filter, options);
-  if (options.attention) await addAttention(rows, filter, options.limit);
-  const shown = rows.slice(0, options.limit);
-  if (options.json) for (const row of shown) process.stdout.write(`${JSON.stringify(row)}\n`);
-  else if (shown.length === 0) note('no policy found');
-  else process.stdout.write(`${textOf(shown)}\n`);
+  const found = await listed(filter, options);
+  const { rows, cut } = options.attention ? await withAttention(found, filter, options) : found;
+  if (options.json) for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`);
+  else if (rows.length === 0 && !cut) note('no policy found');
+  else process.stdout.write(`${textOf(rows)}\n`);
+  if (cut) note(`there are more than --limit ${options.limit} lets through: a higher one shows them`);
 }
 
-async function listed(filter: ListFilter, options: Options): Promise<Row[]> {
+async function listed(filter: ListFilter, options: Options): Promise<Listing> {
   return withClient(options, async (client) => {
     const { listPolicies } = await import('../list.ts');
     const rows: Row[] = [];
-    if (options.limit === 0) return rows;
-    for await (const policy of listPolicies(client, filter)) if (rows.push(policy) >= options.limit) break;
-    return rows;
+    for await (const policy of listPolicies(client, filter)) {
+      if (rows.length === options.limit) return { rows, cut: true };
+      rows.push(policy);
+    }
+    return { rows, cut: false };
   });
 }
 

@@ -1,10 +1,16 @@
-import { Client, Connection } from '@temporalio/client';
+import {
+  Client,
+  Connection,
+  type ConnectionOptions,
+  defaultGrpcRetryOptions,
+  makeGrpcRetryInterceptor,
+} from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { dataConverter } from '../codec/data_converter.ts';
 import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
 import { InvalidSetting } from './errors.ts';
-import { unreachable } from './explained.ts';
-import { PolicyClient, type PolicyClientOptions } from './policy_client.ts';
+import { notConnected } from './explained.ts';
+import { ANSWER_MS, PolicyClient, type PolicyClientOptions } from './policy_client.ts';
 
 export interface ConnectOptions extends PolicyClientOptions {
   /**
@@ -18,29 +24,43 @@ export interface ConnectOptions extends PolicyClientOptions {
    * @default 5000, `timeout` where that is less
    */
   connectTimeout?: number;
+  /** Gives up calls made through `temporal` itself after `timeout`, too; otherwise they wait without end. */
+  boundCalls?: boolean;
 }
 
 /**
  * A client of the Temporal server that the environment names, `localhost:7233` where it names none.
- * @throws {InvalidSetting}, {ServerUnreachable}
+ * @throws {InvalidSetting}, {ServerUnreachable}, {ServerRefused}
  */
 export async function connectPolicyClient(options: ConnectOptions = {}): Promise<PolicyClient> {
-  const { env = process.env, connectTimeout = Math.min(5_000, options.timeout ?? 5_000), ...rest } = options;
+  const { env = process.env, boundCalls = false, connectTimeout, ...rest } = options;
   const { namespace = 'default', connectionOptions } = temporalSettings(env);
   const converter = dataConverter(keyringOf(env), { allowPlain: env.POLICY_SYNC_ALLOW_PLAIN === '1' });
   const address = connectionOptions.address ?? 'localhost:7233';
   const connection = await Connection.connect({
     ...connectionOptions,
     address,
-    connectTimeout,
+    connectTimeout: connectTimeout ?? Math.min(5_000, options.timeout ?? 5_000),
     ...(isLoopback(address) && { channelArgs: DIRECT }),
+    ...(boundCalls && { interceptors: within(options.timeout ?? ANSWER_MS) }),
   }).catch((error) => {
-    throw unreachable(error, { address });
+    throw notConnected(error, { address });
   });
   return new PolicyClient(new Client({ connection, namespace, dataConverter: converter }), {
     ...rest,
     close: () => connection.close(),
   });
+}
+
+type Interceptor = NonNullable<ConnectionOptions['interceptors']>[number];
+
+/** Gives each call that has no deadline one of so many ms, its retries included: those of the SDK, as by default. */
+function within(timeout: number): Interceptor[] {
+  return [
+    (options, nextCall) =>
+      nextCall({ ...options, deadline: options.deadline ?? Date.now() + timeout }) as ReturnType<Interceptor>,
+    makeGrpcRetryInterceptor(defaultGrpcRetryOptions()),
+  ];
 }
 
 // A proxy in the environment is not for this machine's own servers.

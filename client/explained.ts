@@ -32,11 +32,15 @@ export interface Asked {
   workflowId?: string;
   /** In ms: how long an answer was waited for. */
   timeout: number;
+  /** Why an answer may be late, and what to do; by default it is a worker that lacks. */
+  late?: string;
 }
 
 // gRPC's status codes (grpc/statuscodes.md); the SDK re-exports none of them.
+const PERMISSION_DENIED = 7;
 const FAILED_PRECONDITION = 9;
 const UNAVAILABLE = 14;
+const UNAUTHENTICATED = 16;
 
 const LOOK_MS = 3_000;
 /** Type of the failure of an update that had not ended when its workflow did (temporal: workflow/update). */
@@ -123,7 +127,10 @@ async function unanswered(cause: unknown, asked: Asked): Promise<unknown> {
     // Whatever it was, the server does not answer.
     return unreachable(cause, asked.client);
   }
-  return noWorker(`no worker answered within ${asked.timeout / 1000} s`, cause);
+  const late = asked.workflowId === undefined ? 'the Temporal server is slow: try again, or wait longer' : asked.late;
+  const time = `${asked.timeout / 1000} s`;
+  if (late) return new Unavailable(`no answer within ${time}: ${late}`, { cause });
+  return noWorker(`no worker answered within ${time}`, cause);
 }
 
 function noWorker(what: string, cause: unknown): Unavailable {
@@ -133,24 +140,53 @@ function noWorker(what: string, cause: unknown): Unavailable {
   );
 }
 
-/** @param client names the address, where its connection tells it */
-export function unreachable(cause: unknown, client?: Client | { address: string }): ServerUnreachable {
-  const connection =
-    client && 'connection' in client ? (client.connection as { options?: { address?: string } }) : null;
-  const address = connection ? connection.options?.address : (client as { address: string } | undefined)?.address;
-  const where = address ? ` at ${address}` : '';
+/** Names the address, where its connection tells it. */
+type Server = Client | { address: string };
+
+/** The error of ours for one of a connection that could not be made. */
+export function notConnected(error: unknown, server: Server): PolicySyncError {
+  return credentialsRefused(error, server) ?? unreachable(error, server);
+}
+
+function unreachable(cause: unknown, server: Server): ServerUnreachable {
   return new ServerUnreachable(
-    `the Temporal server${where} does not answer: start it (\`npm start\` brings one), or set TEMPORAL_ADDRESS`,
+    `the Temporal server${placeOf(server)} does not answer: start it (\`npm start\` brings one), or set TEMPORAL_ADDRESS`,
     { cause },
   );
 }
 
-function serverError(error: unknown, asked: Asked): unknown {
+/** `undefined` where it is about something else. */
+function credentialsRefused(error: unknown, server: Server): ServerRefused | undefined {
+  const answer = answerIn(error);
+  if (answer?.code !== UNAUTHENTICATED && answer?.code !== PERMISSION_DENIED) return undefined;
+  const said = oneLine(answer.details);
+  return new ServerRefused(
+    `the Temporal server${placeOf(server)} refuses your credentials${said && ` (${said})`}: check TEMPORAL_API_KEY or TEMPORAL_TLS_*, and TEMPORAL_NAMESPACE`,
+    { cause: error },
+  );
+}
+
+function placeOf(server: Server): string {
+  const { address } =
+    'address' in server ? server : ((server.connection as { options?: { address?: string } }).options ?? {});
+  return address ? ` at ${address}` : '';
+}
+
+function serverError(error: unknown, { client }: Asked): unknown {
+  const answer = answerIn(error);
+  if (!answer) return error;
+  if (answer.code === UNAVAILABLE) return unreachable(error, client);
+  if (answer.code === FAILED_PRECONDITION) return noWorker(oneLine(answer.details), error);
+  return (
+    credentialsRefused(error, client) ??
+    new ServerRefused(`Temporal refuses: ${oneLine(answer.details)}`, { cause: error })
+  );
+}
+
+/** What the server answered, of the SDK's error. */
+function answerIn(error: unknown): { code: number; details: string } | undefined {
   const inner = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error;
-  if (!isGrpcServiceError(inner)) return error;
-  if (inner.code === UNAVAILABLE) return unreachable(error, asked.client);
-  if (inner.code === FAILED_PRECONDITION) return noWorker(oneLine(inner.details), error);
-  return new ServerRefused(`Temporal refuses: ${oneLine(inner.details)}`, { cause: error });
+  return isGrpcServiceError(inner) ? inner : undefined;
 }
 
 function oneLine(text: string): string {

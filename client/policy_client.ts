@@ -10,14 +10,14 @@ import { parse, RuleViolation } from '../policy/violation.ts';
 import * as messages from '../workflows/messages.ts';
 import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
 import { digestOf } from './digest.ts';
-import { PolicyEnded, PolicyRefused, UnknownPolicy } from './errors.ts';
+import { PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
 import { type PolicyId, startFromRecord, startFromStorage } from './start_operation.ts';
 
 export interface PolicyClientOptions {
   /**
    * How long an answer is waited for, in ms.
-   * @default 30000
+   * @default 30000; of `verify` 65000
    */
   timeout?: number;
   /** Ends what the Temporal client was made with, when this client is closed. */
@@ -36,8 +36,16 @@ export interface Opened extends Answer, PolicyId {
 /** The answer of `verify`. Values of personal fields are among them. */
 export type Verified = Answer & { differences: Difference[] };
 
+export const ANSWER_MS = 30_000;
 // The workflow itself gives up after 60 s, and says why.
 const VERIFY_MS = 65_000;
+
+/** How an answer is waited for where it is not as usual. */
+interface Patience {
+  timeout?: number;
+  /** Why it may be late, and what to do. */
+  late?: string;
+}
 
 /**
  * Every message of a policy as a typed function. All throw the errors of `errors.ts` and nothing else of the
@@ -45,12 +53,15 @@ const VERIFY_MS = 65_000;
  */
 export class PolicyClient {
   readonly temporal: Client;
-  readonly #timeout: number;
+  /** How long an answer is waited for, in ms. */
+  readonly timeout: number;
+  readonly #verifyTimeout: number;
   readonly #close: (() => Promise<void>) | undefined;
 
   constructor(temporal: Client, options: PolicyClientOptions = {}) {
     this.temporal = temporal;
-    this.#timeout = options.timeout ?? 30_000;
+    this.timeout = options.timeout ?? ANSWER_MS;
+    this.#verifyTimeout = options.timeout ?? VERIFY_MS;
     this.#close = options.close;
   }
 
@@ -145,10 +156,11 @@ export class PolicyClient {
 
   /**
    * Asks WeChat Pay now, and compares.
-   * @throws {Unavailable} when WeChat Pay did not answer within 60 s
+   * @throws {Unavailable} when WeChat Pay did not answer within 60 s, or `timeout` where that is less
    */
   verify(policy: PolicyId, message: Envelope = {}): Promise<Verified> {
-    return this.#bare(policy, messages.verify, message, VERIFY_MS);
+    const late = 'WeChat Pay is slow, or no worker runs: wait longer, and see `policy-sync show`';
+    return this.#bare(policy, messages.verify, message, { timeout: this.#verifyTimeout, late });
   }
 
   /** DIVERGED: WeChat Pay's record becomes ours. */
@@ -175,11 +187,15 @@ export class PolicyClient {
   }
 
   /** Runs a question to Temporal under the time-out, its errors turned into those of `errors.ts`. */
-  async ask<T>(workflowId: string | undefined, question: () => Promise<T>, timeout = this.#timeout): Promise<T> {
+  async ask<T>(
+    workflowId: string | undefined,
+    question: () => Promise<T>,
+    { timeout = this.timeout, late }: Patience = {},
+  ): Promise<T> {
     try {
       return await this.temporal.withDeadline(Date.now() + timeout, question);
     } catch (error) {
-      throw await explained(error, { client: this.temporal, workflowId, timeout });
+      throw await explained(error, { client: this.temporal, workflowId, timeout, late });
     }
   }
 
@@ -201,28 +217,35 @@ export class PolicyClient {
     policy: PolicyId,
     update: UpdateDefinition<Result, [Envelope?]>,
     message: Envelope,
-    timeout?: number,
+    patience?: Patience,
   ): Promise<Result> {
     checked(() => parse(bareSchema, message));
-    return this.#update(policy, update as UpdateDefinition<Result, [Envelope]>, message, timeout);
+    return this.#update(policy, update as UpdateDefinition<Result, [Envelope]>, message, patience);
   }
 
   #update<Result, Message extends Envelope>(
     policy: PolicyId,
     update: UpdateDefinition<Result, [Message]>,
     message: Message,
-    timeout?: number,
+    patience?: Patience,
   ): Promise<Result> {
     const event = named(message);
     const id = idOf(policy);
     const options = { args: [event] as [Message], updateId: event.event_id };
-    return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), timeout);
+    return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), patience);
   }
 
-  /** Until a run that is being stopped has ended. */
+  /** Until a run that is being stopped has ended: that takes it half a minute while MongoDB is away. */
   async #ended(policy: PolicyId): Promise<void> {
     const handle = this.temporal.workflow.getHandle(idOf(policy));
-    while ((await this.ask(handle.workflowId, () => handle.describe())).status.name === 'RUNNING') await delay(200);
+    const deadline = Date.now() + this.timeout;
+    while ((await this.ask(handle.workflowId, () => handle.describe())).status.name === 'RUNNING') {
+      if (Date.now() > deadline)
+        throw new Unavailable(
+          `${policy.mchid}/${policy.out_insurance_no} is still being stopped after ${this.timeout / 1000} s: try again`,
+        );
+      await delay(200);
+    }
   }
 
   /** The life that Temporal saw last, over by now; undefined once its retention is. */

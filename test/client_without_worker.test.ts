@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type ServerHttp2Session } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { Client, Connection } from '@temporalio/client';
 import { connectPolicyClient } from '../client/connect.ts';
@@ -33,6 +36,33 @@ after(async () => {
   await client?.close();
   await temporal?.stop();
 });
+
+// gRPC's status codes.
+const [PERMISSION_DENIED, UNAUTHENTICATED] = [7, 16];
+
+/** A gRPC server that refuses every call, as Temporal's does without the right credentials. */
+async function refusing(status: number): Promise<{ address: string; close(): void }> {
+  const server = createServer();
+  const sessions = new Set<ServerHttp2Session>();
+  server.on('session', (session) => sessions.add(session));
+  server.on('stream', (stream) => {
+    stream.respond(
+      {
+        ':status': 200,
+        'content-type': 'application/grpc',
+        'grpc-status': status,
+        'grpc-message': 'Request unauthorized.',
+      },
+      { endStream: true },
+    );
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const close = (): void => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  };
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, close };
+}
 
 const policyOf = (out_insurance_no = uniqueNumber()) => ({ mchid: MCHID, out_insurance_no });
 
@@ -131,6 +161,22 @@ describe('a caller can tell apart', () => {
       return error instanceof ServerRefused && /nowhere/.test(saidBy(error));
     });
     await stranger.close();
+  });
+
+  it('a server that refuses the credentials, at once and in the middle', async () => {
+    for (const status of [UNAUTHENTICATED, PERMISSION_DENIED]) {
+      const server = await refusing(status);
+      const refused = (error: unknown): boolean =>
+        error instanceof ServerRefused &&
+        /127\.0\.0\.1.*refuses your credentials \(Request unauthorized\.\): check TEMPORAL_API_KEY/.test(saidBy(error));
+      const env = { ...temporal.env, TEMPORAL_ADDRESS: server.address };
+      await assert.rejects(connectPolicyClient({ env }), refused);
+      const connection = Connection.lazy({ address: server.address });
+      const stranger = new PolicyClient(new Client({ connection }), { timeout: TIMEOUT });
+      await assert.rejects(stranger.status(policyOf()), refused);
+      await connection.close();
+      server.close();
+    }
   });
 
   it('a setting that is wrong, without showing a secret', async () => {

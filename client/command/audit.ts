@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { InvalidSetting } from '../errors.ts';
+import { explained } from '../explained.ts';
 import type { PolicyClient } from '../policy_client.ts';
 import { type Common, milliseconds, withCommon } from './options.ts';
 import { note, print, tableOf } from './output.ts';
@@ -56,9 +57,11 @@ async function auditNow(client: PolicyClient, { fix = false, json }: Options): P
     spinner.text = `auditing: ${records} records, ${workflows} workflows`;
   };
   const place = { temporal: client.temporal };
-  const audited = await withStorage((storage) => audit({ ...place, storage }, { fix, progress })).finally(() =>
-    spinner.stop(),
-  );
+  const audited = await withStorage((storage) => audit({ ...place, storage }, { fix, progress }))
+    .catch(async (error) => {
+      throw await explained(error, { client: client.temporal, timeout: client.timeout });
+    })
+    .finally(() => spinner.stop());
   if (!audited) throw new InvalidSetting('MONGODB_URI: expected the MongoDB that has the records, found nothing');
   const { findings, ...result } = audited;
   const fixed = Object.values(result.fixed).reduce((sum, count) => sum + count, 0);

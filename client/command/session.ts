@@ -4,7 +4,7 @@ import type { Common } from './options.ts';
 /** Runs `work` with a client of the Temporal server that the environment names, and closes it. */
 export async function withClient<T>(options: Common, work: (client: PolicyClient) => Promise<T>): Promise<T> {
   const { connectPolicyClient } = await import('../connect.ts');
-  const client = await connectPolicyClient({ timeout: options.timeout });
+  const client = await connectPolicyClient({ timeout: options.timeout, boundCalls: true });
   try {
     return await work(client);
   } finally {

@@ -35,7 +35,7 @@ export interface ConnectOptions extends PolicyClientOptions {
 export async function connectPolicyClient(options: ConnectOptions = {}): Promise<PolicyClient> {
   const { env = process.env, boundCalls = false, connectTimeout, ...rest } = options;
   const { namespace = 'default', connectionOptions } = temporalSettings(env);
-  const converter = dataConverter(keyringOf(env), { allowPlain: env.POLICY_SYNC_ALLOW_PLAIN === '1' });
+  const converter = dataConverter(keyringOf(env), { allowPlain: allowsPlain(env) });
   const address = connectionOptions.address ?? 'localhost:7233';
   const connection = await Connection.connect({
     ...connectionOptions,
@@ -84,6 +84,13 @@ function temporalSettings(env: NodeJS.ProcessEnv): ReturnType<typeof loadClientC
 
 function given(env: NodeJS.ProcessEnv): Record<string, string> {
   return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+/** As the worker has it: a spelling that neither takes nor refuses would be taken for the other by somebody. */
+function allowsPlain({ POLICY_SYNC_ALLOW_PLAIN: given = '0' }: NodeJS.ProcessEnv): boolean {
+  if (given !== '0' && given !== '1')
+    throw new InvalidSetting(`POLICY_SYNC_ALLOW_PLAIN: expected 0 or 1, found ${JSON.stringify(given)}`);
+  return given === '1';
 }
 
 /**

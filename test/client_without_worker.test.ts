@@ -179,6 +179,18 @@ describe('a caller can tell apart', () => {
     }
   });
 
+  it('what is neither yes nor no of POLICY_SYNC_ALLOW_PLAIN, as a worker does', async () => {
+    for (const POLICY_SYNC_ALLOW_PLAIN of ['true', '']) {
+      const env = { ...temporal.env, POLICY_SYNC_ALLOW_PLAIN };
+      await assert.rejects(connectPolicyClient({ env }), (error: unknown) => {
+        return (
+          error instanceof InvalidSetting &&
+          saidBy(error) === `POLICY_SYNC_ALLOW_PLAIN: expected 0 or 1, found "${POLICY_SYNC_ALLOW_PLAIN}"`
+        );
+      });
+    }
+  });
+
   it('a setting that is wrong, without showing a secret', async () => {
     const env = { ...temporal.env, POLICY_SYNC_KEYS: 'k1:not-a-key' };
     await assert.rejects(connectPolicyClient({ env }), (error: unknown) => {

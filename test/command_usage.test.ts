@@ -42,6 +42,8 @@ describe('wrong usage: exit code 2, and one line that says what is wrong', { con
       /--as/,
     ],
     ['waiting for a signal', ['cancel', 'A1', '--signal', '--wait', ...mchid], /--wait/],
+    ['a port that is none', ['sandbox', '--port', '70000', '--keys', 'nowhere'], /70000.*Expected a port, 0 to 65535/],
+    ['an unknown option', ['worker', '--demote'], /'--demote'/],
   ];
   for (const [what, words, says] of cases)
     it(what, async () => {
@@ -51,6 +53,10 @@ describe('wrong usage: exit code 2, and one line that says what is wrong', { con
       assertOneLine(stderr);
       assert.match(stderr, says);
       assert.ok(!stderr.includes(SEED.address));
+      const forPrograms = await policySync([...words, '--json'], env);
+      assert.equal(forPrograms.code, 2);
+      const { error } = JSON.parse(forPrograms.stdout);
+      assert.deepEqual(error, { name: 'UsageError', message: stderr.slice('policy-sync: '.length, -1) });
     });
 
   it('no command at all shows the help', async () => {
@@ -76,6 +82,13 @@ describe('failure: exit code 1, one line, and with --json an object', { concurre
     assert.equal(code, 1);
     assertOneLine(stderr);
     assert.equal(JSON.parse(stdout).error.name, 'ServerUnreachable');
+  });
+
+  it('a worker without settings', async () => {
+    const { code, stdout, stderr } = await policySync(['worker', '--json'], env);
+    assert.equal(code, 1);
+    assert.match(stderr, /^policy-sync worker: MONGODB_URI: [^\n]+\n/);
+    assert.match(JSON.parse(stdout).error.message, /standard error says why/);
   });
 
   it('a bad setting, named and not shown', async () => {
@@ -155,9 +168,8 @@ describe('personal values', () => {
 
 describe('policy-sync sandbox', () => {
   it('tells its address in one line of JSON, answers there, and ends when it is told to', async () => {
-    const child = spawn(process.execPath, [COMMAND, 'sandbox', '--keys', join(directory, 'sandbox'), '--strict'], {
-      env,
-    });
+    const words = ['sandbox', '--keys', join(directory, 'sandbox'), '--strict', '--json'];
+    const child = spawn(process.execPath, [COMMAND, ...words], { env });
     const [line] = await once(createInterface({ input: child.stdout }), 'line');
     const { url } = JSON.parse(line);
     assert.deepEqual(await (await fetch(`${url}/_sandbox/policies`)).json(), []);

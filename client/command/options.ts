@@ -38,6 +38,11 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+export function port(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw new InvalidArgumentError('Expected a port, 0 to 65535.');
+  return Number(text);
+}
+
 /** `1,2,3` */
 export function wholeNumbers(text: string): number[] {
   return text.split(',').map((part) => wholeNumber(part.trim()));

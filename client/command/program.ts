@@ -19,17 +19,11 @@ export function makeProgram(): Command {
     .description("Keeps WeChat Pay's copy of every insurance policy true.")
     .version(version())
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(oneLine(text)) })
+    // Whoever runs it says what was wrong, as of every other error.
+    .configureOutput({ outputError: () => {} })
     .addHelpText('after', EPILOGUE);
   for (const add of [addOpen, addMessages, addShow, addList, addAudit, addWorker, addSandbox, addKeys]) add(program);
   return program;
-}
-
-function oneLine(text: string): string {
-  return `${text
-    .replace(/^error: /, 'policy-sync: ')
-    .trim()
-    .replace(/\n/g, ' ')}\n`;
 }
 
 function version(): string {

@@ -13,11 +13,25 @@ export async function run(words: string[]): Promise<number> {
   try {
     await makeProgram().parseAsync(words, { from: 'user' });
     return process.exitCode === undefined ? 0 : Number(process.exitCode);
-  } catch (error) {
-    // Commander has said what is wrong, or shown the help that was asked for.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && isHelp(thrown)) return thrown.exitCode === 0 ? 0 : 2;
+    const error = thrown instanceof CommanderError ? usageError(thrown) : thrown;
     process.stderr.write(`policy-sync: ${messageOf(error)}\n`);
     if (words.includes('--json')) process.stdout.write(`${JSON.stringify({ error: described(error) })}\n`);
     return error instanceof UsageError ? 2 : 1;
   }
+}
+
+/** Shown already: because it was asked for, or because no command was named. */
+function isHelp({ exitCode, code }: CommanderError): boolean {
+  return exitCode === 0 || code === 'commander.help';
+}
+
+function usageError({ message }: CommanderError): UsageError {
+  return new UsageError(
+    message
+      .replace(/^error: /, '')
+      .trim()
+      .replace(/\s*\n\s*/g, ' '),
+  );
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { wholeNumber } from './options.ts';
+import { port } from './options.ts';
 import { untilTold } from './until_told.ts';
 
 interface Options {
@@ -12,9 +12,10 @@ export function addSandbox(program: Command): void {
   program
     .command('sandbox')
     .description('a WeChat Pay to develop against; prints {"url": …} when it listens')
-    .option('--port <n>', 'port, 0 for a free one', wholeNumber, 0)
+    .option('--port <n>', 'port, 0 for a free one', port, 0)
     .requiredOption('--keys <dir>', 'folder of its keys, made if missing')
     .option('--strict', 'also refuse what only the official pages forbid')
+    .option('--json', 'as it does without: it writes JSON')
     .action(async ({ port, keys, strict = false }: Options) => {
       const { startSandbox } = await import('../../sandbox/server.ts');
       const told = untilTold();

@@ -176,6 +176,16 @@ describe('show', { concurrency: 2 }, () => {
     await fetch(`${stage.sandboxUrl}/_sandbox/faults`, { method: 'PUT', body: '[]' });
   });
 
+  it('tells what MongoDB knows while Temporal is away', async () => {
+    const number = await opened({ policy_state: APPROVED });
+    const env = { ...stage.env, TEMPORAL_ADDRESS: '127.0.0.1:9' };
+    const { code, stdout, stderr } = await policySync(['show', number, '--json', '--timeout', '1s'], env);
+    assert.equal(code, 0);
+    assert.match(stderr, /^policy-sync: the Temporal server at 127\.0\.0\.1:9 does not answer[^\n]+\n$/);
+    const { workflow, status, kept } = JSON.parse(stdout) as Shown;
+    assert.deepEqual([workflow, status, kept?.document.policy_state], [null, null, APPROVED]);
+  });
+
   it('tells of a policy that has ended', async () => {
     const number = await opened();
     await json(['decline', number, '--reason', 'too risky', '--wait']);

@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import type { Status } from '../../workflows/messages.ts';
 import { UnknownPolicy } from '../errors.ts';
 import type { Execution } from '../pending_call.ts';
-import type { PolicyClient } from '../policy_client.ts';
 import type { PolicyId } from '../start_operation.ts';
 import { messageOf } from './error_text.ts';
 import { type Kept, keptOf } from './kept.ts';
@@ -31,18 +30,16 @@ export function addShow(program: Command): void {
     .option('--reveal', 'show personal values')
     .action(async (number: string, options: Options) => {
       const policy = await policyOf(number, options.mchid);
-      const shown = await withClient(options, (client) => gathered(client, policy, options.reveal));
+      const shown = await gathered(policy, options);
       print(options.json, shown, () => textOfShown(shown));
     });
 }
 
 /** Each source may fail by itself: what the others know is shown, with a line about the one that failed. */
-async function gathered(client: PolicyClient, policy: PolicyId, reveal: boolean | undefined): Promise<Shown> {
-  const { describePolicy } = await import('../pending_call.ts');
-  const [workflow, status, kept] = await Promise.allSettled([
-    describePolicy(client, policy),
-    client.status(policy),
-    keptOf(policy, reveal),
+async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
+  const [{ workflow, status }, [kept]] = await Promise.all([
+    inTemporal(policy, options),
+    Promise.allSettled([keptOf(policy, options.reveal)]),
   ]);
   if (workflow.status === 'rejected' && !known(kept)) throw workflow.reason;
   const failures = [workflow, status, kept].flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));
@@ -50,6 +47,24 @@ async function gathered(client: PolicyClient, policy: PolicyId, reveal: boolean 
   const told = failures.filter((reason) => !(reason instanceof UnknownPolicy)).map(messageOf);
   for (const message of new Set(told)) note(message);
   return { ...policy, status: known(status), workflow: known(workflow), kept: known(kept) };
+}
+
+interface InTemporal {
+  workflow: PromiseSettledResult<Execution>;
+  status: PromiseSettledResult<Status>;
+}
+
+async function inTemporal(policy: PolicyId, options: Options): Promise<InTemporal> {
+  try {
+    return await withClient(options, async (client) => {
+      const { describePolicy } = await import('../pending_call.ts');
+      const [workflow, status] = await Promise.allSettled([describePolicy(client, policy), client.status(policy)]);
+      return { workflow, status };
+    });
+  } catch (reason) {
+    const failed = { status: 'rejected', reason } as const;
+    return { workflow: failed, status: failed };
+  }
 }
 
 function known<T>(result: PromiseSettledResult<T | undefined>): T | null {

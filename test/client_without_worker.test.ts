@@ -163,19 +163,19 @@ describe('a caller can tell apart', () => {
     await stranger.close();
   });
 
-  it('a server that refuses the credentials, at once and in the middle', async () => {
+  it('a server that refuses the credentials, at once and in the middle', async (t) => {
     for (const status of [UNAUTHENTICATED, PERMISSION_DENIED]) {
       const server = await refusing(status);
+      t.after(server.close);
       const refused = (error: unknown): boolean =>
         error instanceof ServerRefused &&
         /127\.0\.0\.1.*refuses your credentials \(Request unauthorized\.\): check TEMPORAL_API_KEY/.test(saidBy(error));
       const env = { ...temporal.env, TEMPORAL_ADDRESS: server.address };
       await assert.rejects(connectPolicyClient({ env }), refused);
       const connection = Connection.lazy({ address: server.address });
+      t.after(() => connection.close());
       const stranger = new PolicyClient(new Client({ connection }), { timeout: TIMEOUT });
       await assert.rejects(stranger.status(policyOf()), refused);
-      await connection.close();
-      server.close();
     }
   });
 

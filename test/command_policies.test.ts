@@ -244,7 +244,7 @@ describe('list --attention', () => {
     }
     const [stuck = ''] = diverged;
     const hold = { code: 'SIGN_ERROR', status: 401, request_id: null, message: 'check the key', since: new Date() };
-    await writeHold(storage, { _id: '1900000042', ...hold, probed_at: new Date() });
+    await writeHold(storage, { _id: '1900000042', ...hold, probed_at: new Date(), held_by: 'another process' });
     const found = (kind: FindingKind, mchid: string, out_insurance_no: string | null) => ({
       ...{ kind, mchid, out_insurance_no, reason: 'for a test' },
     });
@@ -281,7 +281,7 @@ describe('list --attention', () => {
     assert.match(all.stdout, new RegExp(`${stuck} +APPROVED +DIVERGED .*stuck: for a test`));
     assert.equal(all.stdout.split(stuck).length, 2);
     await keepFindings(storage, [], new Date());
-    await clearHold(storage, '1900000042');
+    await clearHold(storage, { _id: '1900000042' });
   });
 
   it('with --sync has marked policies of that sync only', async () => {

@@ -255,9 +255,10 @@ describe('a message that comes while a call', () => {
 });
 
 describe('a message that comes while no worker takes calls', () => {
-  it('supersedes what is queued: one PATCH with the newest of each field when a worker comes', async () => {
+  it('supersedes what is queued: one PATCH with the newest of each field when a worker comes', async (context) => {
     const other = await startWorld();
-    const workflowsOnly = await other.startWorkers({ calls: false });
+    context.after(() => other.close());
+    await other.startWorkers({ calls: false });
     const number = uniqueNumber('Q');
     const record = recordOf({ out_insurance_no: number }, { mchid: other.mchid, retry_alert_after: '1s' });
     await other.put({ ...record.policy });
@@ -273,7 +274,7 @@ describe('a message that comes while no worker takes calls', () => {
       const { sync, revision } = (await findPolicy(other.storage, other.mchid, number)) ?? {};
       return sync === 'RETRYING' && revision === 5;
     });
-    const calls = await other.startWorkers({ workflows: false });
+    await other.startWorkers({ workflows: false });
     await other.until(number, ({ sync }) => sync === 'SYNCED');
     const held = await other.held(number);
     assert.deepEqual([held?.policy_state, held?.address], [INACTIVE, 'newest']);
@@ -285,15 +286,13 @@ describe('a message that comes while no worker takes calls', () => {
         ['PATCH', 200],
       ],
     );
-    await calls();
-    await workflowsOnly();
-    await other.close();
   });
 });
 
 describe('messages that come while no worker takes workflows', { timeout: 120_000 }, () => {
-  it('act in the order in which they came, signals and updates alike', async () => {
+  it('act in the order in which they came, signals and updates alike', async (context) => {
     const other = await startWorld();
+    context.after(() => other.close());
     const stopAll = await other.startWorkers();
     const number = uniqueNumber('Q');
     const record = recordOf({ out_insurance_no: number }, { mchid: other.mchid });
@@ -309,14 +308,12 @@ describe('messages that come while no worker takes workflows', { timeout: 120_00
     ];
     // Time enough to reach the server, which hands all three to the worker at once.
     await delay(600);
-    const stopAgain = await other.startWorkers();
+    await other.startWorkers();
     const [reinstated] = await Promise.all(updates);
     assert.deepEqual(reinstated, { revision: 3, outcome: 'accepted' });
     const { state } = await other.until(number, ({ sync, revision }) => sync === 'SYNCED' && revision === 4);
     assert.equal(state, 'APPROVED');
     assert.equal((await other.held(number))?.policy_code, 'C9');
-    await stopAgain();
-    await other.close();
   });
 });
 

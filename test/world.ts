@@ -59,6 +59,7 @@ export interface World {
   forget(number: string): Promise<void>;
   faults(...rules: FaultRule[]): Promise<void>;
   requests(number?: string): Promise<LoggedRequest[]>;
+  /** Until they are told to stop, or the world is closed. */
   startWorkers(which?: { workflows?: boolean; calls?: boolean }): Promise<() => Promise<void>>;
   /** Until what the policy says of itself is as wanted. */
   until(number: string, wanted: (status: Status) => boolean, patience?: number): Promise<Status>;
@@ -162,10 +163,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         }),
       );
     const running = workers.map((worker) => worker.run());
-    return async () => {
+    const stop = async (): Promise<void> => {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
       await Promise.all(running);
     };
+    closers.push(stop);
+    return stop;
   };
 
   const client = new PolicyClient(temporal);

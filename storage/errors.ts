@@ -49,6 +49,9 @@ export function storageError(error: unknown, hosts: string): unknown {
   }
   if (error instanceof MongoError && !(error instanceof MongoInvalidArgumentError))
     return new StorageUnavailable(hosts, oneLine(error.message));
+  // The hosts of mongodb+srv are looked up by the driver, which passes the system's error on as it is.
+  const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (typeof code === 'string' && typeof syscall === 'string') return new StorageUnavailable(hosts, code);
   return error;
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { promises } from 'node:dns';
 import { after, before, test } from 'node:test';
 import { listCalls, writeIntent } from '../storage/calls.ts';
 import { connect, InvalidUri, type Storage } from '../storage/connection.ts';
@@ -145,5 +146,19 @@ test('the database is the one of the URI, else policy_sync', async () => {
     const named = await connect(uri, { keyring: undefined });
     assert.equal(named.policies.dbName, name);
     await named.close();
+  }
+});
+
+test('hosts of mongodb+srv that cannot be looked up are MongoDB that is not available', async () => {
+  const servers = promises.getServers();
+  // Nobody answers there: the look-up fails at once, and leaves this machine alone.
+  promises.setServers(['127.0.0.1:9']);
+  const lost = await connect('mongodb+srv://cluster.example.invalid/policy_sync', { keyring: undefined });
+  try {
+    await assert.rejects(findPolicy(lost, mchid, out_insurance_no), StorageUnavailable);
+    await assert.rejects(lost.ensureIndexes(), StorageUnavailable);
+  } finally {
+    promises.setServers(servers);
+    await lost.close();
   }
 });

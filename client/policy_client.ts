@@ -10,7 +10,7 @@ import { parse, RuleViolation } from '../policy/violation.ts';
 import * as messages from '../workflows/messages.ts';
 import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
 import { digestOf } from './digest.ts';
-import { PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
+import { type Ending, PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
 import { type PolicyId, startFromRecord, startFromStorage } from './start_operation.ts';
 
@@ -126,15 +126,18 @@ export class PolicyClient {
     return this.#command(policy, messages.renew, 'renew', message);
   }
 
-  /** INACTIVE to APPROVED. A policy that has ended begins a new run from its record in MongoDB; a stopped one does not. */
+  /**
+   * INACTIVE to APPROVED. A policy that has ended begins a new run from its record in MongoDB.
+   * @throws {PolicyRefused} with rule `stopped` where its workflow was cancelled, terminated or timed out: resume it first
+   */
   async reinstate(policy: PolicyId, message: CommandInput<'reinstate'>): Promise<Answer> {
     const event = named(message);
     try {
       return await this.#command(policy, messages.reinstate, 'reinstate', event);
     } catch (error) {
       if (!(error instanceof PolicyEnded || error instanceof UnknownPolicy)) throw error;
-      // Seen here no run has to be started for it to be refused.
-      if (error instanceof PolicyEnded && error.ending === 'CANCELLED')
+      // Its record has not come to its end, so that a run from it would only fail, and hide which life `resume` goes on with.
+      if (error instanceof PolicyEnded && CUT_SHORT.has(error.ending))
         throw new PolicyRefused(messages.REFUSALS.stopped, `${error.message}; only then reinstate it`);
     }
     return this.#restart(policy, 'reinstate', messages.reinstate, event);
@@ -286,6 +289,9 @@ export class PolicyClient {
     return [`no worker serves merchant ${mchid}: add it to the WECHATPAY_MERCHANTS file of a worker that runs`];
   }
 }
+
+/** Endings of a workflow whose policy had not come to its own. */
+const CUT_SHORT: ReadonlySet<Ending | undefined> = new Set<Ending>(['CANCELLED', 'TERMINATED', 'TIMED_OUT']);
 
 /** Runs a check of ours before anything is sent. */
 function checked<T>(check: () => T): T {

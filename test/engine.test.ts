@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { PolicyRefused } from '../client/errors.ts';
 import type { PolicyFields, RecordInput } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
@@ -640,6 +641,24 @@ describe('records', () => {
         ['cancel', 'enum'],
       ],
     );
+  });
+
+  it('a life terminated in the middle is not reinstated: told to resume it first, its caller can', async () => {
+    const { policy, number } = await approved();
+    await world.client.cancel(policy);
+    await synced(number);
+    await handleOf(number).terminate();
+    await assert.rejects(world.client.reinstate(policy, { reason: 'changed his mind' }), (error) => {
+      assert.ok(error instanceof PolicyRefused);
+      assert.equal(error.rule, 'stopped');
+      assert.match(error.message, /terminated; `resume` goes on with it; only then reinstate it$/);
+      return true;
+    });
+    await world.client.resume(policy);
+    await synced(number);
+    await world.client.reinstate(policy, { reason: 'changed his mind' });
+    await synced(number);
+    assert.equal((await world.held(number))?.policy_state, APPROVED);
   });
 
   it('a life terminated in the middle is resumed from its record, keeping revision and messages', async () => {

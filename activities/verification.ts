@@ -46,7 +46,8 @@ export class Verifications {
     this.#unanswered = found ? 0 : this.#unanswered + 1;
     if (!found) throw again(attempted);
     if (found.outcome === 'confirmed' && this.#differs(input, found)) return found;
-    const expected = found.outcome === 'refused' && (found.status === 404 ? input.expect_absent : input.refused);
+    const expected =
+      found.outcome === 'refused' && (found.status === 404 ? input.expect_absent && !input.refused : input.refused);
     if (found.outcome === 'refused' && !expected) return found;
     const next = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
     if (found.outcome === 'refused' && found.status !== 404) throw later('refused', `${found.code}, as before`, next);

@@ -16,8 +16,8 @@ export interface WaitOptions {
 }
 
 /**
- * Waits until WeChat Pay is known to hold the revision: what `--wait` does.
- * @returns the status by then
+ * Waits until WeChat Pay is known to hold the revision, but for what it was decided to leave different: what `--wait` does.
+ * @returns the status by then; `DIVERGED` where WeChat Pay holds something otherwise all the same
  * @throws {NotSynced} when it waits for a person (BLOCKED, DIVERGED, STOPPED), or after the time-out
  */
 export async function waitSynced(
@@ -43,7 +43,10 @@ export async function waitSynced(
   }
 }
 
-function stuckBy({ sync, block, diverged, out_insurance_no: number }: Status): NotSynced | undefined {
+function stuckBy(status: Status): NotSynced | undefined {
+  const { sync, block, diverged, under_way, out_insurance_no: number } = status;
+  // One field waits for a person, and others may be on their way.
+  if (under_way && sync !== 'STOPPED') return undefined;
   switch (sync) {
     case 'BLOCKED': {
       const request = block?.request_id ? ` (Request-ID ${block.request_id})` : '';

@@ -21,9 +21,9 @@ process.on('SIGINT', () => {});
 // The parent may be gone when the last word is said.
 process.stdout.on('error', () => {});
 
-const release = task.lockFile
-  ? await takeLock(task.lockFile, { giveUpAfter: 15_000 }).catch((error) => leave({ failed: error.message }))
-  : () => {};
+let release = () => {};
+if (task.lockFile)
+  release = await takeLock(task.lockFile, { giveUpAfter: 15_000 }).catch((error) => leave({ failed: error.message }));
 if (ending) leave({ failed: 'ended before it began' });
 
 const log = openSync(task.logFile, 'a');
@@ -63,7 +63,7 @@ function tell(message) {
 }
 
 function leave(message) {
-  release?.();
+  release();
   // After a crash the folder stays until the parent has read the log in it.
   if (ending && task.scratch) rmSync(task.scratch, { recursive: true, force: true });
   tell(message);

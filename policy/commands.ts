@@ -252,7 +252,11 @@ function replanned(before: Life, after: Life): Life {
   const [was, is] = [before.record.policy, after.record.policy];
   const same = WINDOW_FIELDS.every((field) => sameValue(field, was[field], is[field]));
   const over = is.policy_state === INACTIVE && after.inactive?.cause !== 'EXPIRY';
-  return same || over || after.continued_as ? after : { ...after, ...plannedAnew(after, is) };
+  if (same || over || after.continued_as) return after;
+  const planned = plannedAnew(after, is);
+  // After the end of cover no timer opens a window, and what WeChat Pay is given has to be closed by one.
+  const opens = is.policy_state === INACTIVE && planned.window === 'planned';
+  return { ...after, ...planned, ...(opens && { window: 'open', window_sent: true }) };
 }
 
 const RULES: { [Name in CommandName]: Rule<Name> } = { approve, decline, cancel, withdraw, amend, renew, reinstate };

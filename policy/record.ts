@@ -27,7 +27,7 @@ const MOST_NAMES = 11;
 const MOST_NAME_BYTES = 214;
 
 // Many times what any policy needs, and little enough that Temporal and MongoDB take it whole with its history.
-const MOST_CHARACTERS = 65_536;
+const MOST_CHARACTERS = 16_384;
 
 type Check = (value: string) => { rule: string; message: string } | undefined;
 

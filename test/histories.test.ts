@@ -1,26 +1,20 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import proto from '@temporalio/proto';
-import { bundleWorkflowCode, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { dataConverter } from '../codec/data_converter.ts';
 import { parseKeys } from '../codec/keys.ts';
+import { buildWorkflows } from '../worker/bundle.ts';
 import { HISTORIES, HISTORY_KEYS } from './kept_histories.ts';
 import { quiet } from './world.ts';
-
-const pathOf = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 
 quiet();
 
 // Policies live for years: workflow code may change only so that every history of former code still replays.
 // New ones are saved by SAVE_HISTORIES=1 npm test lives engine.
 describe('a saved history replays on the workflow code of today', async () => {
-  const workflowBundle = await bundleWorkflowCode({
-    workflowsPath: pathOf('../workflows/workflows.ts'),
-    payloadConverterPath: pathOf('../codec/payload_converter.ts'),
-    failureConverterPath: pathOf('../codec/failure_converter.ts'),
-  });
+  const { bundle: workflowBundle } = await buildWorkflows(true);
   const converter = dataConverter(parseKeys(HISTORY_KEYS), { allowPlain: false });
   const options = { workflowBundle, dataConverter: converter };
   const { History } = proto.temporal.api.history.v1;

@@ -74,6 +74,32 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     assert.deepEqual([told?.command, told?.by, told?.confirmed_at !== null], ['amend', 'somebody', true]);
   });
 
+  it('a life that is over ends once MongoDB is back, whatever came while its end could not be recorded', async () => {
+    const policy = await approved({ reinstatement_within: '1s' });
+    const number = policy.out_insurance_no;
+    const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
+    const ending = async (): Promise<boolean> => {
+      const { events } = await handle.fetchHistory();
+      const scheduled = events?.map((event) => event.activityTaskScheduledEventAttributes?.activityType?.name);
+      return (scheduled?.lastIndexOf('record') ?? -1) > (scheduled?.lastIndexOf('query') ?? -1);
+    };
+    await world.faults({ match: { out_insurance_no: number, method: 'GET' }, do: { delay_ms: 3_000 } });
+    const before = (await world.requests(number)).length;
+    await world.client.cancel(policy);
+    // The PATCH, and the GET that comes before the end.
+    while ((await world.requests(number)).length < before + 2) await delay(100);
+    await line.cut();
+    while (!(await ending())) await delay(200);
+    assert.equal((await world.client.resume(policy)).outcome, 'unchanged');
+    await delay(500);
+    await line.mend();
+    await Promise.race([
+      handle.result(),
+      delay(90_000, undefined, { ref: false }).then(() => assert.fail('still running')),
+    ]);
+    assert.equal((await findPolicy(world.storage, world.mchid, number))?.end, 'INACTIVE');
+  });
+
   it("a verification's attempts are counted too, and told by the first that MongoDB takes", async () => {
     const { out_insurance_no: number } = await approved({ verification: { every: '1s' } });
     const gets = async () => (await world.requests(number)).length;

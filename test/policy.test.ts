@@ -260,6 +260,18 @@ describe('due times', () => {
     assert.equal(heldPolicy(settleDue(life, NOW + 395 * DAY).life).support_renewal, false);
   });
 
+  it('a window that is given anew after the end of cover is closed by a timer like any other', () => {
+    const over = settleDue(approved(), NOW + 366 * DAY).life;
+    const amended = obey(over, 'amend', { expired_time: wireTime(NOW + 364 * DAY) }, NOW + 366 * DAY);
+    assert.equal(heldPolicy(amended).end_renewal_time, wireTime(NOW + 394 * DAY));
+    const closed = settleDue(amended, NOW + 394 * DAY).life;
+    assert.equal(heldPolicy(closed).support_renewal, false);
+    assert.deepEqual(
+      dueTimes(closed).map(({ what }) => what),
+      ['end'],
+    );
+  });
+
   it('a timer never makes support_renewal true', () => {
     const life = obey(openedLife(record({ support_renewal: false }), NOW), 'approve', { policy_code: 'C' }, NOW);
     for (let day = 0; day < 500; day += 10)

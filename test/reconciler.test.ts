@@ -9,7 +9,7 @@ import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, type PolicyState }
 import { wireTime } from '../policy/time.ts';
 import { parse, RuleViolation } from '../policy/violation.ts';
 import { newStanding, Reconciler, URGENCY } from '../workflows/reconciler.ts';
-import { DAY, recordOf } from './fixtures.ts';
+import { DAY, recordOf, SEED } from './fixtures.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 
@@ -235,6 +235,17 @@ describe('the loop', () => {
     assert.equal(reconciler.next().call, 'verify');
   });
 
+  it('attempts that carried the same are kept as one, as of the last: many rounds of an outage take no more room', () => {
+    const reconciler = opened();
+    get(reconciler, reconciler.held);
+    for (const at of [1, 2, 3]) reconciler.unknown({ address: 'B' }, NOW + at);
+    reconciler.unknown({ address: 'C' }, NOW + 4);
+    assert.deepEqual(reconciler.standing.unconfirmed, [
+      { fields: { address: 'B' }, at: NOW + 3 },
+      { fields: { address: 'C' }, at: NOW + 4 },
+    ]);
+  });
+
   it('rounds of unknown outcome back off to an hour, and a new change tries at once', () => {
     const reconciler = opened();
     get(reconciler, reconciler.held);
@@ -332,6 +343,43 @@ describe('a refusal', () => {
     assert.equal(reconciler.next().call, 'query');
   });
 
+  it('of an approval and a bad address at once lets the surrender leave by itself, and then tries the address once', () => {
+    const reconciler = opened();
+    get(reconciler, reconciler.held);
+    command(reconciler, 'amend', { address: 'bad' });
+    command(reconciler, 'approve', { policy_code: 'C1' });
+    const both = reconciler.next();
+    assert.ok(both.call === 'push');
+    assert.deepEqual(Object.keys(both.fields).sort(), ['address', 'policy_code', 'policy_state']);
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, both.fields, NOW);
+    assert.equal(reconciler.next().call, 'verify', 'neither is sent again as it is');
+    command(reconciler, 'cancel', {});
+    const fields: PolicyFields = { policy_state: INACTIVE, policy_code: 'C1' };
+    assert.deepEqual(reconciler.next(), { call: 'push', fields });
+    reconciler.confirm({ policy: { ...reconciler.held, address: SEED.address }, unreadable: [] }, fields, NOW);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'bad' } });
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, { address: 'bad' }, NOW);
+    assert.equal(reconciler.sync, 'BLOCKED');
+    assert.equal(reconciler.next().call, 'verify');
+  });
+
+  it('of a verification of what is blocked already is expected from then on, and hides nothing of the block', () => {
+    const reconciler = refused();
+    const { block } = reconciler.standing;
+    const gone = refused();
+    gone.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    for (const one of [reconciler, gone]) {
+      one.refuse({ status: 403, code: 'RULE_LIMIT', message: 'no' }, undefined, NOW);
+      assert.equal(one.next().call, 'verify');
+      assert.equal(one.verificationRefused, true, 'or each verification would bring it, and the next follow at once');
+      assert.deepEqual(one.standing.block, block);
+    }
+    get(reconciler, { ...reconciler.held, address: SEED.address, pet_name: SEED.pet_name });
+    assert.deepEqual([reconciler.verificationRefused, reconciler.standing.block], [false, block]);
+    gone.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    assert.equal(gone.verificationRefused, false);
+  });
+
   it('of the GET itself leaves nothing to do before a person acts', () => {
     const reconciler = opened();
     reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, undefined, NOW);
@@ -367,6 +415,23 @@ describe('the first answer', () => {
     assert.equal(reconciler.held.address, 'other');
     assert.equal(reconciler.held.policy_state, APPROVED);
   });
+
+  for (const adopt of ['push', 'remote', 'report'] as const)
+    it(`adopt ${adopt} has no say in what was changed before it came: a surrender leaves all the same`, () => {
+      const reconciler = opened({ adopt }, { policy_state: APPROVED });
+      const there = { ...reconciler.held, address: 'other' };
+      command(reconciler, 'cancel', {});
+      command(reconciler, 'amend', { coverage_detail: 'more' });
+      get(reconciler, there);
+      const action = reconciler.next();
+      assert.ok(action.call === 'push', action.call);
+      const { policy_state, coverage_detail, address } = action.fields;
+      assert.deepEqual([policy_state, coverage_detail], [INACTIVE, 'more']);
+      assert.equal(address, adopt === 'push' ? SEED.address : undefined);
+      assert.equal(reconciler.held.address, adopt === 'remote' ? 'other' : SEED.address);
+      const expected = adopt === 'report' ? ['address'] : [];
+      assert.deepEqual(reconciler.diverged, expected);
+    });
 
   it('adopt report sends nothing, and accept or resume decides', () => {
     const reconciler = opened({ adopt: 'report' });

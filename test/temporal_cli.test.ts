@@ -231,6 +231,22 @@ describe("Temporal's own command line, where payload keys are set", { concurrenc
     assert.deepEqual(await world.requests(number), []);
   });
 
+  it('a signal with no payload at all is ignored and marked, too, an update refused: nobody needs a key for it', async () => {
+    const { id, number, record } = policyOf(world, { policy_state: APPROVED });
+    await world.put({ ...record.policy });
+    await world.client.openPolicy(record);
+    await world.until(number, ({ sync }) => sync === 'SYNCED');
+    for (const name of ['cancel', 'resume']) {
+      const refused = await sent(world, 'update', id, name);
+      assert.equal(refused.code, 1, refused.stdout);
+      assert.match(refused.stderr, /\(type: plain-payload, retryable: false\)/);
+    }
+    await done(sent(world, 'signal', id, 'cancel'));
+    const marked = await world.until(number, ({ attention }) => attention.length > 0);
+    assert.deepEqual([marked.state, marked.attention], ['APPROVED', ['refused-signal:plain-payload']]);
+    assert.equal((await world.held(number))?.policy_state, APPROVED);
+  });
+
   it('a signal in the clear is ignored and marked, an update refused; the same, sealed, are taken', async () => {
     const { id, number, record, handle } = policyOf(world);
     const policy = { mchid: world.mchid, out_insurance_no: number };

@@ -10,8 +10,11 @@ export interface WorkflowBuild {
 
 const silent = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
-/** Bundles the workflow code with the converters of `codec/`, that of failures where payloads are sealed. */
-export async function buildWorkflows(sealed: boolean): Promise<WorkflowBuild> {
+/**
+ * Bundles the workflow code with the converters of `codec/`, that of failures where payloads are sealed. Unless what comes
+ * in the clear is taken all the same, messages without a payload are not.
+ */
+export async function buildWorkflows(sealed: boolean, allowPlain = false): Promise<WorkflowBuild> {
   const bundle = await bundleWorkflowCode({
     workflowsPath: pathOf('../workflows/workflows.ts'),
     logger: silent,
@@ -20,6 +23,7 @@ export async function buildWorkflows(sealed: boolean): Promise<WorkflowBuild> {
     webpackConfigHook: (config) => ({ ...config, context: pathOf('..') }),
     payloadConverterPath: pathOf('../codec/payload_converter.ts'),
     ...(sealed && { failureConverterPath: pathOf('../codec/failure_converter.ts') }),
+    ...(sealed && !allowPlain && { workflowInterceptorModules: [pathOf('../workflows/sealed_only.ts')] }),
   });
   // The inline source map has this machine's paths in it; the code has not.
   const code = bundle.code.replace(/\/\/# sourceMappingURL=.*$/m, '');

@@ -105,7 +105,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const connection = await connectTemporal(settings.temporal, log, signal);
   atEnd(() => connection.close());
   const { namespace } = settings.temporal;
-  const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined);
+  const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined, settings.allowPlain);
   await ensureSearchAttributes(connection, namespace, { log, signal });
   const storage = await connect(settings.mongoUri, { keyring: settings.keyring });
   atEnd(() => storage.close());

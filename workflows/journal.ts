@@ -6,6 +6,8 @@ import { instantOf } from '../policy/time.ts';
 
 /** Entries kept until they are known to be in MongoDB: a policy with more of them in one outage loses the oldest. */
 const MOST_ENTRIES = 200;
+/** JSON characters of all of them: with the record they stay far below the 2 MiB that Temporal takes as one input. */
+const MOST_CHARACTERS = 131_072;
 
 /** What survives of the journal from run to run: plain JSON. */
 export interface Journaled {
@@ -54,7 +56,7 @@ export class Journal {
       revision,
       at,
     };
-    state.entries = [...state.entries, entry].slice(-MOST_ENTRIES);
+    state.entries = fitting([...state.entries, entry].slice(-MOST_ENTRIES));
   }
 
   /** WeChat Pay holds this revision whole. */
@@ -78,6 +80,16 @@ export class Journal {
     const last = this.state.confirmation;
     if (last && confirmation?.revision === last.revision) last.told = true;
   }
+}
+
+/** The entries, the oldest of them without the values before and after where all together are too much. */
+function fitting(entries: CommandEntry[]): CommandEntry[] {
+  let left = MOST_CHARACTERS;
+  const newestFirst = [...entries].reverse().map((entry) => {
+    left -= JSON.stringify(entry).length;
+    return left < 0 ? { ...entry, before: {}, after: {} } : entry;
+  });
+  return newestFirst.reverse();
 }
 
 type Told = Pick<CommandEntry, 'by' | 'event_id' | 'version' | 'cause' | 'reason' | 'business_date'>;

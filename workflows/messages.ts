@@ -56,6 +56,8 @@ export interface Status {
   window: string;
   /** The call that the loop waits for; its attempts are in Temporal's description of the workflow. */
   call: 'query' | 'push' | 'upload' | 'verify' | null;
+  /** A call is due or under way that may bring WeChat Pay what it lacks, whatever else waits for a person. */
+  under_way: boolean;
 }
 
 /** The second argument of the workflow: absent when started by hand. */

@@ -1,4 +1,5 @@
 import {
+  ActivityFailure,
   ApplicationFailure,
   allHandlersFinished,
   CancellationScope,
@@ -110,6 +111,8 @@ class Lifecycle {
       else if (options.restore) await this.#restore(options.restore);
       else await this.#open(record, options.digest ?? null);
     } catch (error) {
+      // Stopped in its first act: an attempt that fails meanwhile is no fault of the record.
+      if (this.#stopping && error instanceof ActivityFailure) throw new CancelledFailure('stopped before it had begun');
       this.#refusal = failure(error);
       // Messages that came with the start are answered with the same refusal before the run ends.
       await condition(allHandlersFinished);
@@ -353,7 +356,10 @@ class Lifecycle {
     await CancellationScope.nonCancellable(async () => {
       while (!this.#stopping) {
         this.#settleDue(Date.now());
-        if (await this.#ended()) return;
+        const ending = await this.#ended();
+        if (ending === 'recorded') return;
+        // Whatever came instead is looked at first: no call, and no timer, would come back to the end.
+        if (ending === 'interrupted') continue;
         // Those who asked WeChat Pay are answered first: a run ends only once nobody waits for it.
         if (this.#freshRunDue() && !this.#isAsked) await this.#handOver();
         if (this.#stopping) break;
@@ -509,26 +515,27 @@ class Lifecycle {
     return due && due.at <= fresh.at ? due : fresh;
   }
 
-  /** Completes a life that is over, once WeChat Pay was asked last and holds it. */
-  async #ended(): Promise<boolean> {
+  /** Records the end of a life that is over, once WeChat Pay was asked last and holds it. */
+  async #ended(): Promise<'recorded' | 'interrupted' | 'not-yet'> {
+    if (this.#isAsked) return 'not-yet';
     const reconciler = this.#reconciler;
     const now = Date.now();
     const declined = reconciler.held.policy_state === DECLINED;
     const due = dueTimes(reconciler.life)[0];
     const endAt = declined ? 0 : due?.what === 'end' ? due.at : Number.POSITIVE_INFINITY;
-    if (endAt > now || reconciler.sync !== 'SYNCED') return false;
+    if (endAt > now || reconciler.sync !== 'SYNCED') return 'not-yet';
     const { got_at } = reconciler.standing;
     if (got_at === 0 || got_at < endAt) {
       reconciler.standing.must_query = true;
-      return false;
+      return 'not-yet';
     }
     const seen = this.#wakeups;
-    await this.#record(declined ? 'DECLINED' : 'INACTIVE', seen);
-    return this.#wakeups === seen;
+    const recorded = await this.#record(declined ? 'DECLINED' : 'INACTIVE', seen);
+    return recorded && this.#wakeups === seen ? 'recorded' : 'interrupted';
   }
 
   /** Writes the end, unless a message comes first. */
-  async #record(end: 'DECLINED' | 'INACTIVE', seen: number): Promise<void> {
+  async #record(end: 'DECLINED' | 'INACTIVE', seen: number): Promise<boolean> {
     const input = { format: FORMAT, snapshot: this.#snapshot(), end } as const;
     try {
       await interruptible(
@@ -536,8 +543,11 @@ class Lifecycle {
         () => this.#wakeups !== seen,
       );
       this.#recorded(input.snapshot);
+      return true;
     } catch (error) {
-      if (!isCancellation(error)) throw error;
+      // An attempt that fails after it was to be cancelled is not tried again, and fails with its own failure.
+      if (!isCancellation(error)) failureOf(error);
+      return false;
     }
   }
 
@@ -619,7 +629,7 @@ class Lifecycle {
       })
       .finally(() => {
         this.#recording = false;
-        if (this.#owesRecord) this.#wakeups++;
+        this.#keepRecord();
       });
   }
 
@@ -695,6 +705,7 @@ class Lifecycle {
         : null,
       window: life.window,
       call: this.#call,
+      under_way: !['verify', 'rest'].includes(this.#nextAction().call),
     };
   }
 }

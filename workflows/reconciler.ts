@@ -39,14 +39,20 @@ export interface Standing {
   absent: boolean;
   /** The first answer of a life is still to come: `adopt` says what a difference in it means. */
   baseline: boolean;
+  /** Fields changed while the first answer was still to come: `adopt` has no say in them. */
+  changed_before?: string[];
   /** Nothing is sent before a GET has shown where WeChat Pay stands. */
   must_query: boolean;
   /** WeChat Pay refuses the GET itself: nothing can be known before a person acts. */
   query_refused: boolean;
+  /** WeChat Pay refuses the GET of a verification; `blocks` where the block tells of that, and of nothing before it. */
+  verify_refused?: { blocks: boolean };
   /** Attempts since, whose outcome is unknown. */
   unconfirmed: { fields: PolicyFields; at: number }[];
   /** Values that WeChat Pay refused or did not take, by field, as comparable text: never sent again as they are. */
   refused: Record<string, string>;
+  /** A state was among them: which of them was at fault nobody knows. */
+  refused_with_state?: true;
   block: Block | null;
   /** What WeChat Pay holds otherwise and is left so, by field, as comparable text of its value. */
   reported: Record<string, string>;
@@ -123,6 +129,8 @@ export function newStanding(now: number): Standing {
 /** Marks for a person's attention: a signal that was ignored, by its rule; a field that is not pushed again. */
 export const IGNORED = 'refused-signal:';
 const CONTESTED = 'contested:';
+/** What goes with a state. */
+const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 
 /** Transitions that a difference alone may push: back to APPROVED only by a command that says so. */
 function isForward(from: unknown, to: PolicyState): boolean {
@@ -161,11 +169,11 @@ export class Reconciler {
     standing.revision += 1;
     this.#hurry(urgency, now);
     const differs = (field: string): boolean => !sameValue(field, before[field], after[field]);
-    const refused = Object.keys(standing.refused);
-    // policy_code goes with the state: a state may have been refused for want of it.
-    if (refused.some(differs) || (refused.includes('policy_state') && differs('policy_code'))) this.#unblock();
-    // A block without refused values came from a GET, an upload or a lacking policy: any change is a reason to try.
-    if (refused.length === 0) this.#unblock();
+    if (standing.baseline) {
+      const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(differs);
+      standing.changed_before = [...new Set([...(standing.changed_before ?? []), ...changed])];
+    }
+    this.#retryChanged(differs);
     if (standing.absent && !standing.confirmed && !this.life.record.upload) standing.must_query = true;
     const agrees = (field: string): boolean => sameValue(field, after[field], standing.confirmed?.[field]);
     for (const field of Object.keys(standing.reported))
@@ -174,6 +182,22 @@ export class Reconciler {
     for (const field of Object.keys(standing.drifts)) if (differs(field)) delete standing.drifts[field];
     this.#settle();
     this.#unmark();
+  }
+
+  /** Takes from what was refused what is another value by now, and with it what may have been refused for its sake. */
+  #retryChanged(differs: (field: string) => boolean): void {
+    const { refused, refused_with_state } = this.standing;
+    const changed = Object.keys(refused).filter(differs);
+    const others = Object.keys(refused).filter((field) => !STATE_FIELDS.includes(field));
+    // policy_code goes with the state: a state may have been refused for want of it.
+    const state = 'policy_state' in refused && STATE_FIELDS.some(differs);
+    // A new state leaves without what was refused beside the former: a surrender is not held up by a bad address.
+    if (state && refused_with_state && others.length > 0 && !others.some((field) => changed.includes(field))) {
+      for (const field of STATE_FIELDS) delete refused[field];
+      return;
+    }
+    // A block without refused values came from a GET, an upload or a lacking policy: any change is a reason to try.
+    if (changed.length > 0 || state || Object.keys(refused).length === 0) this.#unblock();
   }
 
   /** A reported state is sent after all only where our new one follows from it without undoing anything. */
@@ -190,9 +214,20 @@ export class Reconciler {
   }
 
   #unblock(): void {
-    this.standing.refused = {};
-    this.standing.block = null;
-    this.standing.query_refused = false;
+    const { standing } = this;
+    standing.refused = {};
+    delete standing.refused_with_state;
+    delete standing.verify_refused;
+    standing.block = null;
+    standing.query_refused = false;
+  }
+
+  /** WeChat Pay answers GETs again. */
+  #answeredAgain(): void {
+    const { standing } = this;
+    standing.query_refused = false;
+    if (standing.verify_refused?.blocks) standing.block = null;
+    delete standing.verify_refused;
   }
 
   /**
@@ -258,8 +293,7 @@ export class Reconciler {
 
   /** WeChat Pay refuses the GET of a verification: the first that it answers is news. */
   get verificationRefused(): boolean {
-    const { block, absent, refused } = this.standing;
-    return block !== null && !absent && Object.keys(refused).length === 0;
+    return this.standing.verify_refused !== undefined;
   }
 
   #nextWhileAbsent(): Action {
@@ -331,16 +365,19 @@ export class Reconciler {
     standing.unreadable = answer.unreadable;
     standing.absent = false;
     standing.must_query = false;
-    standing.query_refused = false;
+    this.#answeredAgain();
     if (sent) standing.rounds = 0;
     // What an upload of ours made there, or may have, was not there before us.
     if (standing.baseline && !sent) this.#adopt(found, now);
     else for (const difference of found) this.#judge(difference, before, sent, now);
     standing.baseline = false;
+    delete standing.changed_before;
     if (this.life.record.upload && !this.life.known_there) this.life = { ...this.life, known_there: true };
     delete standing.lagging;
     this.#forgetLanded(answer.policy, sent, now);
     this.#forgetSettled(answer.policy);
+    // The state is through; what was refused beside the one before deserves a try of its own.
+    if (standing.refused_with_state && !('policy_state' in standing.refused) && sent?.policy_state) this.#unblock();
     this.#settle();
     this.#unmark();
   }
@@ -370,8 +407,10 @@ export class Reconciler {
     return Object.fromEntries(Object.entries(policy).filter(([field]) => field in held));
   }
 
-  /** The first answer of a life. */
-  #adopt(found: Difference[], now: number): void {
+  /** The first answer of a life: what became of the record as opened. What was changed since is on its way. */
+  #adopt(differing: Difference[], now: number): void {
+    const { changed_before = [] } = this.standing;
+    const found = differing.filter(({ field }) => !changed_before.includes(field));
     if (found.length === 0) return;
     const { adopt } = this.life.record;
     const confirmed = this.standing.confirmed ?? {};
@@ -516,7 +555,9 @@ export class Reconciler {
   unknown(sent: PolicyFields, now: number): void {
     const standing = this.standing;
     if (standing.absent) standing.baseline = false;
-    standing.unconfirmed.push({ fields: sent, at: now });
+    const same = comparable('', sent);
+    const others = standing.unconfirmed.filter(({ fields }) => comparable('', fields) !== same);
+    standing.unconfirmed = [...others, { fields: sent, at: now }];
     standing.must_query = true;
     standing.rounds += 1;
     standing.not_before = now + roundBackoff(standing.rounds);
@@ -532,15 +573,20 @@ export class Reconciler {
       return;
     }
     const { code, message, request_id } = refusal;
-    standing.block = {
-      code,
-      message,
-      at: new Date(now).toISOString(),
-      ...(request_id !== undefined && { request_id }),
-    };
+    const verification = !sent && !standing.must_query;
+    if (verification) standing.verify_refused ??= { blocks: standing.block === null };
+    // What a person has to mend comes before what a verification was refused for.
+    if (!verification || standing.verify_refused?.blocks)
+      standing.block = {
+        code,
+        message,
+        at: new Date(now).toISOString(),
+        ...(request_id !== undefined && { request_id }),
+      };
     if (!sent) standing.query_refused = standing.must_query;
     if (!sent || standing.absent) return;
     for (const [field, value] of Object.entries(sent)) standing.refused[field] = comparable(field, value);
+    if ('policy_state' in sent) standing.refused_with_state = true;
     // An earlier attempt may have landed, and the refusal be of the repetition.
     if (standing.unconfirmed.length > 0) standing.must_query = true;
   }
@@ -548,6 +594,7 @@ export class Reconciler {
   #missing(refusal: Refusal, now: number): void {
     const standing = this.standing;
     const known = standing.absent;
+    this.#answeredAgain();
     standing.absent = true;
     standing.must_query = false;
     standing.baseline = standing.confirmed === null && standing.baseline;

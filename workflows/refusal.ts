@@ -7,13 +7,17 @@ const UNFIT_MESSAGES = {
   unreadable: 'a payload that cannot be read: expected JSON, as the client library and the Temporal CLI send it',
 };
 
+const UNFIT = Symbol.for('policy-sync/unfit');
+/** In place of a message that came in the clear. */
+export const PLAIN = Object.freeze({ [UNFIT]: 'plain' });
+
 /**
  * The converter of `codec/` hands on an object with a mark for what it must not, or cannot, read.
  * @throws {RuleViolation} `plain-payload`, `unreadable-payload`
  */
 export function refuseUnfit(value: unknown): void {
   if (typeof value !== 'object' || value === null) return;
-  const mark = (value as Record<symbol, unknown>)[Symbol.for('policy-sync/unfit')];
+  const mark = (value as Record<symbol, unknown>)[UNFIT];
   if (mark === 'plain' || mark === 'unreadable') refuse(REFUSALS[mark], UNFIT_MESSAGES[mark]);
 }
 

@@ -29,6 +29,6 @@ function meantBy(field: string, text: string): unknown {
   } catch {
     return text;
   }
-  const schema = SHAPE[field];
+  const schema = Object.hasOwn(SHAPE, field) ? SHAPE[field] : undefined;
   return !schema || schema.safeParse(value).success ? value : text;
 }

@@ -4,7 +4,7 @@ import { POLICY_STATES, shortState } from '../../policy/state.ts';
 import { instantOf } from '../../policy/time.ts';
 import type { ListFilter } from '../list.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';
-import { type OfPolicy, ofPolicy, wholeNumber } from './options.ts';
+import { type OfPolicy, wholeNumber, withCommon } from './options.ts';
 import { note, tableOf } from './output.ts';
 import { withClient } from './session.ts';
 
@@ -23,7 +23,8 @@ const NEED_A_PERSON = ['RETRYING', 'BLOCKED', 'DIVERGED'];
 export function addList(program: Command): void {
   const states = POLICY_STATES.flatMap((state) => [shortState(state), state]);
   const command = program.command('list').description("list policies by Temporal's search attributes");
-  ofPolicy(command)
+  withCommon(command)
+    .option('--mchid <id>', 'merchant (default: all)')
     .addOption(new Option('--state <state>', 'say APPROVED').choices(states))
     .addOption(new Option('--sync <sync>', 'say BLOCKED').choices(SYNCS))
     .addOption(new Option('--type <type>', 'say POLICY_TYPE_CAR').choices([...POLICY_TYPES]))

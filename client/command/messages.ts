@@ -9,7 +9,7 @@ import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy, wholeNumber, wholeNumbers } from './options.ts';
 import { print, tableOf } from './output.ts';
 import { withClient } from './session.ts';
-import { settled } from './settled.ts';
+import { settled, toldOf } from './settled.ts';
 import { UsageError } from './usage.ts';
 
 /** Options of every message. */
@@ -52,8 +52,8 @@ async function send(
     const answer = await message(client, policy, envelopeOf(options));
     const status = await settled(client, policy, answer.revision, options);
     print(options.json, { ...policy, ...answer, status }, () => {
-      const synced = status ? ', WeChat Pay holds it' : '';
-      return `${policy.mchid}/${policy.out_insurance_no}: ${answer.outcome}, revision ${answer.revision}${synced}`;
+      const { outcome, revision } = answer;
+      return `${policy.mchid}/${policy.out_insurance_no}: ${outcome}, revision ${revision}${toldOf(status)}`;
     });
   });
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { RecordInput } from '../../policy/record.ts';
+import type { Status } from '../../workflows/messages.ts';
 import type { Opened, PolicyClient } from '../policy_client.ts';
 import { described, messageOf } from './error_text.ts';
 import { jsonOf, textOf } from './input.ts';
@@ -7,7 +8,7 @@ import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
 import { withCommon } from './options.ts';
 import { note, print } from './output.ts';
 import { withClient } from './session.ts';
-import { settled } from './settled.ts';
+import { settled, toldOf } from './settled.ts';
 
 export function addOpen(program: Command): void {
   const command = program
@@ -36,11 +37,11 @@ async function openOne(client: PolicyClient, { where, content }: Source, options
   const opened = await client.openPolicy(jsonOf(where, content) as RecordInput, envelopeOf(options));
   for (const warning of opened.warnings) note(`warning: ${warning}`);
   const status = await settled(client, opened, opened.revision, options);
-  print(options.json, { ...opened, status }, () => textOfOpened(opened, status !== undefined));
+  print(options.json, { ...opened, status }, () => textOfOpened(opened, status));
 }
 
-function textOfOpened({ mchid, out_insurance_no, revision, outcome }: Opened, synced: boolean): string {
-  return `${mchid}/${out_insurance_no}: ${outcome}, revision ${revision}${synced ? ', WeChat Pay holds it' : ''}`;
+function textOfOpened({ mchid, out_insurance_no, revision, outcome }: Opened, status?: Status): string {
+  return `${mchid}/${out_insurance_no}: ${outcome}, revision ${revision}${toldOf(status)}`;
 }
 
 /** One record of many that failed does not keep the others from being opened. */

@@ -41,7 +41,12 @@ async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
     inTemporal(policy, options),
     Promise.allSettled([keptOf(policy, options.reveal)]),
   ]);
-  if (workflow.status === 'rejected' && !known(kept)) throw workflow.reason;
+  if (workflow.status === 'rejected' && !known(kept)) {
+    // An ended policy may be known to MongoDB alone, and that one has told nothing.
+    if (kept.status === 'rejected') note(messageOf(kept.reason));
+    else if (!process.env.MONGODB_URI) note('MongoDB was not asked: MONGODB_URI is not set');
+    throw workflow.reason;
+  }
   const failures = [workflow, status, kept].flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));
   // Ended long ago: Temporal has forgotten it, MongoDB has not. That is no failure.
   const told = failures.filter((reason) => !(reason instanceof UnknownPolicy)).map(messageOf);

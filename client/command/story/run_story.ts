@@ -50,6 +50,8 @@ export async function runStory({ once, keep }: StoryOptions): Promise<number> {
 async function lived(stage: Stage, lives: Life[], narration: Narration, interrupted: AbortSignal): Promise<number> {
   const over = new AbortController();
   const watching = watch(stage, lives, narration, AbortSignal.any([over.signal, interrupted]));
+  // Its failure is this function's, but only once it is awaited below.
+  watching.catch(() => {});
   const failures = new Map<Life, string>();
   const living = liveAll(lives, failures);
   // The first policy to be open shows where to look.

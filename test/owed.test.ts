@@ -53,6 +53,30 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     }
   }
 
+  /** Types of the activities that were scheduled, in order. */
+  async function activitiesOf(number: string): Promise<unknown[]> {
+    const { events = [] } = await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).fetchHistory();
+    return (events ?? []).flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType?.name ?? []);
+  }
+
+  /** Until the record of the end is under way: it comes after the last GET. */
+  const ending = (number: string) => async (): Promise<void> => {
+    for (;;) {
+      const activities = await activitiesOf(number);
+      if (activities.lastIndexOf('record') > activities.lastIndexOf('query')) return;
+      await delay(200);
+    }
+  };
+
+  /** Surrenders, and comes back while the GET before the end of the life waits for its answer. */
+  async function lastGetUnderWay(policy: { mchid: string; out_insurance_no: string }): Promise<void> {
+    const number = policy.out_insurance_no;
+    await world.faults({ match: { out_insurance_no: number, method: 'GET' }, times: 1, do: { delay_ms: 3_000 } });
+    const before = (await world.requests(number)).length;
+    await world.client.cancel(policy);
+    while ((await world.requests(number)).length < before + 2) await delay(100);
+  }
+
   it('changes reach WeChat Pay, every attempt is counted, and records and commands catch up', async () => {
     const policy = await approved();
     const number = policy.out_insurance_no;
@@ -77,27 +101,50 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
   it('a life that is over ends once MongoDB is back, whatever came while its end could not be recorded', async () => {
     const policy = await approved({ reinstatement_within: '1s' });
     const number = policy.out_insurance_no;
-    const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
-    const ending = async (): Promise<boolean> => {
-      const { events } = await handle.fetchHistory();
-      const scheduled = events?.map((event) => event.activityTaskScheduledEventAttributes?.activityType?.name);
-      return (scheduled?.lastIndexOf('record') ?? -1) > (scheduled?.lastIndexOf('query') ?? -1);
-    };
-    await world.faults({ match: { out_insurance_no: number, method: 'GET' }, do: { delay_ms: 3_000 } });
-    const before = (await world.requests(number)).length;
-    await world.client.cancel(policy);
-    // The PATCH, and the GET that comes before the end.
-    while ((await world.requests(number)).length < before + 2) await delay(100);
+    const ended = ending(number);
+    await lastGetUnderWay(policy);
     await line.cut();
-    while (!(await ending())) await delay(200);
+    await ended();
     assert.equal((await world.client.resume(policy)).outcome, 'unchanged');
     await delay(500);
     await line.mend();
     await Promise.race([
-      handle.result(),
+      world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).result(),
       delay(90_000, undefined, { ref: false }).then(() => assert.fail('still running')),
     ]);
     assert.equal((await findPolicy(world.storage, world.mchid, number))?.end, 'INACTIVE');
+  });
+
+  it('a verify is answered although the life is about to end, and the end follows', async () => {
+    const policy = await approved({ reinstatement_within: '1s' });
+    const number = policy.out_insurance_no;
+    const ended = ending(number);
+    await lastGetUnderWay(policy);
+    await line.cut();
+    await ended();
+    const verified = world.client.verify(policy);
+    await delay(500);
+    await line.mend();
+    assert.deepEqual((await verified).differences, []);
+    await world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).result();
+  });
+
+  it('a record that is owed while nothing is to be called is written once, not for ever', async () => {
+    const out_insurance_no = uniqueNumber('W');
+    const policy = { mchid: world.mchid, out_insurance_no };
+    await world.faults({ match: { out_insurance_no, method: 'GET' }, do: { status: 400, code: 'PARAM_ERROR' } });
+    await world.client.openPolicy(recordOf({ out_insurance_no }, { mchid: world.mchid }));
+    await world.until(out_insurance_no, ({ sync, call }) => sync === 'BLOCKED' && call === null);
+    await line.cut();
+    await assert.rejects(world.client.verify(policy), { name: 'Unavailable' });
+    await line.mend();
+    const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${out_insurance_no}`);
+    const records = async () => (await activitiesOf(out_insurance_no)).filter((name) => name === 'record').length;
+    while ((await handle.describe()).raw.pendingActivities?.length) await delay(100);
+    const written = await records();
+    await delay(2_000);
+    assert.equal(await records(), written);
+    assert.ok(written <= 4, `${written} records`);
   });
 
   it("a verification's attempts are counted too, and told by the first that MongoDB takes", async () => {

@@ -66,11 +66,13 @@ describe('a whole life', { timeout: 120_000 }, () => {
     const rests = (status: Status): boolean =>
       status.sync === 'SYNCED' && status.synced_revision === status.revision && status.call === 'verify';
     let last = '';
-    return world.until(number, (status) => {
+    const found = await world.until(number, (status) => {
       const same = last === JSON.stringify(status);
       last = JSON.stringify(status);
       return same && rests(status) && wanted(status);
     });
+    await world.armed(number);
+    return found;
   }
 
   async function completed({ mchid, out_insurance_no }: { mchid: string; out_insurance_no: string }): Promise<string> {

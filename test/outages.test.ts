@@ -38,6 +38,7 @@ describe('an outage', { timeout: 240_000 }, () => {
     await world.put({ ...record.policy });
     await world.client.openPolicy(record);
     await resting(out_insurance_no);
+    await world.armed(out_insurance_no);
     return { mchid: world.mchid, out_insurance_no };
   }
 

@@ -14,7 +14,7 @@ import { dataConverter } from '../codec/data_converter.ts';
 import { makeKey, parseKeys } from '../codec/keys.ts';
 import { type Mongo, startMongo } from '../embedded/mongodb.ts';
 import { startTimeSkipping } from '../embedded/time_skipping.ts';
-import type { PolicyFields } from '../policy/record.ts';
+import { type PolicyFields, workflowIdOf } from '../policy/record.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
 import { merchantsFile } from '../sandbox/keys.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
@@ -63,6 +63,11 @@ export interface World {
   startWorkers(which?: { workflows?: boolean; calls?: boolean }): Promise<() => Promise<void>>;
   /** Until what the policy says of itself is as wanted. */
   until(number: string, wanted: (status: Status) => boolean, patience?: number): Promise<Status>;
+  /**
+   * Until the policy's verification waits for its time. On the time-skipping server one that is cancelled while its
+   * attempt runs, and then fails, never ends; the real one ends it.
+   */
+  armed(number: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -200,6 +205,12 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         if (Date.now() - from > patience) throw new Error(`not so after ${patience} ms: ${JSON.stringify(status)}`);
         await delay(50);
       }
+    },
+    armed: async (number) => {
+      const handle = temporal.workflow.getHandle(workflowIdOf(merchant.mchid, number));
+      const attempts = async () => (await handle.describe()).raw.pendingActivities?.map(({ attempt }) => attempt ?? 0);
+      for (const from = Date.now(); !(await attempts())?.some((attempt) => attempt > 1); await delay(50))
+        if (Date.now() - from > 20_000) throw new Error(`no verification waits: ${JSON.stringify(await attempts())}`);
     },
     close: async () => {
       for (const close of closers.reverse()) await close();

@@ -15,6 +15,7 @@ const [entry, ...rest] = process.argv.slice(2);
 
 if (!entry) stop('usage: node embedded/with-packages.mjs ENTRY.ts [arguments]', 2);
 checkNode();
+endWithNpm();
 if (!areInstalled()) await install();
 await run();
 
@@ -22,6 +23,21 @@ function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > needed[0] || (major === needed[0] && minor >= needed[1])) return;
   stop(`Node.js ${needed.join('.')} or later is needed, this is ${process.version}: install it and try again`);
+}
+
+/**
+ * npm hands its signals on, but for a `kill -9` of its own. With it gone nobody would end this process and all that it
+ * starts. The scripts of package.json begin with `exec`, so that npm is the parent, and no shell that keeps the signals.
+ */
+function endWithNpm() {
+  if (!process.env.npm_lifecycle_event) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    process.kill(process.pid, 'SIGTERM');
+  }, 1_000);
+  watch.unref();
 }
 
 /** npm keeps in node_modules a list of what it put there; only optional packages of the lock file may lack in it. */

@@ -176,6 +176,18 @@ describe('show', { concurrency: 2 }, () => {
     await fetch(`${stage.sandboxUrl}/_sandbox/faults`, { method: 'PUT', body: '[]' });
   });
 
+  it('says which source failed, too, where no other knows the policy', async () => {
+    const env = { ...stage.env, MONGODB_URI: 'mongodb://127.0.0.1:9/none?serverSelectionTimeoutMS=500' };
+    const unknown = await policySync(['show', uniqueNumber()], env);
+    assert.equal(unknown.code, 1);
+    assert.match(
+      unknown.stderr,
+      /MongoDB at 127\.0\.0\.1:9 is not available[^\n]*\n[^\n]*no such policy is known to Temporal/,
+    );
+    const unset = await policySync(['show', uniqueNumber()], { ...stage.env, MONGODB_URI: '' });
+    assert.match(unset.stderr, /MongoDB was not asked: MONGODB_URI is not set\n/);
+  });
+
   it('tells what MongoDB knows while Temporal is away', async () => {
     const number = await opened({ policy_state: APPROVED });
     const env = { ...stage.env, TEMPORAL_ADDRESS: '127.0.0.1:9' };
@@ -192,6 +204,23 @@ describe('show', { concurrency: 2 }, () => {
     await until(async () => (await json<Shown>(['show', number])).workflow?.status === 'COMPLETED');
     const { stdout } = await run(['show', number]);
     for (const said of ['DECLINED', 'COMPLETED']) assert.ok(stdout.includes(said), stdout);
+  });
+});
+
+describe('--wait', () => {
+  it('goes on past a field that is left different, and says what WeChat Pay holds otherwise', async () => {
+    const number = uniqueNumber();
+    const record = recordOf({ out_insurance_no: number, policy_state: 'POLICY_STATE_APPROVED' }, { adopt: 'report' });
+    await wechatpay.put(number, { ...record.policy, address: 'elsewhere' });
+    const otherwise = /accepted, revision \d, WeChat Pay holds otherwise in address \(DIVERGED\)\n$/;
+    const open = await run(['open', '-', '--wait'], JSON.stringify(record));
+    assert.match(open.stdout, otherwise);
+    const faults = [{ match: { method: 'PATCH', out_insurance_no: number }, do: { delay_ms: 1_500 } }];
+    await fetch(`${stage.sandboxUrl}/_sandbox/faults`, { method: 'PUT', body: JSON.stringify(faults) });
+    const amend = await run(['amend', number, 'coverage_detail=more', '--wait']);
+    assert.deepEqual([amend.code, amend.stderr], [0, '']);
+    assert.match(amend.stdout, otherwise);
+    assert.equal((await wechatpay.policy(number))?.coverage_detail, 'more');
   });
 });
 

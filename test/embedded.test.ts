@@ -246,6 +246,20 @@ describe('servers', () => {
     assert.match(said, /^EmbeddedServerError: the Temporal server did not start: .*\/dev\/null/);
   });
 
+  test('one that works on a directory already is told of in one line, and what was to come is ended', async () => {
+    const directory = folder();
+    const servers = await startServers({ log, directory, useEnvironment: false });
+    const start = `
+      import { startServers } from './embedded/servers.ts';
+      await startServers({ log() {}, directory: ${JSON.stringify(directory)}, useEnvironment: false })
+        .catch((error) => console.log(error.name + ': ' + error.message));`;
+    const second = script(start, {}, 'pipe');
+    const [said, shown] = await Promise.all([output(second), text(second.stderr)]);
+    assert.match(said, /^EmbeddedServerError: the \w+ server did not start: [^\n]*held by process \d+[^\n]*\n$/);
+    assert.equal(shown, '');
+    await servers.stop();
+  });
+
   test('options give a server without the web UI, and each server alone', async () => {
     const [temporal, mongo] = await Promise.all([
       startTemporal({ log, ui: false, useEnvironment: false }),
@@ -323,6 +337,22 @@ describe('with-packages.mjs', { concurrency: true }, () => {
     assert.match(said, /npm error code EFAKE\nnpm packages could not be installed: check the network[^\n]*\n$/);
   });
 
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const)
+    test(`${signal} to npm ends what it runs`, async () => {
+      const at = project();
+      await output(start(at));
+      const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+      const go = scripts.start.replace('client/command/start.ts', 'stay.ts');
+      writeFileSync(join(at, 'package.json'), JSON.stringify({ type: 'module', scripts: { go } }));
+      writeFileSync(join(at, 'stay.ts'), 'console.log(process.pid);\nsetInterval(() => {}, 1_000);\n');
+      const env = { ...process.env, npm_config_update_notifier: 'false' };
+      const npm = spawn('npm', ['run', '--silent', 'go'], { cwd: at, env, stdio: ['ignore', 'pipe', 'inherit'] });
+      const pid = Number(await firstLine(npm));
+      assert.ok(pid > 0);
+      npm.kill(signal);
+      await assertGone([], [pid]);
+    });
+
   test('an old Node is refused in one line', async () => {
     const old = "data:text/javascript,Object.defineProperty(process,'versions',{value:{node:'20.18.1'}})";
     const child = start(project(), ['--import', old]);
@@ -333,12 +363,12 @@ describe('with-packages.mjs', { concurrency: true }, () => {
 });
 
 /** Runs TypeScript code in a process of its own, from the repository's root, in a process group of its own. */
-function script(code: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+function script(code: string, env: NodeJS.ProcessEnv = {}, stderr: 'inherit' | 'pipe' = 'inherit'): ChildProcess {
   return spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
     cwd: root,
     env: { ...process.env, ...env },
     detached: true,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', stderr],
   });
 }
 

@@ -131,7 +131,17 @@ describe('SIGTERM to a worker process', () => {
     assert.equal(done.length, 2);
   });
 
-  it('twice ends it at once, whatever is under way', async () => {
+  it('that comes twice at once, as Ctrl-C under npm does, is one: the call under way finishes', async () => {
+    await callUnderWay(3_000);
+    child.process.kill('SIGINT');
+    child.process.kill('SIGTERM');
+    const { code, stderr } = await child.ended;
+    assert.equal(code, 0, stderr);
+    const [call] = await requestsOf(number);
+    assert.equal(call?.status, 200);
+  });
+
+  it('again, a second later, ends it at once, whatever is under way', async () => {
     await callUnderWay(8_000);
     child.process.kill('SIGTERM');
     await until(async () => child.process.exitCode !== null || !child.process.kill('SIGTERM'));

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { TIME_FIELDS } from '../policy/fields.ts';
 import { type PolicyFields, policyFieldsSchema } from '../policy/record.ts';
 import { jsonIn } from '../wechatpay/json.ts';
 import { openName } from '../wechatpay/sealing.ts';
@@ -6,6 +7,8 @@ import { paramError } from './refusal.ts';
 
 const LONGEST_CIPHERTEXT = 1024;
 const MOST_NAMES = 11;
+/** Times are `string(25)` on the wire: to the second, with an offset. */
+const LONGEST_TIME = 25;
 
 /** What JSON says, whatever it is. Throws PARAM_ERROR where the bytes are not JSON in UTF-8, or nest without end. */
 export function anyJsonIn(body: Buffer): unknown {
@@ -28,6 +31,9 @@ export function objectIn(body: Buffer): Record<string, unknown> {
  */
 export function policyFieldsIn(body: Buffer, wechatpayKey: KeyObject): PolicyFields {
   const { insured_name_list: names, ...rest } = objectIn(body);
+  for (const field of TIME_FIELDS)
+    if (String(rest[field] ?? '').length > LONGEST_TIME)
+      throw paramError(field, `expected at most ${LONGEST_TIME} characters`);
   const opened = names === undefined ? {} : { insured_name_list: openedNames(names, wechatpayKey) };
   const { data, error } = policyFieldsSchema.safeParse({ ...rest, ...opened });
   const issue = error?.issues[0];

@@ -1,4 +1,4 @@
-import { UPLOAD_ONLY } from '../policy/fields.ts';
+import { ANSWER_ONLY, UPLOAD_ONLY } from '../policy/fields.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { isTransition } from '../policy/state.ts';
 import { officialFault } from './official.ts';
@@ -67,6 +67,9 @@ export class PolicyStore {
     if (sent.out_insurance_no !== undefined)
       throw paramError('out_insurance_no', 'not expected: the path names the policy');
     const held = this.get(out_insurance_no);
+    const foreign = Object.keys(sent).find((field) => UPLOAD_ONLY.has(field) || ANSWER_ONLY.has(field));
+    if (this.#strict && foreign !== undefined)
+      throw paramError(foreign, 'not expected in an update: an upload sets it');
     const { policy_state } = sent;
     if (
       policy_state !== undefined &&

@@ -193,6 +193,7 @@ describe('an update', () => {
     ['a contract code above 32 characters', { out_contract_code: 'c'.repeat(33) }, '/out_contract_code'],
     ['a character of 4 bytes', { address: '𠮷野家' }, '/address'],
     ['a time without an offset', { expired_time: '2026-09-21T17:11:12' }, '/expired_time'],
+    ['a time above 25 characters', { expired_time: '2027-12-31T16:00:00.000+08:00' }, '/expired_time'],
     ['a day that does not exist', { effective_time: '2026-02-30T00:00:00+08:00' }, '/effective_time'],
     ['a period that is no number', { policy_periods: [1, '2'] }, '/policy_periods/1'],
     ['names that are no list', { insured_name_list: '张三' }, '/insured_name_list'],
@@ -403,6 +404,17 @@ describe('--strict', () => {
     strict = await startBench({ strict: true }, bench.dir);
   });
   after(() => strict.close());
+
+  for (const field of ['insurance_company_code', 'appid', 'openid'])
+    test(`refuses an update that carries ${field}, which an upload sets`, async () => {
+      await strict.put(REGULAR);
+      assertRefused(
+        await strict.patch(REGULAR.out_insurance_no, { [field]: 'X1' }),
+        400,
+        'PARAM_ERROR',
+        /not expected/,
+      );
+    });
 
   const ends = REGULAR.expired_time;
   const approved = { policy_state: 'POLICY_STATE_APPROVED', policy_code: 'C1' };

@@ -433,6 +433,18 @@ describe('the first answer', () => {
       assert.deepEqual(reconciler.diverged, expected);
     });
 
+  it('of a state from which ours cannot be reached is reported, though ours was changed before it came', () => {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    command(reconciler, 'cancel', {});
+    get(reconciler, { ...reconciler.held, policy_state: DECLINED });
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.next().call, 'verify');
+    assert.deepEqual(
+      reconciler.standing.discrepancies.map(({ field, became }) => [field, became]),
+      [['policy_state', 'reported']],
+    );
+  });
+
   it('adopt report sends nothing, and accept or resume decides', () => {
     const reconciler = opened({ adopt: 'report' });
     get(reconciler, theirs(reconciler, { address: 'other' }));

@@ -410,7 +410,9 @@ export class Reconciler {
   /** The first answer of a life: what became of the record as opened. What was changed since is on its way. */
   #adopt(differing: Difference[], now: number): void {
     const { changed_before = [] } = this.standing;
-    const found = differing.filter(({ field }) => !changed_before.includes(field));
+    const leaves = ({ field, theirs }: Difference): boolean =>
+      changed_before.includes(field) && (field !== 'policy_state' || isTransition(theirs, this.held.policy_state));
+    const found = differing.filter((difference) => !leaves(difference));
     if (found.length === 0) return;
     const { adopt } = this.life.record;
     const confirmed = this.standing.confirmed ?? {};

@@ -93,23 +93,27 @@ function hold(guard: ChildProcessByStdio<Writable, Readable, null>, held: boolea
   for (const part of [guard, guard.stdin as Socket, guard.stdout as Socket]) held ? part.ref() : part.unref();
 }
 
+/** A line of the stack that Go prints after a panic. */
+const GO_STACK = /\.go:\d+( \+0x[0-9a-f]+)?$/;
+
 /**
- * The last lines of a log file, for an error message.
+ * The last lines of a log file, for an error message: of a Go program that panicked those that say why, not its stack.
  * @returns at most `count` lines, trimmed, joined by ` | `; empty when there is no log
  */
 export function lastLines(logFile: string, count = 5): string {
   try {
     const size = statSync(logFile).size;
-    const bytes = Buffer.alloc(Math.min(size, 8_192));
+    const bytes = Buffer.alloc(Math.min(size, 65_536));
     const file = openSync(logFile, 'r');
     readSync(file, bytes, 0, bytes.length, size - bytes.length);
     closeSync(file);
-    const lines = bytes.toString('utf8').split('\n');
-    return lines
+    const lines = bytes
+      .toString('utf8')
+      .split('\n')
       .map((line) => line.trim())
-      .filter(Boolean)
-      .slice(-count)
-      .join(' | ');
+      .filter(Boolean);
+    const panic = GO_STACK.test(lines.at(-1) ?? '') ? lines.findLastIndex((line) => line.startsWith('panic: ')) : -1;
+    return (panic < 0 ? lines.slice(-count) : lines.slice(panic, panic + 1)).join(' | ');
   } catch {
     return '';
   }

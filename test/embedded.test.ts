@@ -21,6 +21,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { MongoClient } from 'mongodb';
+import { lastLines } from '../embedded/guarded.ts';
 import { startMongo } from '../embedded/mongodb.ts';
 import { type Servers, startServers } from '../embedded/servers.ts';
 import { startTemporal } from '../embedded/temporal.ts';
@@ -85,6 +86,16 @@ describe('the cache of built and downloaded programs', { concurrency: true }, ()
     await kill(holder);
     (await takeLock(file))();
   });
+});
+
+test('of a server that panicked the error tells why, not where in its code', () => {
+  const file = join(folder(), 'log');
+  const stack = Array.from({ length: 12 }, (_, at) => `main.f${at}()\n\t/go/pkg/mod/x@v1/f.go:${at} +0x17${at}`);
+  const panic = 'panic: listen tcp 127.0.0.1:7233: bind: address already in use';
+  writeFileSync(file, `starting\n${panic}\n\ngoroutine 1 [running]:\n${stack.join('\n')}\n`);
+  assert.equal(lastLines(file), panic);
+  writeFileSync(file, `${panic}\n${stack[0]}\nstarting anew\nno space left`);
+  assert.match(lastLines(file), /starting anew \| no space left$/);
 });
 
 describe('sources', { concurrency: true }, () => {

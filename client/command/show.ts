@@ -44,7 +44,8 @@ async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
   if (workflow.status === 'rejected' && !known(kept)) {
     // An ended policy may be known to MongoDB alone, and that one has told nothing.
     if (kept.status === 'rejected') note(messageOf(kept.reason));
-    else if (!process.env.MONGODB_URI) note('MongoDB was not asked: MONGODB_URI is not set');
+    else if (workflow.reason instanceof UnknownPolicy && !process.env.MONGODB_URI)
+      note('MongoDB was not asked: MONGODB_URI is not set');
     throw workflow.reason;
   }
   const failures = [workflow, status, kept].flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));

@@ -103,6 +103,7 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     const number = policy.out_insurance_no;
     const ended = ending(number);
     await lastGetUnderWay(policy);
+    const cut = Date.now();
     await line.cut();
     await ended();
     assert.equal((await world.client.resume(policy)).outcome, 'unchanged');
@@ -112,7 +113,9 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
       world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`).result(),
       delay(90_000, undefined, { ref: false }).then(() => assert.fail('still running')),
     ]);
-    assert.equal((await findPolicy(world.storage, world.mchid, number))?.end, 'INACTIVE');
+    const { end, observed_at } = (await findPolicy(world.storage, world.mchid, number)) ?? {};
+    assert.equal(end, 'INACTIVE');
+    assert.ok(Number(observed_at) > cut, 'what WeChat Pay answered last is on record, too');
   });
 
   it('a verify is answered although the life is about to end, and the end follows', async () => {
@@ -141,10 +144,9 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${out_insurance_no}`);
     const records = async () => (await activitiesOf(out_insurance_no)).filter((name) => name === 'record').length;
     while ((await handle.describe()).raw.pendingActivities?.length) await delay(100);
-    const written = await records();
-    await delay(2_000);
-    assert.equal(await records(), written);
-    assert.ok(written <= 4, `${written} records`);
+    // Of each other's end they began dozens by then.
+    await delay(3_000);
+    assert.ok((await records()) <= 4, `${await records()} records`);
   });
 
   it("a verification's attempts are counted too, and told by the first that MongoDB takes", async () => {

@@ -590,15 +590,13 @@ class Lifecycle {
     this.#owesAnswer ||= answer;
   }
 
-  get #owedAnswer(): Snapshot['answer'] {
-    const { confirmed, confirmed_at } = this.#reconciler.standing;
-    return this.#owesAnswer && confirmed ? { policy: confirmed, at: confirmed_at } : undefined;
-  }
-
   /** What MongoDB has not got yet, as far as is known. */
-  get #pending(): Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed'> {
-    const discrepancies = structuredCloneOf(this.#reconciler.standing.discrepancies);
-    return { ...this.#journal.pending, discrepancies, owed: this.#debts.owed };
+  get #pending(): Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed' | 'answer'> {
+    const { confirmed, confirmed_at, ...standing } = this.#reconciler.standing;
+    const discrepancies = structuredCloneOf(standing.discrepancies);
+    // In every snapshot until one is known to be written: of two that are under way the newer may be the only one taken.
+    const answer = this.#owesAnswer && confirmed ? { policy: confirmed, at: confirmed_at } : undefined;
+    return { ...this.#journal.pending, discrepancies, owed: this.#debts.owed, ...(answer && { answer }) };
   }
 
   /** MongoDB has what was pending then. */
@@ -606,6 +604,7 @@ class Lifecycle {
     this.#reconciler.recorded(written.discrepancies ?? []);
     this.#journal.recorded(written);
     this.#debts.settle(written.owed);
+    if (written.answer?.at === this.#reconciler.standing.confirmed_at) this.#owesAnswer = false;
   }
 
   #noteConfirmation(request_id?: string): void {
@@ -618,9 +617,7 @@ class Lifecycle {
     if (!this.#owesRecord || this.#recording) return;
     this.#recording = true;
     this.#owesRecord = false;
-    const answer = this.#owedAnswer;
-    const snapshot = { ...this.#snapshot(), ...(answer && { answer }) };
-    this.#owesAnswer = false;
+    const snapshot = this.#snapshot();
     records('record what MongoDB missed')
       .record({ format: FORMAT, snapshot })
       .then(({ payload_key }) => {

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildWithGo } from './build.ts';
@@ -10,9 +12,9 @@ import { freePort } from './ports.ts';
 import { findPostgres, POSTGRES_CONNECTIONS, type Postgres, startPostgres } from './postgres.ts';
 import { withProgress } from './progress.ts';
 
-const build = { tool: 'ferretdb', version: '1.24.2' };
 const module = 'github.com/FerretDB/FerretDB@v1.24.2';
 const source = fileURLToPath(new URL('ferretdb', import.meta.url));
+const build = { tool: 'ferretdb', version: `1.24.2-${digestOf(['go.mod', 'go.sum', 'in_turn.go', 'main.go'])}` };
 
 /** The FerretDB built before; undefined if there is none. Throws where PostgreSQL's package is missing. */
 export async function cachedFerretDb(): Promise<string | undefined> {
@@ -74,6 +76,13 @@ function together(ferretdb: Guarded, postgres: Postgres): Guarded {
       return exit;
     },
   };
+}
+
+/** A program built of other sources than these is another one. */
+function digestOf(files: string[]): string {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(readFileSync(join(source, file)));
+  return hash.digest('hex').slice(0, 12);
 }
 
 function inFolder(folder: string | undefined): string | undefined {

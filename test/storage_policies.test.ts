@@ -162,6 +162,23 @@ test('writes in any order, repeated, some at once: the document ends with the gr
   );
 });
 
+test('of eight writes at once of each of forty documents the one of the greatest pair stays', async () => {
+  const ended: number[] = [];
+  for (let n = 0; n < 40; n++) {
+    const policy = opened();
+    await claim(storage, policy);
+    const steps = [5, 2, 8, 1, 7, 4, 3, 6].map((step) => step + policy.step);
+    await Promise.all(steps.map((step) => writePolicy(storage, { ...policy, step, sync: `S${step}` as never })));
+    const found = await find(policy);
+    assert.equal(found?.sync, `S${found?.step}`);
+    ended.push((found?.step ?? 0) - policy.step);
+  }
+  assert.deepEqual(
+    ended,
+    ended.map(() => 8),
+  );
+});
+
 test('a write leaves alone what it was not given', async () => {
   const policy = opened({ version: 3, attention: ['issuing-overdue'] });
   await claim(storage, policy);

@@ -95,6 +95,8 @@ class Lifecycle {
   /** MongoDB may lack WeChat Pay's last answer, too. */
   #owesAnswer = false;
   #recording = false;
+  /** The end is being recorded, or has been. */
+  #ending = false;
 
   // ── The first act ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -530,8 +532,10 @@ class Lifecycle {
       return 'not-yet';
     }
     const seen = this.#wakeups;
+    this.#ending = true;
     const recorded = await this.#record(declined ? 'DECLINED' : 'INACTIVE', seen);
-    return recorded && this.#wakeups === seen ? 'recorded' : 'interrupted';
+    this.#ending = recorded && this.#wakeups === seen;
+    return this.#ending ? 'recorded' : 'interrupted';
   }
 
   /** Writes the end, unless a message comes first. */
@@ -614,7 +618,8 @@ class Lifecycle {
 
   /** Brings the owed record to MongoDB without holding the loop; one write at a time, each of the latest. */
   #keepRecord(): void {
-    if (!this.#owesRecord || this.#recording) return;
+    // A record beside that of an end or a stop would be the newer one, and know of neither.
+    if (!this.#owesRecord || this.#recording || this.#ending || this.#stopping) return;
     this.#recording = true;
     this.#owesRecord = false;
     const snapshot = this.#snapshot();

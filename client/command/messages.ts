@@ -9,7 +9,7 @@ import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy, wholeNumber, wholeNumbers } from './options.ts';
 import { print, tableOf } from './output.ts';
 import { withClient } from './session.ts';
-import { settled, toldOf } from './settled.ts';
+import { answerLine, settled } from './settled.ts';
 import { UsageError } from './usage.ts';
 
 /** Options of every message. */
@@ -51,10 +51,7 @@ async function send(
   await withClient(options, async (client) => {
     const answer = await message(client, policy, envelopeOf(options));
     const status = await settled(client, policy, answer.revision, options);
-    print(options.json, { ...policy, ...answer, status }, () => {
-      const { outcome, revision } = answer;
-      return `${policy.mchid}/${policy.out_insurance_no}: ${outcome}, revision ${revision}${toldOf(status)}`;
-    });
+    print(options.json, { ...policy, ...answer, status }, () => answerLine(policy, answer, status));
   });
 }
 

@@ -1,14 +1,13 @@
 import type { Command } from 'commander';
 import type { RecordInput } from '../../policy/record.ts';
-import type { Status } from '../../workflows/messages.ts';
-import type { Opened, PolicyClient } from '../policy_client.ts';
+import type { PolicyClient } from '../policy_client.ts';
 import { described, messageOf } from './error_text.ts';
 import { jsonOf, textOf } from './input.ts';
 import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
 import { withCommon } from './options.ts';
 import { note, print } from './output.ts';
 import { withClient } from './session.ts';
-import { settled, toldOf } from './settled.ts';
+import { answerLine, settled } from './settled.ts';
 
 export function addOpen(program: Command): void {
   const command = program
@@ -37,11 +36,7 @@ async function openOne(client: PolicyClient, { where, content }: Source, options
   const opened = await client.openPolicy(jsonOf(where, content) as RecordInput, envelopeOf(options));
   for (const warning of opened.warnings) note(`warning: ${warning}`);
   const status = await settled(client, opened, opened.revision, options);
-  print(options.json, { ...opened, status }, () => textOfOpened(opened, status));
-}
-
-function textOfOpened({ mchid, out_insurance_no, revision, outcome }: Opened, status?: Status): string {
-  return `${mchid}/${out_insurance_no}: ${outcome}, revision ${revision}${toldOf(status)}`;
+  print(options.json, { ...opened, status }, () => answerLine(opened, opened, status));
 }
 
 /** One record of many that failed does not keep the others from being opened. */

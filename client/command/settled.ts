@@ -1,9 +1,13 @@
-import type { Status } from '../../workflows/messages.ts';
+import type { Answer, Status } from '../../workflows/messages.ts';
 import type { PolicyClient } from '../policy_client.ts';
 import type { PolicyId } from '../start_operation.ts';
 
-/** What a line about an accepted message says of WeChat Pay; nothing where it was not waited for. */
-export function toldOf(status: Status | undefined): string {
+/** The line about a message that was taken; `status` where it was waited for. */
+export function answerLine(policy: PolicyId, { outcome, revision }: Answer, status: Status | undefined): string {
+  return `${policy.mchid}/${policy.out_insurance_no}: ${outcome}, revision ${revision}${ofWechatPay(status)}`;
+}
+
+function ofWechatPay(status: Status | undefined): string {
   if (!status) return '';
   if (status.sync !== 'DIVERGED') return ', WeChat Pay holds it';
   return `, WeChat Pay holds otherwise in ${status.diverged.join(', ')} (DIVERGED)`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PolicyRefused } from '../client/errors.ts';
-import type { PolicyFields, RecordInput } from '../policy/record.ts';
+import { type PolicyFields, type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
 import { listCalls } from '../storage/calls.ts';
@@ -290,6 +290,15 @@ describe('a message that comes while no worker takes calls', () => {
   });
 });
 
+/** Until the server has an update, which no worker has taken yet. */
+async function admitted({ temporal, mchid }: World, number: string, updateId: string): Promise<void> {
+  const workflowExecution = { workflowId: workflowIdOf(mchid, number) };
+  const { namespace } = temporal.options;
+  const updateRef = { workflowExecution, updateId };
+  // Fails while the server does not know it.
+  await until(async () => !!(await temporal.workflowService.pollWorkflowExecutionUpdate({ namespace, updateRef })));
+}
+
 describe('messages that come while no worker takes workflows', { timeout: 120_000 }, () => {
   it('act in the order in which they came, signals and updates alike', async (context) => {
     const other = await startWorld();
@@ -303,12 +312,11 @@ describe('messages that come while no worker takes workflows', { timeout: 120_00
     await other.until(number, ({ sync, call }) => sync === 'SYNCED' && call === 'verify');
     await stopAll();
     await other.client.cancelBySignal(policy);
-    const updates = [
-      other.client.reinstate(policy, { reason: 'paid' }),
-      delay(300).then(() => other.client.amend(policy, { policy_code: 'C9' })),
-    ];
-    // Time enough to reach the server, which hands all three to the worker at once.
-    await delay(600);
+    // Each has reached the server before the next is sent, and the server hands all three to the worker at once.
+    const updates = [other.client.reinstate(policy, { reason: 'paid', event_id: 'first' })];
+    await admitted(other, number, 'first');
+    updates.push(other.client.amend(policy, { policy_code: 'C9', event_id: 'second' }));
+    await admitted(other, number, 'second');
     await other.startWorkers();
     const [reinstated] = await Promise.all(updates);
     assert.deepEqual(reinstated, { revision: 3, outcome: 'accepted' });
@@ -321,6 +329,7 @@ describe('messages that come while no worker takes workflows', { timeout: 120_00
 describe('what it costs', { concurrency: true }, () => {
   it('a change costs its update, one call, search attributes, the cancelled verification and its successor', async () => {
     const { policy, number } = await approved();
+    await world.armed(number);
     const before = (await events(number)).length;
     await world.client.amend(policy, { address: 'B' });
     await synced(number);

@@ -31,9 +31,12 @@ export function objectIn(body: Buffer): Record<string, unknown> {
  */
 export function policyFieldsIn(body: Buffer, wechatpayKey: KeyObject): PolicyFields {
   const { insured_name_list: names, ...rest } = objectIn(body);
-  for (const field of TIME_FIELDS)
-    if (String(rest[field] ?? '').length > LONGEST_TIME)
+  for (const field of TIME_FIELDS) {
+    const time = rest[field];
+    // What is no text is left to the schema, which refuses it by its type.
+    if (typeof time === 'string' && time.length > LONGEST_TIME)
       throw paramError(field, `expected at most ${LONGEST_TIME} characters`);
+  }
   const opened = names === undefined ? {} : { insured_name_list: openedNames(names, wechatpayKey) };
   const { data, error } = policyFieldsSchema.safeParse({ ...rest, ...opened });
   const issue = error?.issues[0];

@@ -76,7 +76,7 @@ export class PolicyStore {
       policy_state !== held.policy_state &&
       !isTransition(held.policy_state, policy_state)
     )
-      throw invalidRequest(`policy_state: ${String(held.policy_state)} cannot become ${policy_state}`);
+      throw invalidRequest(`policy_state: ${shown(held.policy_state)} cannot become ${policy_state}`);
     const policy = { ...held, ...sent, out_insurance_no };
     this.#official(policy, sent, held);
     return this.put(policy);
@@ -105,4 +105,9 @@ export class PolicyStore {
 
 function lifetime(policy: PolicyFields): boolean {
   return policy.coverage_term_type === 'COVERAGE_TERM_TYPE_LIFETIME';
+}
+
+/** A state for a message; what `/_sandbox` put in need not be one, nor be text. */
+function shown(state: unknown): string {
+  return typeof state === 'string' ? state : 'what is no state';
 }

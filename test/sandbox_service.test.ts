@@ -194,6 +194,7 @@ describe('an update', () => {
     ['a character of 4 bytes', { address: '𠮷野家' }, '/address'],
     ['a time without an offset', { expired_time: '2026-09-21T17:11:12' }, '/expired_time'],
     ['a time above 25 characters', { expired_time: '2027-12-31T16:00:00.000+08:00' }, '/expired_time'],
+    ['a time that has no text', { expired_time: { toString: null } }, '/expired_time'],
     ['a day that does not exist', { effective_time: '2026-02-30T00:00:00+08:00' }, '/effective_time'],
     ['a period that is no number', { policy_periods: [1, '2'] }, '/policy_periods/1'],
     ['names that are no list', { insured_name_list: '张三' }, '/insured_name_list'],
@@ -245,6 +246,12 @@ describe('an update', () => {
   test('of an unknown policy is refused with 404 NOT_FOUND', async () => {
     assertRefused(await bench.patch('Unknown1', { address: 'there' }), 404, 'NOT_FOUND');
   });
+
+  for (const state of [{ toString: null }, [[]], 7, undefined, 'toString', '__proto__'])
+    test(`of a state that was put in as ${JSON.stringify(state)} is refused as no transition`, async () => {
+      const reply = await bench.patch(await held({ policy_state: state }), { policy_state: 'POLICY_STATE_APPROVED' });
+      assertRefused(reply, 400, 'INVALID_REQUEST', /^policy_state: .+ cannot become POLICY_STATE_APPROVED$/);
+    });
 
   test('along any sequence of states moves only by the table of transitions', async () => {
     const states = fc.array(fc.constantFrom(...POLICY_STATES), { minLength: 1, maxLength: 6 });

@@ -13,7 +13,7 @@ import { backoff } from './backoff.ts';
 import { later } from './failure.ts';
 import type { Confirmed, Refused, Snapshot } from './inputs.ts';
 import { fault } from './log.ts';
-import { type Debt, settleOwed } from './owed.ts';
+import { type Debt, oweAhead, settleOwed } from './owed.ts';
 import { type Place, recordIntent, recordOutcome, recordSnapshot } from './recording.ts';
 
 export interface CallSettings extends Place {
@@ -61,6 +61,7 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   // WeChat Pay may quote what it holds, not only what this call sends.
   const known = [{ ...snapshot.record.policy, ...snapshot.record.upload }, ...(request.known ?? [])];
   const intended = await recordIntent(settings, snapshot, method);
+  if (!intended) oweAhead();
   const begun = performance.now();
   const ended = await outcomeOf(settings, () => send(client, out_insurance_no, { host, known }));
   const duration_ms = Math.round(performance.now() - begun);
@@ -73,7 +74,8 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const { status, request_id, host: at } = answer ?? error ?? {};
   const call = { outcome, status, code: error && codeOf(error), request_id, duration_ms, host: at };
   const concluded = await recordOutcome(settings, snapshot, method, call, answer?.policy);
-  const debt = await settleOwed(settings, snapshot, { recorded: concluded.attempt, code: call.code, request_id });
+  const told = { intended, recorded: concluded.attempt, code: call.code, request_id };
+  const debt = await settleOwed(settings, snapshot, told);
   return { ...ended, ...debt, recorded: intended && concluded.all && !debt.owed, held };
 }
 

@@ -94,6 +94,20 @@ export interface OwedAttempts {
   last_request_id?: string;
 }
 
+/**
+ * Details of a call's heartbeat: attempts of it that MongoDB did not take. The server hands them from attempt to attempt,
+ * and with the failure of a call whose worker died to the workflow, at no event; there is no heartbeat time-out that they
+ * could set off.
+ */
+export interface OwedSoFar extends Omit<OwedAttempts, 'workflow_run' | 'activity_id'> {
+  /** How many of them MongoDB has been told of since. */
+  told: number;
+}
+
+export function isOwedSoFar(details: unknown): details is OwedSoFar {
+  return typeof details === 'object' && details !== null && 'count' in details && 'told' in details;
+}
+
 /** Input of `query`, `push` and `upload`. */
 export interface CallInput {
   format: typeof FORMAT;

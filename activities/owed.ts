@@ -1,30 +1,25 @@
 import { activityInfo, heartbeat } from '@temporalio/activity';
 import { writeOwed } from '../storage/calls.ts';
-import type { OwedAttempts, Snapshot } from './inputs.ts';
+import { isOwedSoFar, type OwedAttempts, type OwedSoFar, type Snapshot } from './inputs.ts';
 import { owedOf, type Place, written } from './recording.ts';
 
-/**
- * Attempts of this activity that MongoDB did not take. The server hands the last heartbeat's details from attempt to
- * attempt, at no event; there is no heartbeat time-out that they could set off.
- */
-interface Owed {
-  count: number;
-  /** How many of them MongoDB has been told of since. */
-  told: number;
-  last_code?: string;
-  last_request_id?: string;
-}
-
-function owedSoFar(): Owed {
+function owedSoFar(): OwedSoFar {
   const details: unknown = activityInfo().heartbeatDetails;
-  return typeof details === 'object' && details !== null && 'told' in details
-    ? (details as Owed)
-    : { count: 0, told: 0 };
+  return isOwedSoFar(details) ? details : { count: 0, told: 0 };
 }
 
 /** What the activity that is running owes MongoDB, for the workflow to see to; undefined when nothing. */
 export interface Debt {
   owed?: OwedAttempts;
+}
+
+/**
+ * Before a request whose intent MongoDB did not take: it is owed from now on, for if the worker dies of it, nobody else
+ * knows that it was made.
+ */
+export function oweAhead(): void {
+  const before = owedSoFar();
+  heartbeat({ ...before, count: before.count + 1 });
 }
 
 /**
@@ -34,11 +29,11 @@ export interface Debt {
 export async function settleOwed(
   place: Place,
   snapshot: Snapshot,
-  attempt: { recorded: boolean; code?: string | undefined; request_id?: string | undefined },
+  attempt: { intended: boolean; recorded: boolean; code?: string | undefined; request_id?: string | undefined },
 ): Promise<Debt> {
   const before = owedSoFar();
   const { code, request_id } = attempt;
-  const now: Owed = attempt.recorded
+  const now: OwedSoFar = attempt.recorded
     ? before
     : {
         count: before.count + 1,
@@ -46,7 +41,11 @@ export async function settleOwed(
         ...(code !== undefined && { last_code: code }),
         ...(request_id !== undefined && { last_request_id: request_id }),
       };
-  if (now.count === now.told) return {};
+  if (now.count === now.told) {
+    // Its outcome says it all: it is owed no longer.
+    if (!attempt.intended) heartbeat(now);
+    return {};
+  }
   const owed = summaryOf(now);
   const told =
     attempt.recorded && (await written(place, 'owed', () => writeOwed(place.storage, owedOf(snapshot, owed))));
@@ -54,7 +53,7 @@ export async function settleOwed(
   return told ? {} : { owed };
 }
 
-function summaryOf({ told: _own, ...owed }: Owed): OwedAttempts {
+function summaryOf({ told: _own, ...owed }: OwedSoFar): OwedAttempts {
   const { workflowExecution, activityId } = activityInfo();
   return { workflow_run: workflowExecution?.runId ?? '', activity_id: activityId, ...owed };
 }

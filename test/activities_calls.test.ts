@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { ApplicationFailure } from '@temporalio/common';
 import fc from 'fast-check';
-import type { CallResult } from '../activities/inputs.ts';
+import type { CallResult, Snapshot } from '../activities/inputs.ts';
 import { freePort } from '../embedded/ports.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { documentId, findPolicy } from '../storage/policies.ts';
 import { WechatPay } from '../wechatpay/client.ts';
 import type { MerchantFaultError } from '../wechatpay/errors.ts';
 import { callsOf, MINUTE, type Stage, sent, setStage, snapshotOf } from './activities_fixture.ts';
+import { eventually } from './faults_fixture.ts';
 import { UPLOAD } from './sandbox_calls.ts';
 
 const APPROVAL: PolicyFields = { policy_state: 'POLICY_STATE_APPROVED', policy_code: 'C1' };
@@ -377,10 +378,41 @@ describe('while MongoDB is down', () => {
     const snapshot = await stage.policy();
     await stage.faults({ status: 429, code: 'FREQUENCY_LIMITED' });
     const { heartbeats } = await callsOf(stage).push(snapshot, APPROVAL);
-    const [beat] = heartbeats as { count: number; told: number; last_code: string }[];
-    assert.deepEqual([beat?.count, beat?.told, beat?.last_code], [1, 0, 'FREQUENCY_LIMITED']);
+    const beats = heartbeats as { count: number; told: number; last_code?: string }[];
+    assert.deepEqual(
+      beats.map(({ count, told, last_code }) => [count, told, last_code]),
+      // Before the request, whose worker may die of it, and after.
+      [
+        [1, 0, undefined],
+        [1, 0, 'FREQUENCY_LIMITED'],
+      ],
+    );
     await stage.faults();
-    const { result } = await callsOf(stage).push(snapshot, APPROVAL, {}, { attempt: 2, heartbeat: heartbeats[0] });
+    const { result } = await callsOf(stage).push(snapshot, APPROVAL, {}, { attempt: 2, heartbeat: heartbeats.at(-1) });
     assert.deepEqual([result?.outcome, result?.owed?.count], ['confirmed', 2]);
   });
+
+  it('an attempt is owed from before its request on, and no longer once MongoDB has its outcome', async () => {
+    const snapshot = await stage.policy();
+    await stage.faults({ status: 429, code: 'FREQUENCY_LIMITED' });
+    const back: typeof fetch = async (...request) => {
+      const answer = await fetch(...request);
+      await stage.line.mend();
+      await eventually(() => storageAnswers(snapshot), Boolean);
+      return answer;
+    };
+    const wechatPay = () => new WechatPay(stage.merchant, { fetch: back });
+    const { heartbeats } = await callsOf(stage, { wechatPay }).push(snapshot, APPROVAL);
+    assert.deepEqual(heartbeats, [
+      { count: 1, told: 0 },
+      { count: 0, told: 0 },
+    ]);
+  });
+
+  function storageAnswers({ mchid, out_insurance_no }: Snapshot): Promise<boolean> {
+    return findPolicy(stage.storage, mchid, out_insurance_no).then(
+      () => true,
+      () => false,
+    );
+  }
 });

@@ -1,4 +1,5 @@
-import type { OwedAttempts } from '../activities/inputs.ts';
+import { ActivityFailure, TimeoutFailure } from '@temporalio/common';
+import { isOwedSoFar, type OwedAttempts } from '../activities/inputs.ts';
 
 /** Of how many activities attempts are remembered that MongoDB has not got. */
 const MOST_OWED = 50;
@@ -22,6 +23,15 @@ export class Debts {
       written.some((other) => idOf(other) === idOf(one) && other.count >= one.count);
     this.owed = this.owed.filter((one) => !has(one));
   }
+}
+
+/** What a call of this run owes that failed because its worker died; undefined where that is nothing. */
+export function owedBy(failure: unknown, workflow_run: string): OwedAttempts | undefined {
+  if (!(failure instanceof ActivityFailure) || !(failure.cause instanceof TimeoutFailure)) return undefined;
+  const { lastHeartbeatDetails: details } = failure.cause;
+  if (!isOwedSoFar(details) || details.count === details.told) return undefined;
+  const { told: _known, ...owed } = details;
+  return { workflow_run, activity_id: failure.activityId ?? '', ...owed };
 }
 
 function idOf({ workflow_run, activity_id }: OwedAttempts): string {

@@ -20,7 +20,7 @@ import { DECLINED, shortState } from '../policy/state.ts';
 import { parse, RuleViolation, refuse } from '../policy/violation.ts';
 import { calls, failureOf, records } from './calls.ts';
 import { type Carried, fromCarried, toCarried, withoutRecord, withRecord } from './carried.ts';
-import { Debts } from './debts.ts';
+import { Debts, owedBy } from './debts.ts';
 import { DueTimer } from './due_timer.ts';
 import { Inbox } from './inbox.ts';
 import { interruptible } from './interruptible.ts';
@@ -466,6 +466,8 @@ class Lifecycle {
     } catch (error) {
       // Cancelled while it waited, so certainly without effect.
       if (isCancellation(error)) return;
+      const owed = owedBy(error, workflowInfo().runId);
+      if (owed) this.#debts.take(owed);
       if (failureOf(error) === 'queued-too-long') this.#queuedTooLong();
       else this.#unknown(sent, Date.now());
     }

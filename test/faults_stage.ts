@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Db, MongoClient } from 'mongodb';
 import { connectPolicyClient } from '../client/connect.ts';
+import { Unavailable } from '../client/errors.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { makeKey } from '../codec/keys.ts';
@@ -179,13 +180,25 @@ function lives(sandboxUrl: string, { mchid, client, stored }: Pick<FaultStage, '
     if (!settings.upload) await control('PUT', `policies/${out_insurance_no}`, given.policy);
     return { mchid, out_insurance_no, record: given };
   };
-  const rests: Lives['rests'] = (policy, revision = 0) =>
-    eventually(
-      () => client.status(policy),
-      ({ sync, revision: now, synced_revision, call }) =>
-        sync === 'SYNCED' && now >= revision && synced_revision === now && call === 'verify',
+  // A worker that has just been started may not have asked for work yet: then nobody answers.
+  const status = (policy: PolicyId) =>
+    client.status(policy).catch((error) => {
+      if (!(error instanceof Unavailable)) throw error;
+      return undefined;
+    });
+  const rests: Lives['rests'] = async (policy, revision = 0) => {
+    const rested = await eventually(
+      () => status(policy),
+      (found) =>
+        found?.sync === 'SYNCED' &&
+        found.revision >= revision &&
+        found.synced_revision === found.revision &&
+        found.call === 'verify',
       90_000,
     );
+    assert.ok(rested);
+    return rested;
+  };
   const held: Lives['held'] = async ({ out_insurance_no }) =>
     (await control('GET', `policies/${out_insurance_no}`)) as PolicyFields;
   const requests: Lives['requests'] = async ({ out_insurance_no }) =>

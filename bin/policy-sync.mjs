@@ -5,4 +5,4 @@ import { register as registerImport } from 'tsx/esm/api';
 
 registerRequire();
 registerImport();
-await import('../client/command/main.ts');
+await import('../command/main.ts');

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client } from '@temporalio/client';
-import { WechatPay } from '../client/command/story/wechatpay.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { waitSynced } from '../client/wait.ts';
 import { dataConverter } from '../codec/data_converter.ts';
 import { makeKey, parseKeys } from '../codec/keys.ts';
+import { WechatPay } from '../command/story/wechatpay.ts';
 import { workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { WechatPay } from '../client/command/story/wechatpay.ts';
 import { NotSynced, PolicyEnded, PolicyRefused } from '../client/errors.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { waitSynced } from '../client/wait.ts';
+import { WechatPay } from '../command/story/wechatpay.ts';
 import { type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { wireTime } from '../policy/time.ts';
 import { until } from './client_namespace.ts';

@@ -1,10 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { superviseWorker } from '../client/command/story/worker_process.ts';
 import { connectPolicyClient } from '../client/connect.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
 import { makeKey } from '../codec/keys.ts';
+import { superviseWorker } from '../command/story/worker_process.ts';
 import { merchantsFile } from '../sandbox/keys.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
-import { amendmentOf } from '../client/command/amendment.ts';
-import { shownFields } from '../client/command/masked.ts';
-import { policyOf } from '../client/command/merchant.ts';
+import { amendmentOf } from '../command/amendment.ts';
+import { shownFields } from '../command/masked.ts';
+import { policyOf } from '../command/merchant.ts';
 import { COMMAND, policySync } from './command_process.ts';
 import { SEED } from './fixtures.ts';
 

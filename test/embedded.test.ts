@@ -353,7 +353,7 @@ describe('with-packages.mjs', { concurrency: true }, () => {
       const at = project();
       await output(start(at));
       const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-      const go = scripts.start.replace('client/command/start.ts', 'stay.ts');
+      const go = scripts.start.replace('command/start.ts', 'stay.ts');
       writeFileSync(join(at, 'package.json'), JSON.stringify({ type: 'module', scripts: { go } }));
       writeFileSync(join(at, 'stay.ts'), 'console.log(process.pid);\nsetInterval(() => {}, 1_000);\n');
       const env = { ...process.env, npm_config_update_notifier: 'false' };

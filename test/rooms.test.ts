@@ -16,7 +16,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   activities: ['policy', 'wechatpay', 'storage'],
   worker: ['policy', 'wechatpay', 'codec', 'storage', 'workflows', 'activities'],
   client: ['policy', 'codec', 'workflows/messages.ts'],
-  'client/command': [
+  command: [
     'policy',
     'wechatpay',
     'codec',

@@ -7,10 +7,10 @@ import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
 import { BSON, MongoClient } from 'mongodb';
-import { WechatPay } from '../client/command/story/wechatpay.ts';
 import { listPolicies } from '../client/list.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { waitSynced } from '../client/wait.ts';
+import { WechatPay } from '../command/story/wechatpay.ts';
 import { type Servers, startServers } from '../embedded/servers.ts';
 import { type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { connect } from '../storage/connection.ts';
@@ -109,7 +109,7 @@ describe('what rests on disk', { concurrency: 3 }, () => {
     assert.equal(await story.exit, 0, story.lines.join('\n'));
     assertAllLived(story);
     await writeFile(join(keep, 'said.log'), story.lines.join('\n'));
-    const lives = await readFile(new URL('../client/command/story/lives.ts', import.meta.url), 'utf8');
+    const lives = await readFile(new URL('../command/story/lives.ts', import.meta.url), 'utf8');
     for (const text of Object.values(OF_THE_STORY)) assert.ok(lives.includes(text as string), `no life has ${text}`);
 
     const [entry = ''] = (await readFile(join(keep, 'payload_keys'), 'utf8')).split(',');

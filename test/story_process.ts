@@ -27,7 +27,7 @@ export function startWith(settings: NodeJS.ProcessEnv, ...words: string[]): Stor
   const env = { ...process.env, NODE_OPTIONS: '' };
   for (const name of Object.keys(env))
     if (/^(TEMPORAL|MONGODB|POLICY_SYNC|WECHATPAY)_/.test(name)) delete env[name as never];
-  const child = spawn(process.execPath, ['embedded/with-packages.mjs', 'client/command/start.ts', ...words], {
+  const child = spawn(process.execPath, ['embedded/with-packages.mjs', 'command/start.ts', ...words], {
     cwd: root,
     env: { ...env, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],

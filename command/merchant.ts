@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { PolicyId } from '../start_operation.ts';
+import type { PolicyId } from '../client/start_operation.ts';
 import { UsageError } from './usage.ts';
 
 /**

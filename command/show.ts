@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import type { Status } from '../../workflows/messages.ts';
-import { UnknownPolicy } from '../errors.ts';
-import type { Execution } from '../pending_call.ts';
-import type { PolicyId } from '../start_operation.ts';
+import { UnknownPolicy } from '../client/errors.ts';
+import type { Execution } from '../client/pending_call.ts';
+import type { PolicyId } from '../client/start_operation.ts';
+import type { Status } from '../workflows/messages.ts';
 import { messageOf } from './error_text.ts';
 import { type Kept, keptOf } from './kept.ts';
 import { policyOf } from './merchant.ts';
@@ -63,7 +63,7 @@ interface InTemporal {
 async function inTemporal(policy: PolicyId, options: Options): Promise<InTemporal> {
   try {
     return await withClient(options, async (client) => {
-      const { describePolicy } = await import('../pending_call.ts');
+      const { describePolicy } = await import('../client/pending_call.ts');
       const [workflow, status] = await Promise.allSettled([describePolicy(client, policy), client.status(policy)]);
       return { workflow, status };
     });

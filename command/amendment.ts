@@ -1,4 +1,4 @@
-import { policyFieldsSchema } from '../../policy/record.ts';
+import { policyFieldsSchema } from '../policy/record.ts';
 import { jsonOf, textOf } from './input.ts';
 import { UsageError } from './usage.ts';
 

@@ -1,5 +1,5 @@
 import { type Client, ScheduleAlreadyRunning, ScheduleNotFoundError } from '@temporalio/client';
-import { WORKFLOW_QUEUE } from '../../workflows/messages.ts';
+import { WORKFLOW_QUEUE } from '../workflows/messages.ts';
 
 /** Also the id of the workflow that it starts, so that no two audits run at the same time. */
 const SCHEDULE = 'policy-sync-audit';

@@ -1,5 +1,5 @@
-import { shortState } from '../../policy/state.ts';
-import type { PendingCall } from '../pending_call.ts';
+import type { PendingCall } from '../client/pending_call.ts';
+import { shortState } from '../policy/state.ts';
 import type { Kept } from './kept.ts';
 import { pairsOf, tableOf } from './output.ts';
 import type { Shown } from './show.ts';

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { POLICY_TYPES } from '../../policy/record.ts';
-import { POLICY_STATES, shortState } from '../../policy/state.ts';
-import { instantOf } from '../../policy/time.ts';
-import type { ListFilter } from '../list.ts';
+import type { ListFilter } from '../client/list.ts';
+import { POLICY_TYPES } from '../policy/record.ts';
+import { POLICY_STATES, shortState } from '../policy/state.ts';
+import { instantOf } from '../policy/time.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';
 import { type OfPolicy, wholeNumber, withCommon } from './options.ts';
 import { note, tableOf } from './output.ts';
@@ -61,7 +61,7 @@ async function list(options: Options): Promise<void> {
 
 async function listed(filter: ListFilter, options: Options): Promise<Listing> {
   return withClient(options, async (client) => {
-    const { listPolicies } = await import('../list.ts');
+    const { listPolicies } = await import('../client/list.ts');
     const rows: Row[] = [];
     for await (const policy of listPolicies(client, filter)) {
       if (rows.length === options.limit) return { rows, cut: true };

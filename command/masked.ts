@@ -1,4 +1,4 @@
-import { isPersonal } from '../../policy/fields.ts';
+import { isPersonal } from '../policy/fields.ts';
 
 const MASK = '•••';
 

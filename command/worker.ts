@@ -16,7 +16,7 @@ export function addWorker(program: Command): void {
     .option('--promote', 'make its version the current one, without which no version gets work')
     .option('--json', 'as it does without: its log, on standard error, is JSON')
     .action(async ({ promote = false, json }: Options) => {
-      const { runWorker } = await import('../../worker/run.ts');
+      const { runWorker } = await import('../worker/run.ts');
       await runWorker({ promote });
       // The worker itself has told people.
       if (json && process.exitCode) print(json, { error: described(FAILED) }, () => '');

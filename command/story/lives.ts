@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { sameValue } from '../../../policy/difference.ts';
-import type { PolicyFields, RecordInput } from '../../../policy/record.ts';
-import { APPROVED, DECLINED, INACTIVE, ISSUING } from '../../../policy/state.ts';
-import { wireTime } from '../../../policy/time.ts';
-import type { PolicyId } from '../../start_operation.ts';
-import { waitSynced } from '../../wait.ts';
+import type { PolicyId } from '../../client/start_operation.ts';
+import { waitSynced } from '../../client/wait.ts';
+import { sameValue } from '../../policy/difference.ts';
+import type { PolicyFields, RecordInput } from '../../policy/record.ts';
+import { APPROVED, DECLINED, INACTIVE, ISSUING } from '../../policy/state.ts';
+import { wireTime } from '../../policy/time.ts';
 import type { Stage } from './stage.ts';
 import type { Received } from './wechatpay.ts';
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describePolicy } from '../../pending_call.ts';
+import { describePolicy } from '../../client/pending_call.ts';
 import { messageOf } from '../error_text.ts';
 import { aborted } from './aborted.ts';
 import { type Life, livesOf } from './lives.ts';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { RecordInput } from '../../policy/record.ts';
-import type { PolicyClient } from '../policy_client.ts';
+import type { PolicyClient } from '../client/policy_client.ts';
+import type { RecordInput } from '../policy/record.ts';
 import { described, messageOf } from './error_text.ts';
 import { jsonOf, textOf } from './input.ts';
 import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';

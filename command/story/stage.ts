@@ -3,12 +3,12 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { makeKey } from '../../../codec/keys.ts';
-import { type Servers, startServers } from '../../../embedded/servers.ts';
-import { merchantsFile } from '../../../sandbox/keys.ts';
-import { type Sandbox, startSandbox } from '../../../sandbox/server.ts';
-import { connectPolicyClient } from '../../connect.ts';
-import type { PolicyClient } from '../../policy_client.ts';
+import { connectPolicyClient } from '../../client/connect.ts';
+import type { PolicyClient } from '../../client/policy_client.ts';
+import { makeKey } from '../../codec/keys.ts';
+import { type Servers, startServers } from '../../embedded/servers.ts';
+import { merchantsFile } from '../../sandbox/keys.ts';
+import { type Sandbox, startSandbox } from '../../sandbox/server.ts';
 import { aborted } from './aborted.ts';
 import { OwnDatabase } from './own_database.ts';
 import { OwnNamespace } from './own_namespace.ts';

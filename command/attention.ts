@@ -1,8 +1,8 @@
-import { type POLICY_STATES, shortState } from '../../policy/state.ts';
-import { instantOf } from '../../policy/time.ts';
-import type { Storage } from '../../storage/connection.ts';
-import type { ReadPolicy } from '../../storage/policies.ts';
-import type { ListedPolicy, ListFilter } from '../list.ts';
+import type { ListedPolicy, ListFilter } from '../client/list.ts';
+import { type POLICY_STATES, shortState } from '../policy/state.ts';
+import { instantOf } from '../policy/time.ts';
+import type { Storage } from '../storage/connection.ts';
+import type { ReadPolicy } from '../storage/policies.ts';
 import { messageOf } from './error_text.ts';
 import { note } from './output.ts';
 import { withStorage } from './storage.ts';
@@ -75,7 +75,7 @@ async function markedIn(
   sync: string | undefined,
   limit: number,
 ): Promise<Row[]> {
-  const { listPolicies } = await import('../../storage/policies.ts');
+  const { listPolicies } = await import('../storage/policies.ts');
   const conditions = {
     mchid,
     policy_type: type,
@@ -92,7 +92,7 @@ async function markedIn(
 }
 
 async function heldIn(storage: Storage, { mchid }: ListFilter): Promise<Row[]> {
-  const { listHolds } = await import('../../storage/holds.ts');
+  const { listHolds } = await import('../storage/holds.ts');
   const holds = (await listHolds(storage)).filter(({ _id }) => mchid === undefined || _id === mchid);
   return holds.map(({ _id, since, code, message }) => ({
     ...NOTHING,
@@ -103,7 +103,7 @@ async function heldIn(storage: Storage, { mchid }: ListFilter): Promise<Row[]> {
 }
 
 async function findingsIn(storage: Storage, { mchid }: ListFilter): Promise<Row[]> {
-  const { listFindings } = await import('../../storage/findings.ts');
+  const { listFindings } = await import('../storage/findings.ts');
   const findings = (await listFindings(storage, ALL)).filter(
     (one) => mchid === undefined || one.mchid === null || one.mchid === mchid,
   );

@@ -1,8 +1,8 @@
-import type { Call } from '../../storage/calls.ts';
-import type { ReadCommand } from '../../storage/commands.ts';
-import type { ReadDiscrepancy } from '../../storage/discrepancies.ts';
-import type { ReadPolicy } from '../../storage/policies.ts';
-import type { PolicyId } from '../start_operation.ts';
+import type { PolicyId } from '../client/start_operation.ts';
+import type { Call } from '../storage/calls.ts';
+import type { ReadCommand } from '../storage/commands.ts';
+import type { ReadDiscrepancy } from '../storage/discrepancies.ts';
+import type { ReadPolicy } from '../storage/policies.ts';
 import { shownFields, shownValue } from './masked.ts';
 import { withStorage } from './storage.ts';
 
@@ -27,10 +27,10 @@ export interface Kept {
 export async function keptOf({ mchid, out_insurance_no }: PolicyId, reveal?: boolean): Promise<Kept | undefined> {
   return withStorage(async (storage) => {
     const [{ findPolicy, documentId }, { listCalls }, { listDiscrepancies }, { listCommands }] = await Promise.all([
-      import('../../storage/policies.ts'),
-      import('../../storage/calls.ts'),
-      import('../../storage/discrepancies.ts'),
-      import('../../storage/commands.ts'),
+      import('../storage/policies.ts'),
+      import('../storage/calls.ts'),
+      import('../storage/discrepancies.ts'),
+      import('../storage/commands.ts'),
     ]);
     const found = await findPolicy(storage, mchid, out_insurance_no);
     if (!found) return undefined;

@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import proto from '@temporalio/proto';
-import { searchAttributes } from '../../../embedded/search_attributes.ts';
-import { codeOf, isRefusal, reasonOf } from '../../../worker/grpc.ts';
-import { connectPolicyClient } from '../../connect.ts';
-import type { PolicyClient } from '../../policy_client.ts';
+import { connectPolicyClient } from '../../client/connect.ts';
+import type { PolicyClient } from '../../client/policy_client.ts';
+import { searchAttributes } from '../../embedded/search_attributes.ts';
+import { codeOf, isRefusal, reasonOf } from '../../worker/grpc.ts';
 import { messageOf } from '../error_text.ts';
 
 const ALREADY_EXISTS = 6;

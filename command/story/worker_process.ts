@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type Guarded, lastLines, startGuarded } from '../../../embedded/guarded.ts';
+import { type Guarded, lastLines, startGuarded } from '../../embedded/guarded.ts';
 
 export interface WorkerOptions {
   env: NodeJS.ProcessEnv;
@@ -16,7 +16,7 @@ export interface WorkerProcess {
   stop(): Promise<void>;
 }
 
-const COMMAND = fileURLToPath(new URL('../../../bin/policy-sync.mjs', import.meta.url));
+const COMMAND = fileURLToPath(new URL('../../bin/policy-sync.mjs', import.meta.url));
 /** One that lived for less was not killed, but cannot work. */
 const SHORT_LIFE_MS = 5_000;
 const MOST_SHORT_LIVES = 3;

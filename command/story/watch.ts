@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Status } from '../../../workflows/messages.ts';
-import { PolicySyncError } from '../../errors.ts';
+import { PolicySyncError } from '../../client/errors.ts';
+import type { Status } from '../../workflows/messages.ts';
 import type { Life } from './lives.ts';
 import type { Narration, Row } from './narration.ts';
 import type { Stage } from './stage.ts';

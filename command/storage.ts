@@ -1,12 +1,12 @@
-import type { Storage } from '../../storage/connection.ts';
+import type { Storage } from '../storage/connection.ts';
 
 /** Runs `work` with MongoDB; `undefined` where `MONGODB_URI` is not set. */
 export async function withStorage<T>(work: (storage: Storage) => Promise<T>): Promise<T | undefined> {
   const { MONGODB_URI } = process.env;
   if (!MONGODB_URI) return undefined;
   const [{ connect }, { keyringOf }] = await Promise.all([
-    import('../../storage/connection.ts'),
-    import('../connect.ts'),
+    import('../storage/connection.ts'),
+    import('../client/connect.ts'),
   ]);
   const storage = await connect(MONGODB_URI, { keyring: keyringOf(process.env) });
   try {

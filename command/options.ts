@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { durationOf } from '../../policy/duration.ts';
+import { durationOf } from '../policy/duration.ts';
 
 /** Options of every command that asks Temporal. */
 export interface Common {

@@ -1,5 +1,5 @@
 import { MongoClient } from 'mongodb';
-import { storageError } from '../../../storage/errors.ts';
+import { storageError } from '../../storage/errors.ts';
 import { messageOf } from '../error_text.ts';
 
 const ANSWER_MS = 5_000;

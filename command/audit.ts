@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { InvalidSetting } from '../errors.ts';
-import { explained } from '../explained.ts';
-import type { PolicyClient } from '../policy_client.ts';
+import { InvalidSetting } from '../client/errors.ts';
+import { explained } from '../client/explained.ts';
+import type { PolicyClient } from '../client/policy_client.ts';
 import { type Common, milliseconds, withCommon } from './options.ts';
 import { note, print, tableOf } from './output.ts';
 import { withClient } from './session.ts';
@@ -51,7 +51,7 @@ async function schedule(client: PolicyClient, every: number | 'off', { fix = fal
 }
 
 async function auditNow(client: PolicyClient, { fix = false, json }: Options): Promise<void> {
-  const [{ audit }, { default: ora }] = await Promise.all([import('../../worker/audit.ts'), import('ora')]);
+  const [{ audit }, { default: ora }] = await Promise.all([import('../worker/audit.ts'), import('ora')]);
   const spinner = ora({ text: 'auditing', stream: process.stderr, isSilent: !process.stderr.isTTY }).start();
   const progress = ({ records, workflows }: { records: number; workflows: number }): void => {
     spinner.text = `auditing: ${records} records, ${workflows} workflows`;

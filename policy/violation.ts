@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { isPersonal } from './fields.ts';
 import { DEEPEST, nestsTooDeep } from './nesting.ts';
+import type { RuleName } from './rules.ts';
 
 /** One broken rule of a record or a command. `message` is one line for people; it never holds a personal value. */
 export interface Violation {
@@ -32,17 +33,18 @@ export class RuleViolation extends Error {
 }
 
 /** Refuses with a single rule; for conditions that no schema can state. */
-export function refuse(rule: string, message: string, field = ''): never {
+export function refuse(rule: RuleName, message: string, field = ''): never {
   throw new RuleViolation([{ field, rule, message }]);
 }
 
-const ZOD_RULES: Record<string, string> = {
+const ZOD_RULES: Record<string, RuleName> = {
   invalid_type: 'type',
   invalid_value: 'enum',
   unrecognized_keys: 'unknown-field',
   too_small: 'too-short',
   too_big: 'too-long',
   invalid_union: 'type',
+  invalid_format: 'format',
 };
 
 /**
@@ -52,10 +54,10 @@ const ZOD_RULES: Record<string, string> = {
 export function violationsOf(error: z.ZodError, input: unknown): [Violation, ...Violation[]] {
   const found = error.issues.slice(0, MOST_KEPT).map((issue): Violation => {
     const field = oneLine(issue.path.map(String).join('.'));
-    const own = issue.code === 'custom' ? (issue.params?.rule as string | undefined) : undefined;
+    const own = issue.code === 'custom' ? (issue.params?.rule as RuleName | undefined) : undefined;
     return {
       field,
-      rule: own ?? ZOD_RULES[issue.code] ?? issue.code,
+      rule: own ?? ZOD_RULES[issue.code] ?? 'invalid',
       message: oneLine(`${field || 'record'}: ${issue.message}${foundAt(issue.path, input)}`),
     };
   });

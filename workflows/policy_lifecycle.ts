@@ -145,7 +145,11 @@ class Lifecycle {
     const which = { mchid, out_insurance_no, life, by, ...(over !== undefined && { over }) };
     const restored = await records('restore the record').restore({ format: FORMAT, ...which });
     if (restored.outcome !== 'restored') {
-      const rules = { unknown: 'unknown-policy', exists: messages.REFUSALS.exists, stopped: messages.REFUSALS.stopped };
+      const rules = {
+        unknown: 'unknown-policy',
+        exists: messages.REFUSALS.exists,
+        stopped: messages.REFUSALS.stopped,
+      } as const;
       const reasons = {
         unknown: 'is not on record; open it',
         exists: 'is kept by another life',

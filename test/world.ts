@@ -22,7 +22,7 @@ import { type Sandbox, startSandbox } from '../sandbox/server.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { WechatPay } from '../wechatpay/client.ts';
 import { readMerchants } from '../wechatpay/merchants_file.ts';
-import { buildWorkflows, type WorkflowBuild } from '../worker/bundle.ts';
+import { buildWorkflows } from '../worker/bundle.ts';
 import { callQueueOf, type Status, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { makeNamespace } from './client_namespace.ts';
 
@@ -70,9 +70,6 @@ export interface World {
   armed(number: string): Promise<void>;
   close(): Promise<void>;
 }
-
-/** As the worker's own, which differ by whether payloads are sealed; made once. */
-const bundles = new Map<boolean, Promise<WorkflowBuild>>();
 
 /** The SDK logs to the screen; tests say what matters themselves. */
 export function quiet(): void {
@@ -141,8 +138,6 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   };
 
   const startWorkers: World['startWorkers'] = async ({ workflows = true, calls = true } = {}) => {
-    const sealed = keyring !== undefined;
-    if (workflows && !bundles.has(sealed)) bundles.set(sealed, buildWorkflows(sealed));
     const place = { storage, log: silent as never, ...(keyring && { payloadKey: keyring.active.id }) };
     const workers: Worker[] = [];
     const common = { connection, namespace, dataConverter: converter, shutdownGraceTime: '5s' } as const;
@@ -151,7 +146,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         await Worker.create({
           ...common,
           taskQueue: WORKFLOW_QUEUE,
-          workflowBundle: (await bundles.get(sealed))?.bundle,
+          workflowBundle: (await buildWorkflows(keyring !== undefined)).bundle,
           activities: recordActivities(place),
         }),
       );

@@ -1,16 +1,17 @@
-import { statSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { lastLines, startGuarded, type Task } from './guarded.ts';
 
 /**
  * Runs a command to its end, with its output in `logFile`.
- * @param silentFor milliseconds without a new line of output after which the command is ended and counts as failed
+ * @param silentFor milliseconds without anything new in the log's folder, the log included, after which the command is
+ *   ended and counts as failed
  * @throws Error in one line, the last one of its output
  */
 export async function runToEnd(task: Task, silentFor = Number.POSITIVE_INFINITY): Promise<void> {
   const program = await startGuarded(task);
   let silent = false;
-  const watch = watchSize(task.logFile, silentFor, () => {
+  const watch = watchSize(dirname(task.logFile), silentFor, () => {
     silent = true;
     void program.stop();
   });
@@ -37,13 +38,24 @@ export async function buildWithGo(
   await runToEnd({ command: go, args: build.args, cwd: build.cwd, env, logFile });
 }
 
-function watchSize(file: string, silentFor: number, onSilent: () => void): NodeJS.Timeout {
-  let size = 0;
+function watchSize(folder: string, silentFor: number, onSilent: () => void): NodeJS.Timeout {
+  let size = -1;
   let grown = Date.now();
   return setInterval(() => {
-    const now = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+    const now = sizeOf(folder);
     if (now !== size) grown = Date.now();
     size = now;
     if (Date.now() - grown > silentFor) onSilent();
   }, 250);
+}
+
+/** Bytes in a folder and those below it. What goes while it is looked at counts as nothing. */
+function sizeOf(folder: string): number {
+  try {
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    return names.reduce((sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0), 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return 0;
+  }
 }

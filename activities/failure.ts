@@ -1,4 +1,5 @@
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
+import { wireTime } from '../policy/time.ts';
 import { FORMAT } from './inputs.ts';
 
 const NEWER_WORKER_MS = 10_000;
@@ -8,9 +9,21 @@ const NEWER_WORKER_MS = 10_000;
  * an error. `message` holds nothing personal: people read it as the last failure of a pending call.
  */
 export function later(type: string, message: string, wait: number): ApplicationFailure {
+  return benign(type, `${type}: ${message}`, wait);
+}
+
+/**
+ * All is well, and looked at again after `wait` ms. Temporal shows it as the failure of an attempt, so that it has to read
+ * as health: "OK: verified at …, next at …". It is not sealed (`codec/failure_converter.ts`): it holds times alone.
+ */
+export function well(what: 'confirmed' | 'verified', at: number, wait: number): ApplicationFailure {
+  return benign(what, `OK: ${what} at ${wireTime(at)}, next at ${wireTime(Date.now() + wait)}`, wait);
+}
+
+function benign(type: string, message: string, wait: number): ApplicationFailure {
   return ApplicationFailure.create({
     type,
-    message: `${type}: ${message}`,
+    message,
     nextRetryDelay: Math.max(1, Math.round(wait)),
     category: ApplicationFailureCategory.BENIGN,
   });

@@ -1,9 +1,10 @@
 import { activityInfo } from '@temporalio/activity';
 import { differences } from '../policy/difference.ts';
 import type { PolicyFields } from '../policy/record.ts';
+import { wireTime } from '../policy/time.ts';
 import { again, attempt, type CallSettings, proven, waited } from './attempt.ts';
 import { backoff, nextVerification } from './backoff.ts';
-import { checkFormat, later } from './failure.ts';
+import { checkFormat, later, well } from './failure.ts';
 import type { Confirmed, Snapshot, VerifyInput, VerifyResult } from './inputs.ts';
 import { recordSnapshot, recordVerification } from './recording.ts';
 
@@ -35,7 +36,7 @@ export class Verifications {
       };
     const { out_insurance_no } = input.snapshot;
     const first = nextVerification(out_insurance_no, 1, input.age, input.every);
-    if (input.age < first && waited() < first) return this.#arm(input.snapshot, first - waited());
+    if (input.age < first && waited() < first) return this.#arm(input, first - waited());
     const attempted = await attempt(this.#settings, input.snapshot, {
       method: 'GET',
       send: (client, number, call) => client.queryPolicy(number, call),
@@ -51,27 +52,30 @@ export class Verifications {
     if (found.outcome === 'refused' && !expected) return found;
     const next = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
     if (found.outcome === 'refused' && found.status !== 404) throw later('refused', `${found.code}, as before`, next);
-    // WeChat Pay's answer was written one step further: that is the pair which stands now.
-    return this.#quiet(input.snapshot, found.outcome === 'confirmed' ? 1 : 0, attempted.recorded, next);
+    return this.#quiet(input.snapshot, found.outcome, attempted.recorded, next);
   }
 
   /** Before the first verification is due: what was settled reaches MongoDB. */
-  async #arm(snapshot: Snapshot, due: number): Promise<never> {
-    const at = new Date(Date.now() + due);
-    const recorded = await recordSnapshot(this.#settings, snapshot, { next_verification_at: at });
+  async #arm({ snapshot, age }: VerifyInput, due: number): Promise<never> {
+    const recorded = await recordSnapshot(this.#settings, snapshot, {
+      next_verification_at: new Date(Date.now() + due),
+    });
     const wait = recorded ? due : Math.min(due, backoff(activityInfo().attempt), RECORD_AGAIN_MS);
-    throw later('confirmed', `to be verified at ${at.toISOString()}`, wait);
+    if (recorded && snapshot.sync === 'SYNCED') throw well('confirmed', Date.now() - age - waited(), wait);
+    throw later('confirmed', `to be verified at ${wireTime(Date.now() + due)}`, wait);
   }
 
-  /** Nothing was found: the server keeps the timer to the next verification. */
-  async #quiet(snapshot: Snapshot, further: 0 | 1, recorded: boolean, next: number): Promise<never> {
-    const pair = { ...snapshot, step: snapshot.step + further };
-    const at = new Date(Date.now() + next);
-    const noted = await recordVerification(this.#settings, pair, at);
-    if (recorded && noted) throw later('verified', `next at ${at.toISOString()}`, next);
+  /** Nothing new was found: the server keeps the timer to the next verification. */
+  async #quiet(snapshot: Snapshot, outcome: 'confirmed' | 'refused', recorded: boolean, next: number): Promise<never> {
+    // WeChat Pay's answer was written one step further: that is the pair which stands now.
+    const pair = { ...snapshot, step: snapshot.step + (outcome === 'confirmed' ? 1 : 0) };
+    const now = Date.now();
+    const noted = await recordVerification(this.#settings, pair, new Date(now + next));
     // No attempt knows what those before it could not record, so the record comes with a verification.
-    const sooner = Math.min(next, VERIFY_AGAIN_MS);
-    throw later('verified', `but not recorded, next at ${new Date(Date.now() + sooner).toISOString()}`, sooner);
+    const wait = recorded && noted ? next : Math.min(next, VERIFY_AGAIN_MS);
+    if (recorded && noted && snapshot.sync === 'SYNCED') throw well('verified', now, wait);
+    const lacking = recorded && noted ? `${snapshot.sync} as before` : 'not recorded';
+    throw later('verified', `at ${wireTime(now)}, ${lacking}, next at ${wireTime(now + wait)}`, wait);
   }
 
   #differs({ snapshot, expected, expect_absent, refused, unreadable }: VerifyInput, found: Confirmed): boolean {

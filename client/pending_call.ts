@@ -14,7 +14,7 @@ export interface PendingCall {
   running: boolean;
   /** RFC 3339, UTC. */
   next_attempt_at: string | null;
-  /** Why the last attempt did not end it: an error, or "verified, next at …". */
+  /** Why the last attempt did not end it: an error, or "OK: verified at …, next at …". */
   last_failure: string | null;
 }
 

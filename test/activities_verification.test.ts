@@ -85,6 +85,23 @@ describe('the first attempt', () => {
 });
 
 describe('an attempt that finds nothing', () => {
+  const TIME = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+08:00`;
+
+  it('reads as health where the policy is as it should be, in Beijing time', async () => {
+    const snapshot = { ...(await stage.policy()), sync: 'SYNCED' };
+    const confirmed = (await verify(snapshot, { age: 0 }, {})).failure?.message ?? '';
+    assert.match(confirmed, new RegExp(`^OK: confirmed at ${TIME}, next at ${TIME}$`));
+    const verified = (await verify(snapshot)).failure?.message ?? '';
+    const [, at = '', next = ''] = new RegExp(`^OK: verified at (${TIME}), next at (${TIME})$`).exec(verified) ?? [];
+    assert.ok(Math.abs(Date.parse(at) - Date.now()) < 10_000, verified);
+    isWithin(Date.parse(next) - Date.parse(at), 2 * MINUTE);
+  });
+
+  it('does not read as health where the policy is not as it should be', async () => {
+    const snapshot = { ...(await stage.policy()), sync: 'BLOCKED' };
+    for (const at of [{}, DUE]) assert.doesNotMatch((await verify(snapshot, {}, at)).failure?.message ?? 'OK', /OK/);
+  });
+
   it('makes one GET, and is retried when the next verification is due', async () => {
     const snapshot = await stage.policy();
     isWithin(quiet(await verify(snapshot), 'verified'), 2 * MINUTE);
@@ -232,6 +249,7 @@ describe('while MongoDB is down', () => {
     const snapshot = await stage.policy();
     const { failure } = await verify(snapshot, {}, { attempt: 9, waited: 3 * WEEK });
     assert.equal(failure?.type, 'verified');
+    assert.match(failure?.message ?? '', /not recorded/);
     assert.equal(Number(failure?.nextRetryDelay), 10 * MINUTE);
     assert.deepEqual(await sent(stage.bench, snapshot), ['GET']);
   });

@@ -9,7 +9,7 @@ import { listCalls } from '../storage/calls.ts';
 import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import { listDiscrepancies, type ReadDiscrepancy } from '../storage/discrepancies.ts';
 import { findPolicy } from '../storage/policies.ts';
-import type { Status } from '../workflows/messages.ts';
+import { SEARCH_ATTRIBUTES, type Status } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { overlapping } from './faults_fixture.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
@@ -563,6 +563,9 @@ describe('messages', () => {
     const handle = handleOf(number);
     await handle.result();
     assert.equal((await world.held(number))?.policy_state, DECLINED);
+    const shown = (await handle.describe()).typedSearchAttributes;
+    assert.deepEqual([shown.get(SEARCH_ATTRIBUTES.state), shown.get(SEARCH_ATTRIBUTES.sync)], ['DECLINED', 'SYNCED']);
+    assert.equal((await world.client.status(policy)).next, null, 'nothing is due any more');
     await world.temporal.workflowService.deleteWorkflowExecution({
       namespace: world.namespace,
       workflowExecution: { workflowId: handle.workflowId },

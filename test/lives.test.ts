@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import type { PolicyFields, RecordInput } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
-import type { Status } from '../workflows/messages.ts';
+import { SEARCH_ATTRIBUTES, type Status } from '../workflows/messages.ts';
 import { DAY, recordOf, uniqueNumber } from './fixtures.ts';
 import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
 import { startWorld, type World } from './world.ts';
@@ -75,9 +75,11 @@ describe('a whole life', { timeout: 120_000 }, () => {
     return found;
   }
 
-  async function completed({ mchid, out_insurance_no }: { mchid: string; out_insurance_no: string }): Promise<string> {
+  /** How the run stands, and what it is found by. */
+  async function standing({ mchid, out_insurance_no }: { mchid: string; out_insurance_no: string }): Promise<string> {
     const handle = world.temporal.workflow.getHandle(`policy/${mchid}/${out_insurance_no}`);
-    return (await handle.describe()).status.name;
+    const { status, typedSearchAttributes } = await handle.describe();
+    return `${status.name}, shown as ${typedSearchAttributes.get(SEARCH_ATTRIBUTES.sync)}`;
   }
 
   it('opens and closes its renewal window, expires, and ends thirty days after', async () => {
@@ -96,7 +98,7 @@ describe('a whole life', { timeout: 120_000 }, () => {
     await world.until(number, () => true);
     await skip(expires + 31 * DAY);
     assert.equal((await world.held(number))?.support_renewal, false);
-    assert.equal(await completed(policy), 'COMPLETED');
+    assert.equal(await standing(policy), 'COMPLETED, shown as SYNCED');
   });
 
   it('ends when declined, once WeChat Pay was asked last', async () => {
@@ -198,7 +200,7 @@ describe('a whole life', { timeout: 120_000 }, () => {
     await world.client.cancel(policy);
     await synced(number);
     await skip(begin + 32 * DAY);
-    assert.equal(await completed(policy), 'COMPLETED');
+    assert.equal(await standing(policy), 'COMPLETED, shown as SYNCED');
     const before = await world.client.status(policy);
     await world.client.reinstate(policy, { reason: 'by court order' });
     const status = await synced(number);
@@ -212,7 +214,7 @@ describe('a whole life', { timeout: 120_000 }, () => {
     const handle = world.temporal.workflow.getHandle(`policy/${policy.mchid}/${number}`);
     await handle.cancel();
     await assert.rejects(handle.result());
-    assert.equal(await completed(policy), 'CANCELLED');
+    assert.equal(await standing(policy), 'CANCELLED, shown as STOPPED');
     assert.equal((await world.held(number))?.policy_state, APPROVED, 'a stop is no surrender');
     await world.client.resume(policy);
     await synced(number);

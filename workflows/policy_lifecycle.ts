@@ -363,7 +363,8 @@ class Lifecycle {
       while (!this.#stopping) {
         this.#settleDue(Date.now());
         const ending = await this.#ended();
-        if (ending === 'recorded') return;
+        // What was shown last is PENDING, for WeChat Pay was asked before the end.
+        if (ending === 'recorded') return this.#show();
         // Whatever came instead is looked at first: no call, and no timer, would come back to the end.
         if (ending === 'interrupted') continue;
         // Those who asked WeChat Pay are answered first: a run ends only once nobody waits for it.
@@ -523,6 +524,13 @@ class Lifecycle {
     return due && due.at <= fresh.at ? due : fresh;
   }
 
+  /** What comes next of itself, as people are told; nothing where the life is over. */
+  get #next(): messages.Status['next'] {
+    if (this.#ending || this.#stopping) return null;
+    const { what, at } = this.#nextDue;
+    return { what: what as NonNullable<messages.Status['next']>['what'], at: new Date(at).toISOString() };
+  }
+
   /** Records the end of a life that is over, once WeChat Pay was asked last and holds it. */
   async #ended(): Promise<'recorded' | 'interrupted' | 'not-yet'> {
     if (this.#isAsked) return 'not-yet';
@@ -578,7 +586,7 @@ class Lifecycle {
 
   /** The button in the UI: stop syncing. What runs has finished by now; the stop is recorded, and the run ends. */
   async #stop(): Promise<never> {
-    showAttributes(this.#reconciler.life, this.#reconciler.life.record.mchid, 'STOPPED');
+    this.#show();
     try {
       // A signal that comes meanwhile is accepted as ever: the record that a resume goes on from must have it.
       for (let seen = -1; seen !== this.#wakeups; ) {
@@ -687,16 +695,15 @@ class Lifecycle {
   }
 
   #show(): void {
-    const { life, sync } = this.#reconciler;
-    showAttributes(life, life.record.mchid, sync);
-    showDetails(this.#status());
+    const status = this.#status();
+    showAttributes(this.#reconciler.life, status.mchid, status.sync);
+    showDetails(status);
   }
 
   #status(): messages.Status {
     if (!this.#reconciler) throw ApplicationFailure.nonRetryable('the policy has not begun yet', 'not-ready');
     const { life, standing, sync, diverged } = this.#reconciler;
     const { policy, mchid } = life.record;
-    const { what, at } = this.#nextDue;
     return {
       mchid,
       out_insurance_no: policy.out_insurance_no,
@@ -704,7 +711,7 @@ class Lifecycle {
       sync: this.#stopping ? 'STOPPED' : sync,
       revision: standing.revision,
       synced_revision: standing.synced_revision,
-      next: { what: what as NonNullable<messages.Status['next']>['what'], at: new Date(at).toISOString() },
+      next: this.#next,
       block: standing.block,
       diverged: standing.absent && standing.confirmed ? ['out_insurance_no'] : diverged,
       attention: life.attention,

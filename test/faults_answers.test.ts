@@ -58,6 +58,7 @@ const raw = (status: number, body: string, more = {}): Pick<Fault, 'without' | '
 });
 const throttled = { code: 'FREQUENCY_LIMITED', harmless: true } as const;
 const limited = { status: 429, code: 'FREQUENCY_LIMITED' };
+const EXCEEDED = 'FREQUENCY_LIMIT_EXCEED';
 const html = { headers: { 'Content-Type': 'text/html' } };
 
 const FAULTS: Fault[] = [
@@ -80,6 +81,19 @@ const FAULTS: Fault[] = [
   { name: 'a cut connection', without: { drop: 'before' }, with: { drop: 'after' }, code: 'no-answer' },
   { name: 'a truncated body', with: { truncate: true }, code: 'no-answer' },
   { name: 'invalid JSON, signed', ...raw(200, '{"out_insurance_no": ', { signed: true }), code: 'not-a-policy' },
+  {
+    name: 'a 202, signed',
+    without: (number) => ({ ...lie(number), status: 202, signed: true }),
+    with: (number) => ({ ...lie(number), status: 202, signed: true, effect: true }),
+    code: 'unexpected-status',
+  },
+  {
+    name: 'a 200 that carries the number alone, signed',
+    without: nothing,
+    with: (number) => ({ ...nothing(number), effect: true }),
+    code: 'not-a-policy',
+  },
+  { name: 'a 403 FREQUENCY_LIMIT_EXCEED', without: { status: 403, code: EXCEEDED }, ...throttled, code: EXCEEDED },
   {
     name: 'a huge body',
     ...raw(200, `{"address": "${'x'.repeat(100_000)}"}`, { signed: true }),
@@ -117,9 +131,14 @@ function elsewhere(): string {
 }
 
 /** Says that everything was taken, which it was not. */
-function lie(number: string): Action {
+function lie(number: string) {
   const policy = { out_insurance_no: number, policy_state: APPROVED, policy_code: CODE };
   return { status: 200, body: JSON.stringify(policy) };
+}
+
+/** Says nothing of what was taken. */
+function nothing(number: string) {
+  return { status: 200, body: JSON.stringify({ out_insurance_no: number }), signed: true } as const;
 }
 
 const CODE = 'C1';

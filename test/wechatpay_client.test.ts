@@ -41,6 +41,9 @@ function only<T>(items: T[]): T {
   return items[0] as T;
 }
 
+/** What every answer that confirms carries. */
+const HOLDS = { out_insurance_no: NUMBER, policy_state: 'POLICY_STATE_ISSUING' };
+
 describe('a call', () => {
   it('queries with a signed GET without a body that names the sealing key', () =>
     withCounterpart(holds, async ({ url, requests }) => {
@@ -134,7 +137,7 @@ describe('a call', () => {
 
   it('signs the path that it sends, percent-encoded', () =>
     withCounterpart(
-      (_request, response) => answer(response, 200, { out_insurance_no: '保/单?1#' }),
+      (_request, response) => answer(response, 200, { ...HOLDS, out_insurance_no: '保/单?1#' }),
       async ({ url, requests }) => {
         await new WechatPay(merchantAt(url)).queryPolicy('保/单?1#');
         accepted(only(requests));
@@ -170,7 +173,7 @@ describe('a call', () => {
         const { insured_name_list, ...rest } = JSON.parse(String(body)) as { insured_name_list?: string[] };
         const names = insured_name_list?.map((sealed) => Rsa.decrypt(sealed, wechatpayPair.privateKey));
         const resealed = names?.map((name) => Rsa.encrypt(name, merchantPair.publicKey));
-        answer(response, 200, { ...rest, ...(resealed && { insured_name_list: resealed }), out_insurance_no: NUMBER });
+        answer(response, 200, { ...rest, ...(resealed && { insured_name_list: resealed }), ...HOLDS });
       },
       async ({ url, requests }) => {
         const client = new WechatPay(merchantAt(url));
@@ -188,7 +191,7 @@ describe('a call', () => {
         );
         await fc.assert(
           fc.asyncProperty(fields, async (sent) => {
-            const expected = JSON.parse(JSON.stringify({ ...sent, out_insurance_no: NUMBER }));
+            const expected = JSON.parse(JSON.stringify({ ...sent, ...HOLDS }));
             assert.deepEqual((await client.updatePolicy(NUMBER, sent)).policy, expected);
           }),
           { numRuns: 40 },
@@ -236,10 +239,10 @@ describe('an answer', () => {
 
   it('with no names, or null for them, is readable', () =>
     withCounterpart(
-      (_request, response) => answer(response, 200, { out_insurance_no: NUMBER, insured_name_list: null }),
+      (_request, response) => answer(response, 200, { ...HOLDS, insured_name_list: null }),
       async ({ url }) => {
         const { policy, unreadable } = await new WechatPay(merchantAt(url)).queryPolicy(NUMBER);
-        assert.deepEqual([policy, unreadable], [{ out_insurance_no: NUMBER }, []]);
+        assert.deepEqual([policy, unreadable], [HOLDS, []]);
       },
     ));
 
@@ -262,7 +265,7 @@ describe('an answer', () => {
   it('is verified on its raw bytes, before anything is parsed', () =>
     withCounterpart(
       (_request, response) => {
-        const body = `{ "out_insurance_no" : "${NUMBER}",\n "address" : "\\u4e0a" }\n`;
+        const body = `{ "out_insurance_no" : "${NUMBER}",\n "address" : "\\u4e0a", "policy_state": "x" }\n`;
         response.writeHead(200, signedHeaders(body)).end(body);
       },
       async ({ url }) => {

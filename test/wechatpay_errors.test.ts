@@ -98,9 +98,12 @@ describe('no effect', () => {
         assert.deepEqual([error.status, error.code, error.retry_after_ms], [429, code, undefined]);
       });
 
-  it('a signed 403 RATELIMIT_EXCEED, as older pages have it', async () => {
-    expect(await patched(says(403, 'RATELIMIT_EXCEED')), 'no-effect', 'throttled');
-  });
+  for (const code of ['FREQUENCY_LIMIT_EXCEED', 'FREQUENCY_LIMITED', 'RATELIMIT_EXCEED', 'RATE_LIMIT_EXCEEDED'])
+    it(`a signed 403 ${code} is a 429, as older pages and gateways have it, with its Retry-After`, async () => {
+      const error = await patched(says(403, code, { 'Retry-After': '7' }));
+      expect(error, 'no-effect', 'throttled');
+      assert.equal(error.retry_after_ms, 7000);
+    });
 
   it('a 429 says by Retry-After when to come back: seconds, or an HTTP date; an hour at most, never before now', async () => {
     const now = Math.floor(Date.now() / 1000) * 1000;
@@ -284,9 +287,9 @@ describe('unknown outcome', () => {
 
   it('an answer of exactly the limit is none', () =>
     withCounterpart(
-      (_request, response) => answer(response, 200, { out_insurance_no: NUMBER }),
+      (_request, response) => answer(response, 200, { out_insurance_no: NUMBER, policy_state: 'x' }),
       async ({ url }) => {
-        const answerLimit = JSON.stringify({ out_insurance_no: NUMBER }).length;
+        const answerLimit = JSON.stringify({ out_insurance_no: NUMBER, policy_state: 'x' }).length;
         assert.equal((await new WechatPay(merchantAt(url), { answerLimit }).queryPolicy(NUMBER)).status, 200);
         const error = await errorOf(
           new WechatPay(merchantAt(url), { answerLimit: answerLimit - 1 }).queryPolicy(NUMBER),
@@ -410,6 +413,25 @@ describe('unknown outcome', () => {
       'other-policy',
     );
   });
+
+  for (const status of [202, 203, 206, 207])
+    it(`a signed ${status}, which does not say that anything was done, though it carries the policy`, async () => {
+      expect(
+        await patched((_request, response) => answer(response, status, heldPolicy())),
+        'unknown',
+        'unexpected-status',
+      );
+    });
+
+  it('a signed 204, which carries no policy', async () => {
+    const nothing: Handler = (_request, response) => response.writeHead(204, signedHeaders('')).end();
+    expect(await patched(nothing), 'unknown', 'unexpected-status');
+  });
+
+  it('a signed 2xx that carries the number alone, and no policy', async () => {
+    for (const body of [{ out_insurance_no: NUMBER }, { out_insurance_no: NUMBER, policy_state: null }])
+      expect(await patched((_request, response) => answer(response, 200, body)), 'unknown', 'not-a-policy');
+  });
 });
 
 describe('refused', () => {
@@ -417,6 +439,7 @@ describe('refused', () => {
     [400, 'PARAM_ERROR'],
     [400, 'INVALID_REQUEST'],
     [403, 'RULE_LIMIT'],
+    [403, 'RULE_LIMIT_EXCEEDED'],
     [409, 'ALREADY_EXISTS'],
   ] as const)
     it(`a signed ${status} ${code}`, async () => {

@@ -4,10 +4,9 @@ import type { PolicyFields } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';
 import { MerchantFaultError, NoEffectError } from './errors.ts';
 import { exchange, type Outgoing, type Received } from './exchange.ts';
-import { jsonObjectIn } from './json.ts';
 import type { Merchant, WechatPayKey } from './merchant.ts';
 import { withOpenedNames, withSealedNames } from './names.ts';
-import { type CallFacts, errorOfAnswer, errorOfFailure, requestId, unproven } from './outcome.ts';
+import { type CallFacts, confirmedPolicy, errorOfAnswer, errorOfFailure, requestId } from './outcome.ts';
 import { personalValues } from './redaction.ts';
 import { authorization, requestMessage, signMessage } from './signature.ts';
 import { verifyAnswer } from './verification.ts';
@@ -36,7 +35,7 @@ export interface Call {
   known?: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** A confirmed answer: 2xx, its signature verified, and of the policy that was asked for. */
+/** A confirmed answer: 200 or 201, its signature verified, and of the policy that was asked for. */
 export interface Answer {
   /** The policy as WeChat Pay holds it, unknown fields too; names opened, in the clear. */
   policy: PolicyFields;
@@ -173,10 +172,7 @@ export class WechatPay {
     const verdict = verifyAnswer(this.#merchant.wechatpay_keys, answer.headers, answer.body, facts.now);
     const success = answer.status >= 200 && answer.status < 300;
     if (!success || !verdict.signed) throw errorOfAnswer(answer, verdict, facts);
-    const policy = jsonObjectIn(answer.body);
-    if (!policy) throw unproven(answer, facts, 'not-a-policy', 'its body is not a JSON object, or nests too deep');
-    if (policy.out_insurance_no !== out_insurance_no)
-      throw unproven(answer, facts, 'other-policy', 'it is of another out_insurance_no than asked for');
+    const policy = confirmedPolicy(answer, out_insurance_no, facts);
     const request_id = requestId(answer.headers);
     const keys = this.#merchant.merchant_keys.map(({ private_key }) => private_key);
     return { ...withOpenedNames(policy, keys), ...(request_id && { request_id }), status: answer.status };

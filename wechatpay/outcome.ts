@@ -57,8 +57,8 @@ function neverSent({ code, syscall, errors }: SystemError): boolean {
   return RESOLVING.has(code) || CONNECTING.has(code) || (CONNECTING_IF_SAID.has(code) && syscall === 'connect');
 }
 
-// Throttling is 429; older pages of WeChat Pay's give its codes with 403.
-const THROTTLED: ReadonlySet<unknown> = new Set(['FREQUENCY_LIMITED', 'RATELIMIT_EXCEEDED', 'RATELIMIT_EXCEED']);
+// Throttling is 429; older pages and gateways of WeChat Pay's give its codes with 403, each in a spelling of its own.
+const THROTTLED = /^(FREQUENCY_?LIMIT|RATE_?LIMIT)(ED|_?EXCEED(ED)?)$/;
 
 /**
  * The error of a whole answer that is no success, by the outcome table. An answer with a wrong signature proves
@@ -73,7 +73,7 @@ export function errorOfAnswer(answer: Received, verdict: Verdict, facts: CallFac
   const said = message || `WeChat Pay answered ${status}`;
   if (!verdict.signed && (verdict.reason !== 'unsigned' || status < 300))
     return unproven(answer, facts, verdict.reason, verdict.message);
-  if (status === 429 || (verdict.signed && THROTTLED.has(code)))
+  if (status === 429 || (verdict.signed && code !== undefined && THROTTLED.test(code)))
     return new NoEffectError(said, { ...details, reason: 'throttled' });
   if (status === 401) return new MerchantFaultError(said, { ...details, reason: 'signature-refused' });
   if (status < 400 || status >= 500) return new UnknownOutcomeError(said, { ...details, reason: beyond(status) });
@@ -85,7 +85,7 @@ export function errorOfAnswer(answer: Received, verdict: Verdict, facts: CallFac
 }
 
 /** The error of an answer that says something, but does not prove it: forged, stale, or not what was asked for. */
-export function unproven(
+function unproven(
   { status, headers }: Received,
   { host }: CallFacts,
   reason: ErrorDetails['reason'],
@@ -97,6 +97,28 @@ export function unproven(
     host,
     request_id: requestId(headers),
   });
+}
+
+/**
+ * The policy that a signed 2xx confirms. 202 says that a call will be looked at, not that it was done, and every answer
+ * that carries a policy carries its state.
+ * @throws {UnknownOutcomeError} where the answer does not carry the policy that was asked for
+ */
+export function confirmedPolicy(
+  answer: Received,
+  out_insurance_no: string,
+  facts: CallFacts,
+): Readonly<Record<string, unknown>> {
+  const doubt = (reason: ErrorDetails['reason'], why: string): never => {
+    throw unproven(answer, facts, reason, why);
+  };
+  if (answer.status !== 200 && answer.status !== 201)
+    return doubt('unexpected-status', 'it does not say that anything was done');
+  const policy = jsonObjectIn(answer.body);
+  if (!policy) return doubt('not-a-policy', 'its body is not a JSON object, or nests too deep');
+  if (policy.out_insurance_no !== out_insurance_no)
+    return doubt('other-policy', 'it is of another out_insurance_no than asked for');
+  return typeof policy.policy_state === 'string' ? policy : doubt('not-a-policy', 'it has no policy_state');
 }
 
 function beyond(status: number): ErrorDetails['reason'] {

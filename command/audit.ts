@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { InvalidSetting } from '../client/errors.ts';
 import { explained } from '../client/explained.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
+import { endWith } from './exit_code.ts';
 import { type Common, milliseconds, withCommon } from './options.ts';
 import { note, print, tableOf } from './output.ts';
 import { withClient } from './session.ts';
@@ -17,7 +18,7 @@ const SHOWN = 100;
 
 export function addAudit(program: Command): void {
   withCommon(program.command('audit'))
-    .description('hold the records in MongoDB against the workflows in Temporal; exit 1 when findings are left')
+    .description('hold the records in MongoDB against the workflows in Temporal; exit 4 when findings are left')
     .option('--fix', 'restart policies that lost their workflow, and have records made that lack')
     .option('--every <duration|off>', 'let Temporal do it so often, say 6h, instead of now; off: not any more', period)
     .action((options: Options) => withClient(options, (client) => run(client, options)));
@@ -73,5 +74,5 @@ async function auditNow(client: PolicyClient, { fix = false, json }: Options): P
     return shown.length === 0 ? summary : `${tableOf(['FINDING', 'MERCHANT', 'NUMBER', 'REASON'], shown)}\n${summary}`;
   });
   if (findings.length > SHOWN) note(`${findings.length - SHOWN} more findings are not shown: use --json`);
-  if (findings.length > 0) process.exitCode = 1;
+  if (findings.length > 0) endWith(4);
 }

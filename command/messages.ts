@@ -4,6 +4,7 @@ import type { PolicyId } from '../client/start_operation.ts';
 import type { CommandInput, Envelope } from '../policy/commands.ts';
 import type { Answer } from '../workflows/messages.ts';
 import { amendmentOf } from './amendment.ts';
+import { endWith } from './exit_code.ts';
 import { shownValue } from './masked.ts';
 import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy, wholeNumber, wholeNumbers } from './options.ts';
@@ -25,7 +26,7 @@ export function addEnvelope(command: Command): Command {
     .option('--event-id <id>', 'id of the event in your system: sent twice, it is done once')
     .option('--event-version <n>', 'its version there: one not above the last is superseded', wholeNumber)
     .option('--by <who>', 'who asked')
-    .option('--wait', 'wait until WeChat Pay holds it');
+    .option('--wait', 'wait until WeChat Pay holds it, for 60s or what --timeout says');
 }
 
 export function envelopeOf({ eventId, eventVersion, by }: MessageOptions): Envelope {
@@ -71,8 +72,8 @@ type Flags<Name extends string> = MessageOptions & { [Key in Name]?: string };
 function addApprove(program: Command): void {
   messageCommand(program, 'approve <NO>', 'the insurer has taken the risk: ISSUING → APPROVED')
     .requiredOption('--policy-code <code>', "the insurer's policy number")
-    .option('--effective-time <time>', 'RFC 3339')
-    .option('--expired-time <time>', 'RFC 3339')
+    .option('--effective-time <time>', 'when cover begins, RFC 3339 (default: as it is)')
+    .option('--expired-time <time>', 'when cover ends, RFC 3339 (default: as it is)')
     .option('--policy-periods <ids>', 'ids of deduction periods, such as 1,2', wholeNumbers)
     .action(
       (
@@ -101,7 +102,14 @@ function addDecline(program: Command): void {
 
 function addCancel(program: Command): void {
   messageCommand(program, 'cancel <NO>', 'the user surrenders, now or at a time to come: → INACTIVE')
-    .addOption(new Option('--cause <cause>', 'why it ends').choices(['SURRENDER', 'HESITATION', 'LAPSE', 'TERMINATED']))
+    .addOption(
+      new Option('--cause <cause>', 'why it ends (default: SURRENDER)').choices([
+        'SURRENDER',
+        'HESITATION',
+        'LAPSE',
+        'TERMINATED',
+      ]),
+    )
     .option('--reason <text>', 'in words')
     .option('--at <time>', 'when, RFC 3339; a time past is kept as the business date')
     .option('--signal', 'send it as a signal: taken also while no worker runs, without an answer')
@@ -139,14 +147,14 @@ function addAmend(program: Command): void {
 
 function addRenew(program: Command): void {
   messageCommand(program, 'renew <NO>', 'a new term of the policy, or another policy that continues it')
-    .option('--expired-time <time>', 'end of the new term, RFC 3339')
-    .option('--effective-time <time>', 'its beginning')
-    .option('--policy-code <code>', 'its policy number with the insurer')
-    .option('--opens-before <duration>', 'renewal window: how long before the end it opens')
-    .option('--closes-after <duration>', 'renewal window: how long after the end it closes')
+    .option('--expired-time <time>', 'end of the new term, RFC 3339; this or --as is required')
+    .option('--effective-time <time>', 'its beginning, RFC 3339 (default: as it is)')
+    .option('--policy-code <code>', "the insurer's policy number (default: as it is)")
+    .option('--opens-before <duration>', "renewal window: how long before the end it opens (default: the record's)")
+    .option('--closes-after <duration>', "renewal window: how long after the end it closes (default: the record's)")
     .option('--start-renewal-time <time>', 'renewal window as given, RFC 3339')
     .option('--end-renewal-time <time>', 'renewal window as given, RFC 3339')
-    .option('--as <NO>', 'number of the policy that continues this one')
+    .option('--as <NO>', 'number of the policy that continues this one; goes with no other field')
     .action((number: string, options: RenewOptions) => {
       const fields = renewalOf(options);
       return send(number, options, (client, policy, envelope) => client.renew(policy, { ...envelope, ...fields }));
@@ -188,7 +196,7 @@ function renewalOf(options: RenewOptions): CommandInput<'renew'> {
 function addReinstate(program: Command): void {
   messageCommand(program, 'reinstate <NO>', 'INACTIVE → APPROVED; one that has ended begins a new run')
     .requiredOption('--reason <text>', 'why')
-    .option('--expired-time <time>', 'new end of cover, RFC 3339')
+    .option('--expired-time <time>', 'new end of cover, RFC 3339 (default: as it is)')
     .action((number: string, options: Flags<'reason' | 'expiredTime'>) => {
       const fields = { reason: options.reason ?? '', expired_time: options.expiredTime };
       return send(number, options, (client, policy, envelope) => client.reinstate(policy, { ...envelope, ...fields }));
@@ -196,7 +204,10 @@ function addReinstate(program: Command): void {
 }
 
 function addVerify(program: Command): void {
-  ofPolicy(program.command('verify <NO>').description('ask WeChat Pay now, and show what differs'))
+  ofPolicy(
+    program.command('verify <NO>').description('ask WeChat Pay now, and show what differs; exit 4 when something does'),
+    '65s',
+  )
     .option('--event-id <id>', 'id of the event in your system')
     .option('--reveal', 'show personal values')
     .action(async (number: string, options: MessageOptions & { reveal?: boolean }) => {
@@ -213,6 +224,7 @@ function addVerify(program: Command): void {
           const rows = differences.map((one) => [one.field, textOf(one.ours), textOf(one.theirs)]);
           return tableOf(['FIELD', 'OURS', 'WECHAT PAY'], rows);
         });
+        if (differences.length > 0) endWith(4);
       });
     });
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { PolicyClient } from '../client/policy_client.ts';
 import type { RecordInput } from '../policy/record.ts';
 import { described, messageOf } from './error_text.ts';
+import { endWith, exitCodeOf } from './exit_code.ts';
 import { jsonOf, textOf } from './input.ts';
 import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
 import { withCommon } from './options.ts';
@@ -33,17 +34,24 @@ async function open(file: string, options: MessageOptions): Promise<void> {
 }
 
 async function openOne(client: PolicyClient, { where, content }: Source, options: MessageOptions): Promise<void> {
-  const opened = await client.openPolicy(jsonOf(where, content) as RecordInput, envelopeOf(options));
+  const opened = await client.openPolicy(recordIn(jsonOf(where, content)), envelopeOf(options));
   for (const warning of opened.warnings) note(`warning: ${warning}`);
   const status = await settled(client, opened, opened.revision, options);
   print(options.json, { ...opened, status }, () => answerLine(opened, opened, status));
+}
+
+/** The record in a file: what it says to editors is no part of it. */
+function recordIn(content: unknown): RecordInput {
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) return content as RecordInput;
+  const { $schema: _forEditors, ...record } = content as RecordInput & { $schema?: unknown };
+  return record;
 }
 
 /** One record of many that failed does not keep the others from being opened. */
 function report(error: unknown, { where }: Source, { json }: MessageOptions): void {
   note(`${where}: ${messageOf(error)}`);
   if (json) process.stdout.write(`${JSON.stringify({ where, error: described(error) })}\n`);
-  process.exitCode = 1;
+  endWith(exitCodeOf(error));
 }
 
 /** One record however it is laid out, or a record a line. */

@@ -12,15 +12,16 @@ export interface OfPolicy extends Common {
   mchid?: string;
 }
 
-export function withCommon(command: Command): Command {
+/** @param patience how long an answer is waited for by default, in words */
+export function withCommon(command: Command, patience = '30s'): Command {
   return command
     .option('--json', 'write JSON, for programs')
-    .option('--timeout <duration>', 'how long to wait for an answer, say 30s', milliseconds);
+    .option('--timeout <duration>', `how long to wait for an answer (default: ${patience})`, milliseconds);
 }
 
 /** For a command about one policy, named by its number or by MCHID/NO. */
-export function ofPolicy(command: Command): Command {
-  return withCommon(command).option(
+export function ofPolicy(command: Command, patience?: string): Command {
+  return withCommon(command, patience).option(
     '--mchid <id>',
     'merchant (default: POLICY_SYNC_MCHID, or the only one of WECHATPAY_MERCHANTS)',
   );

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Help, type Option } from 'commander';
 import { addAudit } from './audit.ts';
+import { EXIT_CODES } from './exit_code.ts';
 import { addKeys } from './keys.ts';
 import { addList } from './list.ts';
 import { addMessages } from './messages.ts';
@@ -9,9 +10,19 @@ import { addSandbox } from './sandbox.ts';
 import { addShow } from './show.ts';
 import { addWorker } from './worker.ts';
 
+const EXITS = Object.entries(EXIT_CODES)
+  .map(([code, says]) => `${code} ${says}`)
+  .join(', ');
+
 const EPILOGUE = `
-Settings: TEMPORAL_* (as Temporal's own tools have them), MONGODB_URI, POLICY_SYNC_KEYS, POLICY_SYNC_MCHID,
-WECHATPAY_MERCHANTS. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.`;
+Settings: TEMPORAL_* (as Temporal's own tools have them), MONGODB_URI, POLICY_SYNC_KEYS, POLICY_SYNC_ALLOW_PLAIN,
+POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS. All of it, word by word: docs/reference.`;
+
+/** An option that a command cannot do without says so. */
+function optionDescription(this: Help, option: Option): string {
+  const description = Help.prototype.optionDescription.call(this, option);
+  return option.mandatory ? `${description} (required)` : description;
+}
 
 /** The whole command line. Rooms are loaded by the commands that need them, so that help and errors come at once. */
 export function makeProgram(): Command {
@@ -21,7 +32,9 @@ export function makeProgram(): Command {
     .exitOverride()
     // Whoever runs it says what was wrong, as of every other error.
     .configureOutput({ outputError: () => {} })
-    .addHelpText('after', EPILOGUE);
+    .configureHelp({ optionDescription })
+    .addHelpText('after', EPILOGUE)
+    .addHelpText('afterAll', `\nExit codes: ${EXITS}.`);
   for (const add of [addOpen, addMessages, addShow, addList, addAudit, addWorker, addSandbox, addKeys]) add(program);
   return program;
 }

@@ -1,24 +1,25 @@
 import { CommanderError } from 'commander';
 import { described, messageOf } from './error_text.ts';
+import { type ExitCode, exitCodeOf } from './exit_code.ts';
 import { makeProgram } from './program.ts';
 import { UsageError } from './usage.ts';
 
 /**
  * Runs one command line.
  * @param words without program and script
- * @returns the exit code: 0 done, 1 refused or failed, 2 wrong usage. What failed is one line on standard error, and
- * with `--json` an object `{ error }` on standard output too.
+ * @returns the exit code, of `EXIT_CODES`. What failed is one line on standard error, and with `--json` an object
+ * `{ error }` on standard output too.
  */
-export async function run(words: string[]): Promise<number> {
+export async function run(words: string[]): Promise<ExitCode> {
   try {
     await makeProgram().parseAsync(words, { from: 'user' });
-    return process.exitCode === undefined ? 0 : Number(process.exitCode);
+    return Number(process.exitCode ?? 0) as ExitCode;
   } catch (thrown) {
     if (thrown instanceof CommanderError && isHelp(thrown)) return thrown.exitCode === 0 ? 0 : 2;
     const error = thrown instanceof CommanderError ? usageError(thrown) : thrown;
     process.stderr.write(`policy-sync: ${messageOf(error)}\n`);
     if (words.includes('--json')) process.stdout.write(`${JSON.stringify({ error: described(error) })}\n`);
-    return error instanceof UsageError ? 2 : 1;
+    return exitCodeOf(error);
   }
 }
 

@@ -88,7 +88,7 @@ describe('an audit', { timeout: 300_000 }, () => {
     const before = await lastRequest();
 
     const seen = await command('audit');
-    assert.equal(seen.code, 1);
+    assert.equal(seen.code, 4);
     assert.deepEqual(seen.lines[0].found, { 'no-workflow': LOST });
     assert.equal(seen.lines[0].findings.length, LOST);
 

@@ -70,7 +70,7 @@ describe('no longer than it was told to', () => {
     line.hold('request', temporal.namespace);
     const env = { ...temporal.env, TEMPORAL_ADDRESS: `127.0.0.1:${line.port}`, MONGODB_URI: mongo.uri };
     const { code, stdout, stderr } = await policySync(['audit', '--json', '--timeout', '1s'], env);
-    assert.equal(code, 1);
+    assert.equal(code, 3);
     assert.match(stderr, /^policy-sync: the Temporal server at [^\n]+ does not answer[^\n]+\n$/);
     assert.equal(JSON.parse(stdout).error.name, 'ServerUnreachable');
   });

@@ -123,6 +123,22 @@ describe('messages as commands', { concurrency: 2 }, () => {
     assert.equal((await run(['verify', number])).stdout, `${MCHID}/${number}: nothing differs\n`);
   });
 
+  it('verify ends with exit code 4 when WeChat Pay holds otherwise', async () => {
+    const settings = { verification: { on_drift: 'report' as const } };
+    const number = await opened({ policy_state: 'POLICY_STATE_APPROVED' }, settings);
+    const change = { method: 'PATCH', body: JSON.stringify({ plan_id: 1 }) };
+    await fetch(`${stage.sandboxUrl}/_sandbox/policies/${number}`, change);
+    const { code, stdout } = await run(['verify', number, '--json']);
+    assert.equal(code, 4);
+    assert.deepEqual(JSON.parse(stdout).differences, [{ field: 'plan_id', ours: SEED.plan_id, theirs: 1 }]);
+  });
+
+  it('audit ends with exit code 3 when MongoDB is out of reach', async () => {
+    const env = { ...stage.env, MONGODB_URI: 'mongodb://127.0.0.1:9/none?serverSelectionTimeoutMS=500' };
+    const { code, stdout } = await policySync(['audit', '--json'], env);
+    assert.deepEqual([code, JSON.parse(stdout).error.name], [3, 'StorageUnavailable']);
+  });
+
   it('that are refused end with exit code 1 and the rule', async () => {
     const number = await opened({ policy_state: 'POLICY_STATE_APPROVED' });
     const { code, stdout, stderr } = await run(['decline', number, '--reason', 'too late', '--json']);

@@ -6,9 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
+import { ServerRefused, Unavailable } from '../client/errors.ts';
 import { amendmentOf } from '../command/amendment.ts';
+import { exitCodeOf } from '../command/exit_code.ts';
 import { shownFields } from '../command/masked.ts';
 import { policyOf } from '../command/merchant.ts';
+import { makeProgram } from '../command/program.ts';
+import { StorageRefused, StorageUnavailable } from '../storage/errors.ts';
 import { COMMAND, policySync } from './command_process.ts';
 import { SEED } from './fixtures.ts';
 
@@ -77,13 +81,6 @@ describe('failure: exit code 1, one line, and with --json an object', { concurre
     assert.match(stderr, /none\.json cannot be read \(ENOENT\)/);
   });
 
-  it('no server', async () => {
-    const { code, stdout, stderr } = await policySync(['show', 'A1', '--json', '--timeout', '500ms', ...mchid], env);
-    assert.equal(code, 1);
-    assertOneLine(stderr);
-    assert.equal(JSON.parse(stdout).error.name, 'ServerUnreachable');
-  });
-
   it('a worker without settings', async () => {
     const { code, stdout, stderr } = await policySync(['worker', '--json'], env);
     assert.equal(code, 1);
@@ -98,6 +95,34 @@ describe('failure: exit code 1, one line, and with --json an object', { concurre
     assert.match(stderr, /POLICY_SYNC_KEYS: expected/);
     assert.ok(!stderr.includes('secret'));
   });
+});
+
+describe('a server out of reach: exit code 3, so that a script can tell it from a refusal', { concurrency: 2 }, () => {
+  it('no Temporal', async () => {
+    const { code, stdout, stderr } = await policySync(['show', 'A1', '--json', '--timeout', '500ms', ...mchid], env);
+    assert.equal(code, 3);
+    assertOneLine(stderr);
+    assert.equal(JSON.parse(stdout).error.name, 'ServerUnreachable');
+  });
+
+  it('nobody who answered in time, or a MongoDB that is not there, is the same', () => {
+    assert.equal(exitCodeOf(new Unavailable('no worker')), 3);
+    assert.equal(exitCodeOf(new StorageUnavailable('127.0.0.1:9', 'refused')), 3);
+    assert.equal(exitCodeOf(new ServerRefused('no permission')), 1);
+    assert.equal(exitCodeOf(new StorageRefused('127.0.0.1:9', 13, 'Unauthorized')), 1);
+  });
+});
+
+describe('--help', () => {
+  for (const command of makeProgram().commands)
+    it(`of ${command.name()} marks what is required, and says what the exit codes mean`, () => {
+      let help = '';
+      command.configureOutput({ writeOut: (part) => (help += part), getOutHelpWidth: () => 1000 });
+      command.outputHelp();
+      for (const { long, mandatory, description } of command.options)
+        assert.equal(help.includes(`${description} (required)`), mandatory, `${long}`);
+      assert.match(help, /^Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 .*, 4 differences found\.$/m);
+    });
 });
 
 describe('the merchant in question', () => {

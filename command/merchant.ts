@@ -25,7 +25,7 @@ async function merchantInQuestion({ POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS }: No
 // Only the names: the keys are the worker's, and may not be readable for whoever runs a command.
 async function merchantsIn(file: string): Promise<string[]> {
   try {
-    return Object.keys(JSON.parse(await readFile(file, 'utf8')));
+    return Object.keys(JSON.parse(await readFile(file, 'utf8'))).filter((mchid) => mchid !== '$schema');
   } catch {
     throw new UsageError(`WECHATPAY_MERCHANTS: expected a readable JSON file, found none at ${file}; or give --mchid`);
   }

@@ -63,8 +63,10 @@ const notEmpty = stated({ minLength: 1 }, (value) =>
   value === '' ? { rule: 'empty', message: 'expected text, found none' } : undefined,
 );
 
+const NARROW = '^[^\\u{10000}-\\u{10FFFF}]*$';
+
 /** Clear text fields take characters of 1 to 3 bytes in UTF-8 only. */
-const threeByteCharacters: Check = (value) => {
+const threeByteCharacters = stated({ pattern: NARROW }, (value) => {
   const wide = [...value].find((character) => (character.codePointAt(0) ?? 0) > 0xffff);
   if (wide === undefined) return undefined;
   const point = `U+${(wide.codePointAt(0) ?? 0).toString(16).toUpperCase()}`;
@@ -72,7 +74,7 @@ const threeByteCharacters: Check = (value) => {
     rule: 'wide-character',
     message: `the character ${point} takes 4 bytes in UTF-8, WeChat Pay takes at most 3`,
   };
-};
+});
 
 const number = stated({ pattern: NUMBER.source }, (value) =>
   NUMBER.test(value) ? undefined : { rule: 'insurance-number', message: 'expected 1 to 32 letters and digits' },

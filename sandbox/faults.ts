@@ -45,7 +45,7 @@ const actionSchema = z.union(
   },
 );
 
-const ruleSchema = z.strictObject({
+export const faultRuleSchema = z.strictObject({
   match: z
     .strictObject({ method: z.enum(['GET', 'PATCH', 'POST']).optional(), out_insurance_no: z.string().optional() })
     .default({}),
@@ -54,7 +54,7 @@ const ruleSchema = z.strictObject({
   do: actionSchema,
 });
 
-export type FaultRule = z.output<typeof ruleSchema>;
+export type FaultRule = z.output<typeof faultRuleSchema>;
 
 /**
  * What one request gets instead of, or on top of, what it would have got. The design's: `delay_ms`, `status` with `code`,
@@ -110,7 +110,7 @@ export class Faults {
   }
 
   #keep(rules: unknown, before: readonly FaultRule[]): string | undefined {
-    const { data, error } = z.array(ruleSchema).safeParse(rules);
+    const { data, error } = z.array(faultRuleSchema).safeParse(rules);
     const issue = error?.issues[0];
     if (issue) return `${['faults', ...issue.path].map(String).join('.')}: ${issue.message}`;
     this.#rules = [...before, ...(data ?? [])];

@@ -1,7 +1,7 @@
 import type { IndexSpecification } from 'mongodb';
 import type { Storage } from './connection.ts';
 
-const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands', IndexSpecification[]> = {
+export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands', IndexSpecification[]> = {
   policies: [
     { policy_state: 1, _id: 1 },
     { sync: 1, _id: 1 },

@@ -61,7 +61,7 @@ describe("the seed's example", () => {
     const number = record.policy.out_insurance_no;
     await wechatpay.put(number, record.policy);
     const file = join(stage.directory, 'record.json');
-    await writeFile(file, JSON.stringify(record));
+    await writeFile(file, JSON.stringify({ $schema: './record.schema.json', ...record }));
     const open = await run(['open', file, '--wait']);
     assert.equal(open.code, 0, open.stderr);
     assert.equal(open.stdout, `${MCHID}/${number}: accepted, revision 1, WeChat Pay holds it\n`);

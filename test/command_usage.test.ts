@@ -128,8 +128,8 @@ describe('--help', () => {
 describe('the merchant in question', () => {
   it('is that of --mchid, of MCHID/NO, of POLICY_SYNC_MCHID, or the only one of WECHATPAY_MERCHANTS', async () => {
     const [one, two] = [join(directory, 'one.json'), join(directory, 'two.json')];
-    await writeFile(one, '{"1900000001":{}}');
-    await writeFile(two, '{"1900000001":{},"1900000002":{}}');
+    await writeFile(one, '{"$schema":"merchants.schema.json","1900000001":{}}');
+    await writeFile(two, '{"$schema":"merchants.schema.json","1900000001":{},"1900000002":{}}');
     const policy = { mchid: '1900000001', out_insurance_no: 'A1' };
     assert.deepEqual(await policyOf('A1', '1900000001', { POLICY_SYNC_MCHID: '1900000002' }), policy);
     assert.deepEqual(await policyOf('1900000001/A1', undefined, {}), policy);

@@ -122,6 +122,11 @@ describe('the merchants file', () => {
     assert.ok(!('api_v3_key' in merchant));
   });
 
+  it('may name its JSON Schema, which is no merchant', async () => {
+    const { merchants, faults } = await read({ $schema: './merchants.schema.json', '1900000001': least });
+    assert.deepEqual([faults, [...merchants.keys()]], [[], ['1900000001']]);
+  });
+
   it('takes certificates, several keys at once, the APIv3 key and every setting', async () => {
     const { merchants, faults, warnings } = await read({
       '1900000001': {

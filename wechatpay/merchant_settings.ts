@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { described } from '../policy/words.ts';
 import { OFFICIAL_HOSTS } from './merchant.ts';
 
 const path = z.string().min(1);
@@ -8,34 +9,68 @@ const serial = z
   .regex(/^[0-9A-Fa-f]{1,40}$/, { error: 'expected a certificate serial, up to 40 hexadecimal digits' })
   .transform((text) => text.toUpperCase());
 
+const merchantKeySchema = z.strictObject(
+  described(
+    { serial_no: serial, private_key_file: path, certificate_file: path.optional() },
+    {
+      serial_no: 'Serial number of the API certificate, up to 40 hexadecimal digits.',
+      private_key_file: 'Its private key (apiclient_key.pem): it signs and opens names.',
+      certificate_file:
+        'The certificate itself (apiclient_cert.pem): checked against key and serial, and its end is watched.',
+    },
+  ),
+);
+
 const wechatpayKeySchema = z
-  .strictObject({
-    id: z.string().regex(/^\w{1,64}$/, { error: 'expected PUB_KEY_ID_… or the serial of a platform certificate' }),
-    public_key_file: path.optional(),
-    certificate_file: path.optional(),
-  })
+  .strictObject(
+    described(
+      {
+        id: z.string().regex(/^\w{1,64}$/, { error: 'expected PUB_KEY_ID_… or the serial of a platform certificate' }),
+        public_key_file: path.optional(),
+        certificate_file: path.optional(),
+      },
+      {
+        id: "Id of WeChat Pay's public key (PUB_KEY_ID_…), or serial of its platform certificate.",
+        public_key_file: 'The public key. Either this or certificate_file.',
+        certificate_file: 'The platform certificate.',
+      },
+    ),
+  )
   .refine((key) => (key.public_key_file === undefined) !== (key.certificate_file === undefined), {
     error: 'expected either public_key_file or certificate_file, found both or none',
-  });
+  })
+  .meta({ oneOf: [{ required: ['public_key_file'] }, { required: ['certificate_file'] }] });
 
 /** One merchant's part of the file that `WECHATPAY_MERCHANTS` names. zod's messages hold no value of it. */
-export const merchantSettingsSchema = z.strictObject({
-  merchant_keys: z
-    .array(z.strictObject({ serial_no: serial, private_key_file: path, certificate_file: path.optional() }))
-    .min(1)
-    .superRefine(noneTwice((key) => key.serial_no)),
-  wechatpay_keys: z
-    .array(wechatpayKeySchema)
-    .min(1)
-    .superRefine(noneTwice((key) => key.id)),
-  api_v3_key_file: path.optional(),
-  requests_per_second: z.number().positive().default(50),
-  base_urls: z
-    .array(z.string().transform(originOf))
-    .min(1)
-    .default([...OFFICIAL_HOSTS]),
-  paused: z.boolean().default(false),
-});
+export const merchantSettingsSchema = z.strictObject(
+  described(
+    {
+      merchant_keys: z
+        .array(merchantKeySchema)
+        .min(1)
+        .superRefine(noneTwice((key) => key.serial_no)),
+      wechatpay_keys: z
+        .array(wechatpayKeySchema)
+        .min(1)
+        .superRefine(noneTwice((key) => key.id)),
+      api_v3_key_file: path.optional(),
+      requests_per_second: z.number().positive().default(50),
+      base_urls: z
+        .array(z.string().transform(originOf))
+        .min(1)
+        .default([...OFFICIAL_HOSTS]),
+      paused: z.boolean().default(false),
+    },
+    {
+      merchant_keys: 'Keys of the API certificates: the first signs, all open names.',
+      wechatpay_keys: "WeChat Pay's keys: the first seals names and is named in Wechatpay-Serial, all verify.",
+      api_v3_key_file: 'The APIv3 key, 32 bytes. No call needs it yet.',
+      requests_per_second: 'Calls a second, over all workers; the Temporal server holds them to it.',
+      base_urls: "Hosts to call, in turn when an attempt fails. A sandbox's for development.",
+      paused: 'true: no call is made for this merchant until it is taken out.',
+    },
+  ),
+);
 
 export type MerchantSettings = z.output<typeof merchantSettingsSchema>;
 

@@ -26,7 +26,8 @@ export interface MerchantsFile {
  */
 export async function readMerchants(file: string): Promise<MerchantsFile> {
   const whole = resolve(file);
-  const entries = Object.entries(await jsonOf(whole));
+  // `$schema` is for editors.
+  const entries = Object.entries(await jsonOf(whole)).filter(([mchid]) => mchid !== '$schema');
   const read: MerchantsFile = { merchants: new Map(), faults: [], warnings: [] };
   if (entries.length === 0) read.warnings.push(`${SETTING}: expected a merchant in ${whole}, found none`);
   for (const [mchid, settings] of entries) {

@@ -31,7 +31,7 @@ export class SettingsError extends Error {
 }
 
 // Values that may be or hold a secret are never shown as what was found.
-const schema = z.object({
+export const settingsSchema = z.object({
   MONGODB_URI: z
     .string({ error: 'expected mongodb://host:port/database, found nothing' })
     .regex(/^mongodb(\+srv)?:\/\/\S+$/, { error: 'expected mongodb://host:port/database, found something else' }),
@@ -58,7 +58,7 @@ function found(expected: string): (issue: { input?: unknown }) => string {
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const faults: string[] = [];
-  const own = schema.safeParse(env);
+  const own = settingsSchema.safeParse(env);
   if (!own.success) faults.push(...own.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
   const keyring = collected(faults, () => parseKeys(env.POLICY_SYNC_KEYS));
   const temporal = collected(faults, () => temporalSettings(env));

@@ -1,0 +1,146 @@
+import type { Command } from 'commander';
+import type { ListedPolicy } from '../../../client/list.ts';
+import type { Execution, PendingCall } from '../../../client/pending_call.ts';
+import type { Opened } from '../../../client/policy_client.ts';
+import type { Row } from '../../../command/attention.ts';
+import { EXIT_CODES } from '../../../command/exit_code.ts';
+import type { Kept } from '../../../command/kept.ts';
+import { makeProgram } from '../../../command/program.ts';
+import type { Shown } from '../../../command/show.ts';
+import type { Finding } from '../../../storage/findings.ts';
+import type { Audited } from '../../../worker/audit.ts';
+import { code, table, words } from './markdown.ts';
+import { ANSWER } from './messages.ts';
+
+const POLICY = { mchid: 'Merchant id.', out_insurance_no: 'Number of the policy.' } as const;
+
+const MESSAGE = {
+  ...POLICY,
+  ...ANSWER,
+  status: 'With `--wait`: the [status](messages.md#status) by then.',
+} as const;
+
+const OPENED = {
+  ...MESSAGE,
+  workflow_id: 'Id of its workflow.',
+  digest: 'Digest of the record; the update id of `open`.',
+  warnings: 'One line each: what hinders the policy although it is open, such as no worker that serves the merchant.',
+} as const satisfies Record<keyof Opened | 'status', string>;
+
+const LISTED = {
+  ...POLICY,
+  state: '`ISSUING`, `APPROVED`, `DECLINED`, `INACTIVE`; null where it is not known.',
+  sync: 'See [status](messages.md#status).',
+  type: 'Its `policy_type`.',
+  expires_at: 'RFC 3339, UTC.',
+  renewal_opens_at: 'RFC 3339, UTC.',
+  workflow: 'Status of its workflow: `RUNNING`, `COMPLETED`, …; `ended` where only MongoDB told of it.',
+  attention:
+    'With `--attention`: marks, findings and holds, one text each. `mchid` and `out_insurance_no` are null where it is about more than one policy.',
+} as const satisfies Record<keyof Row | keyof ListedPolicy, string>;
+
+const SHOWN = {
+  ...POLICY,
+  status: 'The [status](messages.md#status); null where no worker told.',
+  workflow: 'What Temporal says of the workflow, see below; null where it knows none.',
+  kept: 'What MongoDB keeps, see below; null without it. Personal values are masked without `--reveal`.',
+} as const satisfies Record<keyof Shown, string>;
+
+const WORKFLOW = {
+  workflow_id: '`policy/{mchid}/{out_insurance_no}`.',
+  run_id: 'Its run.',
+  status: '`RUNNING`, `COMPLETED`, `CANCELLED`, `FAILED`, …',
+  started_at: 'RFC 3339, UTC, like all times here.',
+  closed_at: 'null while it runs.',
+  history_length: 'Events of this run.',
+  pending: 'Calls that have not ended, see below.',
+} as const satisfies Record<keyof Execution, string>;
+
+const PENDING = {
+  activity: '`query`, `push`, `upload`, `verify`, or a write to MongoDB.',
+  attempt: 'From 1 on.',
+  running: 'It runs at this moment; otherwise it waits, for a worker or for its next try.',
+  next_attempt_at: 'null while it runs.',
+  last_failure: 'Why the last attempt did not end it; null before.',
+} as const satisfies Record<keyof PendingCall, string>;
+
+const KEPT = {
+  document: 'The document of [policies](storage.md#policies), without record and answer.',
+  desired: 'The policy as you want it, by field.',
+  remote: 'The policy as WeChat Pay last showed it; null before.',
+  calls: 'The latest five of [calls](storage.md#calls).',
+  discrepancies: 'The latest five of [discrepancies](storage.md#discrepancies).',
+  commands: 'The latest twenty of [commands](storage.md#commands).',
+} as const satisfies Record<keyof Kept, string>;
+
+const AUDITED = {
+  records: 'Records of policies that go on.',
+  workflows: 'Workflows that run.',
+  found: 'How many were found, by kind.',
+  fixed: 'How many of them were fixed, by kind.',
+  findings: 'What is left, see below.',
+} as const satisfies Record<keyof Audited, string>;
+
+const FINDING = {
+  kind: '`no-workflow`, `stop-not-recorded`, `no-record`, `stuck`, `not-served`: see [Operating](../operating.md#audit).',
+  ...POLICY,
+  reason: 'One line: what is wrong, and what to do.',
+} as const satisfies Record<keyof Finding, string>;
+
+const FIELD = ['field', ''] as const;
+const message = words(FIELD, MESSAGE);
+
+/** What each command writes with `--json`, one object a line. */
+const JSON_OF: Record<string, string> = {
+  open: `${words(FIELD, OPENED)}\n\nOf several records that one that failed writes \`{"where": …, "error": …}\`; \`where\` is the file and the line.`,
+  ...Object.fromEntries(
+    ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'accept', 'resume'].map((name) => [
+      name,
+      message,
+    ]),
+  ),
+  cancel: `${message}\n\nWith \`--signal\`: \`mchid\`, \`out_insurance_no\`, and the \`event_id\` of the signal.`,
+  verify: words(FIELD, {
+    ...POLICY,
+    ...ANSWER,
+    differences: 'A list of `{field, ours, theirs}`; personal values are masked without `--reveal`.',
+  }),
+  show: `${words(FIELD, SHOWN)}\n\n\`workflow\`:\n\n${words(FIELD, WORKFLOW)}\n\neach of its \`pending\`:\n\n${words(FIELD, PENDING)}\n\n\`kept\`:\n\n${words(FIELD, KEPT)}`,
+  list: `A line for each policy:\n\n${words(FIELD, LISTED)}`,
+  audit: `${words(FIELD, AUDITED)}\n\neach of its \`findings\`:\n\n${words(FIELD, FINDING)}\n\nWith \`--every\`: \`{"scheduled": true, "every": …, "fix": …}\`, \`every\` in ms; with \`--every off\`: \`{"scheduled": false}\`.`,
+  worker: 'Nothing, while all is well: its log, on standard error, is JSON by itself.',
+  sandbox: '`{"url": …}` once it listens, with and without `--json`.',
+  keys: words(FIELD, {
+    directory: 'The folder.',
+    mchid: "The merchant's id.",
+    merchant_serial_no: "Serial of the merchant's certificate.",
+    wechatpay_public_key_id: "Id of WeChat Pay's public key.",
+  }),
+};
+
+export function exitCodes(): string {
+  return words(['code', 'means'], EXIT_CODES);
+}
+
+export function commands(): string {
+  const { commands } = makeProgram();
+  const unknown = Object.keys(JSON_OF).filter((name) => !commands.some((command) => command.name() === name));
+  if (unknown.length > 0) throw new Error(`no such command: ${unknown.join(', ')}`);
+  return commands.map(section).join('\n\n');
+}
+
+function section(command: Command): string {
+  const json = JSON_OF[command.name()];
+  if (json === undefined) throw new Error(`say what ${command.name()} writes with --json`);
+  const usage = `${command.name()} ${command.usage()}`;
+  return `### ${command.name()}\n\n\`policy-sync ${usage}\`: ${command.description()}.\n\n${options(command)}\n\nWith \`--json\`: ${json.startsWith('|') ? `\n\n${json}` : json}`;
+}
+
+function options(command: Command): string {
+  const rows = command.options.map(({ flags, description, mandatory, defaultValue, argChoices }) => [
+    code(flags),
+    mandatory ? '**required**' : defaultValue === undefined ? '' : code(String(defaultValue)),
+    `${description}${argChoices ? `: ${argChoices.map(code).join(', ')}` : ''}`,
+  ]);
+  return table(['option', 'default', ''], rows);
+}

@@ -1,0 +1,112 @@
+import type { z } from 'zod';
+import { bareSchema, COMMAND_SCHEMAS, type CommandName } from '../../../policy/commands.ts';
+import type { RuleName } from '../../../policy/rules.ts';
+import { ENVELOPE_WORDS, POLICY_WORDS, RENEWAL_WORDS } from '../../../policy/words.ts';
+import type { Answer, Block, Status } from '../../../workflows/messages.ts';
+import { fieldTable } from './fields.ts';
+import { type JsonSchema, jsonSchemaOf } from './json_schemas.ts';
+import { code, words } from './markdown.ts';
+
+export const ANSWER = {
+  revision: 'The revision that the message made, or found.',
+  outcome: '`accepted`; `unchanged`: it is so already; `superseded`: its `version` is not above the last accepted one.',
+} as const satisfies Record<keyof Answer, string>;
+
+const STATUS = {
+  mchid: 'Merchant id.',
+  out_insurance_no: 'Number of the policy.',
+  state: 'The state that you want: `ISSUING`, `APPROVED`, `DECLINED`, `INACTIVE`.',
+  sync: '`SYNCED`, `PENDING`, `RETRYING`, `BLOCKED`, `DIVERGED`, `STOPPED`: see [Operating](../operating.md#what-sync-says-and-what-to-do).',
+  revision: 'Grows by one with every change that you, or a due time, made.',
+  synced_revision: 'The last revision that WeChat Pay is known to hold whole.',
+  next: 'What comes due next, `{what, at}`: `issuing-overdue`, `issuing-past-expiry`, `cancellation`, `expiry`, `window-opens`, `window-closes`, `end`, `fresh-run`.',
+  block: 'Why nothing is sent until a person acts, see below; null where nothing hinders.',
+  diverged: 'Names of the fields in which WeChat Pay holds otherwise, and is left so.',
+  attention: 'Marks for a person: see [Errors](errors.md#marks).',
+  cancellation: 'A cancellation that will come, `{cause, at}`.',
+  window: 'The renewal window: `none`, `given` (by the record), `planned`, `open`, `closed`.',
+  call: 'The call that is waited for: `query`, `push`, `upload`, `verify`.',
+  under_way: 'A call may still bring WeChat Pay what it lacks, whatever else waits for a person.',
+} as const satisfies Record<keyof Status, string>;
+
+const BLOCK = {
+  code: "WeChat Pay's code, or one of ours: see [Errors](errors.md#blocks).",
+  message: 'In one line.',
+  request_id: "Request-ID of WeChat Pay's answer.",
+  at: 'Since when.',
+} as const satisfies Record<keyof Block, string>;
+
+/** Of the fields of messages that no schema of the record has. */
+const WORDS: Record<string, string> = {
+  ...POLICY_WORDS,
+  ...RENEWAL_WORDS,
+  policy_code: "The insurer's number of the policy.",
+  cause: 'Why it ends. After a LAPSE it can be reinstated for two years, else for 30 days.',
+  reason: 'In words; kept sealed.',
+  at: 'When: a time to come waits, a time past acts now and is kept as the business date. Without it: now.',
+  as: 'Number of the policy that continues this one: the window of this one closes. It goes with no other field.',
+  window:
+    'The renewal window of the new term: either half as a time, or as a span. What is not given is as in the record.',
+};
+
+/** The rules of a policy as a whole, which a message may make it break. */
+const WHOLE = [
+  'missing',
+  'expired-after-effective',
+  'car-number',
+  'pet-name',
+  'policy-code',
+  'renewal-window',
+  'too-large',
+] as const;
+
+/** By which rules a message is refused where its own shape is right. A test tries it out. */
+export const REFUSED_BY: Record<CommandName, readonly RuleName[]> = {
+  approve: ['illegal-transition', ...WHOLE],
+  decline: ['illegal-transition'],
+  cancel: ['illegal-transition'],
+  withdraw: ['illegal-transition'],
+  amend: ['not-amendable', 'cannot-clear', ...WHOLE],
+  renew: ['illegal-transition', 'lifetime', 'renewal-term', 'expired', ...WHOLE],
+  reinstate: ['illegal-transition', 'expired', ...WHOLE],
+};
+
+export function answer(): string {
+  return words(['field', ''], ANSWER);
+}
+
+export function status(): string {
+  return `${words(['field', ''], STATUS)}\n\n\`block\`:\n\n${words(['field', ''], BLOCK)}`;
+}
+
+export function envelope(): string {
+  return fieldTable(jsonSchemaOf(bareSchema));
+}
+
+/** The blocks of the messages that change a policy: fields, and rules. */
+export function messageBlocks(): Record<string, () => string> {
+  const blocks = Object.entries(COMMAND_SCHEMAS).map(([name, schema]): [string, () => string] => [
+    name,
+    () => `${fieldsOf(schema)}\n\nRefused by: ${REFUSED_BY[name as CommandName].map(code).join(', ')}.`,
+  ]);
+  return Object.fromEntries(blocks);
+}
+
+function fieldsOf(schema: z.ZodType): string {
+  const whole = jsonSchemaOf(schema);
+  return (whole.anyOf ?? [whole])
+    .map(withoutEnvelope)
+    .map((one) => {
+      const { properties = {} } = one;
+      if (Object.keys(properties).length === 0) return 'No fields of its own.';
+      const inner = Object.entries(properties).filter(([, { type }]) => type === 'object');
+      const tables = inner.map(([field, of]) => `${code(field)}:\n\n${fieldTable(of, (name) => WORDS[name])}`);
+      return [fieldTable(one, (name) => WORDS[name]), ...tables].join('\n\n');
+    })
+    .join('\n\nor\n\n');
+}
+
+function withoutEnvelope(schema: JsonSchema): JsonSchema {
+  const own = Object.entries(schema.properties ?? {}).filter(([field]) => !Object.hasOwn(ENVELOPE_WORDS, field));
+  return { ...schema, properties: Object.fromEntries(own) };
+}

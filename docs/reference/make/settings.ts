@@ -1,0 +1,57 @@
+import { merchantSettingsSchema } from '../../../wechatpay/merchant_settings.ts';
+import { settingsSchema } from '../../../worker/settings.ts';
+import { fieldTable } from './fields.ts';
+import { type JsonSchema, jsonSchemaOf } from './json_schemas.ts';
+import { code, table } from './markdown.ts';
+
+/** Who reads a setting: workers (w), clients, which commands are (c). */
+const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
+  'TEMPORAL_*': [
+    'w, c',
+    "Temporal's own environment configuration: `TEMPORAL_ADDRESS` (`localhost:7233`), `TEMPORAL_NAMESPACE` (`default`), `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`, `TEMPORAL_PROFILE`, `TEMPORAL_CONFIG_FILE`.",
+  ],
+  MONGODB_URI: [
+    'w, c',
+    '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention` and `audit` read it.',
+  ],
+  POLICY_SYNC_KEYS: [
+    'w, c',
+    'Payload keys, `id:base64` of 32 bytes each, with commas between; the first seals, all open. Without it nothing is sealed.',
+  ],
+  POLICY_SYNC_ALLOW_PLAIN: ['w, c', '`1`: payloads in the clear are taken although there are keys.'],
+  WECHATPAY_MERCHANTS: [
+    'w, c',
+    'Path of the merchants file, see below. Of commands, it only tells which merchant is meant.',
+  ],
+  POLICY_SYNC_MCHID: [
+    'c',
+    'The merchant that commands about one policy mean. Without it, the only one of WECHATPAY_MERCHANTS.',
+  ],
+  POLICY_SYNC_LOG_LEVEL: ['w', '`debug`, `info`, `warn`, `error`.'],
+  POLICY_SYNC_METRICS_PORT: ['w', 'Port where metrics are served; without it they are not.'],
+  POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
+};
+
+export function settings(): string {
+  const { properties = {}, required = [] } = jsonSchemaOf(settingsSchema);
+  const unknown = Object.keys(properties).filter((name) => !Object.hasOwn(SETTINGS, name));
+  if (unknown.length > 0) throw new Error(`say a word about the settings ${unknown.join(', ')}`);
+  const rows = Object.entries(SETTINGS).map(([name, [readers, says]]) => {
+    const value = properties[name]?.default;
+    return [
+      code(name),
+      readers,
+      required.includes(name) ? '**required** (w)' : value === undefined ? '' : code(String(value)),
+      says,
+    ];
+  });
+  return table(['setting', 'read by', 'default', ''], rows);
+}
+
+export function merchantsFile(): string {
+  const schema = jsonSchemaOf(merchantSettingsSchema);
+  const keys = ['merchant_keys', 'wechatpay_keys'].map(
+    (field) => `Each of ${code(field)}:\n\n${fieldTable(schema.properties?.[field]?.items as JsonSchema)}`,
+  );
+  return [fieldTable(schema), ...keys].join('\n\n');
+}

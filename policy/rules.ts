@@ -58,7 +58,7 @@ export const RULES = {
   ended: ['open of a number whose life is over', 'reinstate it, or give another number'],
   'unknown-policy': ['reinstate or resume of a policy that is not on record', 'open it'],
   stopped: ['a message to a policy that is stopped, or being stopped', 'resume it; then send the message again'],
-  Unavailable: ['verify, which WeChat Pay did not answer within 60 s', 'try again; see `policy-sync show`'],
+  Unavailable: ['verify, which WeChat Pay did not answer within 60 s', 'try again; see `policy-sync show NO`'],
   'workflow-id': [
     'a workflow started by hand under an id that is not policy/{mchid}/{out_insurance_no}',
     'start it under that id',

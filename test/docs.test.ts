@@ -1,0 +1,160 @@
+// What the README and the pages of docs/ show is tried: commands, records, merchants files, TypeScript.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { makeProgram } from '../command/program.ts';
+import { recordSchema } from '../policy/record.ts';
+import { parse } from '../policy/violation.ts';
+import { merchantSettingsSchema } from '../wechatpay/merchant_settings.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+async function pages(): Promise<string[]> {
+  const docs = await readdir(join(root, 'docs'), { recursive: true });
+  const found = docs.filter((file) => file.endsWith('.md')).map((file) => join('docs', file));
+  return ['README.md', ...found];
+}
+
+interface Block {
+  page: string;
+  language: string;
+  text: string;
+}
+
+async function blocks(): Promise<Block[]> {
+  const all: Block[] = [];
+  for (const page of await pages()) {
+    const text = await readFile(join(root, page), 'utf8');
+    for (const [, indent = '', language = '', block = ''] of text.matchAll(/^( *)```(\w+)\n([\s\S]*?)\n *```$/gm))
+      all.push({ page, language, text: block.replaceAll(`\n${indent}`, '\n') });
+  }
+  return all;
+}
+
+/** Command lines of `policy-sync`, in blocks and within the text; those with a `…` or `[` say no whole command. */
+async function commandLines(): Promise<{ page: string; line: string }[]> {
+  const all: { page: string; line: string }[] = [];
+  for (const page of await pages()) {
+    const text = await readFile(join(root, page), 'utf8');
+    const inText = [...text.matchAll(/`((?:[A-Z_]+=\S+ )?(?:npx )?policy-sync [^`\n]*)`/g)].map(
+      ([, line = '']) => line,
+    );
+    const inBlocks = [...text.matchAll(/^ *(?:\$ )?((?:[A-Z_]+=\S+ )?(?:npx )?policy-sync [^\n]*)$/gm)].map(
+      ([, line = '']) => line,
+    );
+    for (const line of [...inText, ...inBlocks]) if (!/[…[]/.test(line)) all.push({ page, line });
+  }
+  return all;
+}
+
+/** The words of a command line after `policy-sync`. */
+function wordsOf(line: string): string[] {
+  const [, words = ''] = /policy-sync (.*)$/.exec(line.replace(/\s+#.*$/, '').replace(/ [|>&] .*$/, '')) ?? [];
+  return [...words.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+    ([, single, double, plain]) => single ?? double ?? plain ?? '',
+  );
+}
+
+describe('the pages', () => {
+  it('show commands that the command line knows, with the options that they need', async () => {
+    const lines = await commandLines();
+    assert.ok(lines.length > 10, `only ${lines.length} lines found`);
+    for (const { page, line } of lines) {
+      const program = makeProgram();
+      for (const command of program.commands) command.action(() => {});
+      await program.parseAsync(wordsOf(line), { from: 'user' }).catch((error: Error) => {
+        if (!/\(outputHelp\)/.test(error.message)) assert.fail(`${page}: ${line}: ${error.message}`);
+      });
+    }
+  });
+
+  it('show JSON that is JSON, and records and merchants as the engine takes them', async () => {
+    const kinds = { record: 0, merchants: 0, other: 0 };
+    for (const { page, language, text } of await blocks()) {
+      if (language !== 'json') continue;
+      const { $schema: _forEditors, ...value } = jsonIn(page, text);
+      const kind = value.policy
+        ? 'record'
+        : Object.keys(value).some((name) => /^\d{8,10}$/.test(name))
+          ? 'merchants'
+          : 'other';
+      kinds[kind]++;
+      if (kind === 'record') parse(recordSchema, value);
+      for (const one of kind === 'merchants' ? Object.values(value) : []) {
+        const told = !JSON.stringify(one).includes('_no of sandbox.json');
+        if (told) merchantSettingsSchema.parse(one);
+      }
+    }
+    assert.ok(kinds.record >= 2 && kinds.merchants >= 2, JSON.stringify(kinds));
+  });
+
+  it('lead to pages and headings that are there', async () => {
+    for (const page of await pages()) {
+      const text = await readFile(join(root, page), 'utf8');
+      for (const [, target = '', heading] of text.matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)) {
+        const file = target === '' ? page : join(dirname(page), target);
+        assert.ok(existsSync(join(root, file)), `${page} leads to ${file}`);
+        if (heading === undefined) continue;
+        const headings = [...(await readFile(join(root, file), 'utf8')).matchAll(/^#+ (.*)$/gm)];
+        assert.ok(
+          headings.map(([, one = '']) => anchorOf(one)).includes(heading),
+          `${page} leads to ${file}#${heading}`,
+        );
+      }
+    }
+  });
+});
+
+function jsonIn(page: string, text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    assert.fail(`${page}: ${(error as Error).message}:\n${text}`);
+  }
+}
+
+/** As GitHub makes it. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+}
+
+describe('TypeScript of the pages', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'policy-sync-docs-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  it('compiles against this package, as those who install it have it', async () => {
+    const found = (await blocks()).filter(({ language }) => language === 'ts');
+    assert.ok(found.length > 0);
+    await symlink(join(root, 'node_modules'), join(folder, 'node_modules'));
+    await mkdir(join(folder, 'src'));
+    for (const [at, { text }] of found.entries())
+      await writeFile(join(folder, 'src', `${at}.ts`), `${text}\nexport {};\n`);
+    const { compilerOptions } = JSON.parse(await readFile(join(root, 'tsconfig.json'), 'utf8'));
+    const paths = {
+      'wechatpay-policy-sync': [`${root}client/index.ts`],
+      'wechatpay-policy-sync/*': [`${root}*/index.ts`, `${root}*`],
+    };
+    await writeFile(join(folder, 'package.json'), '{"type":"module"}');
+    await writeFile(
+      join(folder, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions: { ...compilerOptions, noUnusedLocals: false, paths }, include: ['src'] }),
+    );
+    const tsc = join(root, 'node_modules/.bin/tsc');
+    const told = await promisify(execFile)(tsc, ['-p', folder], { cwd: folder }).catch(
+      (error: { stdout: string }) => error,
+    );
+    assert.equal(told.stdout, '', found.map(({ page }, at) => `${at}: ${page}`).join('\n'));
+  });
+});

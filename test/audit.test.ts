@@ -16,7 +16,7 @@ import { Metrics } from '../worker/metrics.ts';
 import { restart, WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
-import { policySync } from './command_process.ts';
+import { CommandLine } from './command_process.ts';
 import { MCHID, recordOf, uniqueNumber } from './fixtures.ts';
 
 const LOST = 100;
@@ -24,6 +24,7 @@ const LOST = 100;
 let stage: Stage;
 let wechatpay: WechatPay;
 let storage: Storage;
+const line = new CommandLine();
 
 before(async () => {
   stage = await setStage();
@@ -31,6 +32,7 @@ before(async () => {
   storage = await connect(String(stage.env.MONGODB_URI), { keyring: parseKeys(stage.env.POLICY_SYNC_KEYS) });
 });
 after(async () => {
+  line.end();
   await storage?.close();
   await stage?.stop();
 });
@@ -67,7 +69,7 @@ const about = ({ findings }: Audited, number: string) =>
   findings.filter(({ out_insurance_no }) => out_insurance_no === number).map(({ kind }) => kind);
 
 async function command(...words: string[]) {
-  const { code, stdout, stderr } = await policySync([...words, '--json'], stage.env);
+  const { code, stdout, stderr } = await line.run([...words, '--json'], stage.env);
   assert.equal(stderr, '');
   return {
     code,
@@ -280,14 +282,14 @@ describe('a scheduled audit', { timeout: 120_000 }, () => {
 
   it('asked for more often than a minute, or for nonsense, is wrong usage', async () => {
     for (const every of ['10s', 'often']) {
-      const { code, stderr } = await policySync(['audit', '--every', every], stage.env);
+      const { code, stderr } = await line.run(['audit', '--every', every], stage.env);
       assert.equal(code, 2);
       assert.match(stderr, /^policy-sync: [^\n]+\n$/);
     }
   });
 
   it('without MongoDB says what is missing', async () => {
-    const { code, stderr } = await policySync(['audit'], { ...stage.env, MONGODB_URI: '' });
+    const { code, stderr } = await line.run(['audit'], { ...stage.env, MONGODB_URI: '' });
     assert.equal(code, 1);
     assert.match(stderr, /^policy-sync: MONGODB_URI: expected [^\n]+\n$/);
   });

@@ -14,19 +14,23 @@ import { type FindingKind, keepFindings } from '../storage/findings.ts';
 import { clearHold, writeHold } from '../storage/holds.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
-import { policySync, type Ran } from './command_process.ts';
+import { CommandLine, type Ran } from './command_process.ts';
 import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
 
 let stage: Stage;
 let wechatpay: WechatPay;
+const line = new CommandLine();
 
 before(async () => {
   stage = await setStage();
   wechatpay = new WechatPay(stage.sandboxUrl);
 });
-after(() => stage?.stop());
+after(async () => {
+  line.end();
+  await stage?.stop();
+});
 
-const run = (words: string[], input?: string): Promise<Ran> => policySync(words, stage.env, input);
+const run = (words: string[], input?: string): Promise<Ran> => line.run(words, stage.env, input);
 
 /** The one JSON line that a command wrote. */
 async function json<T = Record<string, unknown>>(words: string[], input?: string): Promise<T> {
@@ -135,7 +139,7 @@ describe('messages as commands', { concurrency: 2 }, () => {
 
   it('audit ends with exit code 3 when MongoDB is out of reach', async () => {
     const env = { ...stage.env, MONGODB_URI: 'mongodb://127.0.0.1:9/none?serverSelectionTimeoutMS=500' };
-    const { code, stdout } = await policySync(['audit', '--json'], env);
+    const { code, stdout } = await line.run(['audit', '--json'], env);
     assert.deepEqual([code, JSON.parse(stdout).error.name], [3, 'StorageUnavailable']);
   });
 
@@ -194,20 +198,20 @@ describe('show', { concurrency: 2 }, () => {
 
   it('says which source failed, too, where no other knows the policy', async () => {
     const env = { ...stage.env, MONGODB_URI: 'mongodb://127.0.0.1:9/none?serverSelectionTimeoutMS=500' };
-    const unknown = await policySync(['show', uniqueNumber()], env);
+    const unknown = await line.run(['show', uniqueNumber()], env);
     assert.equal(unknown.code, 1);
     assert.match(
       unknown.stderr,
       /MongoDB at 127\.0\.0\.1:9 is not available[^\n]*\n[^\n]*no such policy is known to Temporal/,
     );
-    const unset = await policySync(['show', uniqueNumber()], { ...stage.env, MONGODB_URI: '' });
+    const unset = await line.run(['show', uniqueNumber()], { ...stage.env, MONGODB_URI: '' });
     assert.match(unset.stderr, /MongoDB was not asked: MONGODB_URI is not set\n/);
   });
 
   it('tells what MongoDB knows while Temporal is away', async () => {
     const number = await opened({ policy_state: APPROVED });
     const env = { ...stage.env, TEMPORAL_ADDRESS: '127.0.0.1:9' };
-    const { code, stdout, stderr } = await policySync(['show', number, '--json', '--timeout', '1s'], env);
+    const { code, stdout, stderr } = await line.run(['show', number, '--json', '--timeout', '1s'], env);
     assert.equal(code, 0);
     assert.match(stderr, /^policy-sync: the Temporal server at 127\.0\.0\.1:9 does not answer[^\n]+\n$/);
     const { workflow, status, kept } = JSON.parse(stdout) as Shown;

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { makeNamespace, type Namespace } from './client_namespace.ts';
-import { policySync } from './command_process.ts';
+import { CommandLine } from './command_process.ts';
 import { recordOf, SEED } from './fixtures.ts';
 import { nested } from './fuzz_arbitraries.ts';
 
 let temporal: Namespace;
+const line = new CommandLine();
 before(async () => {
   temporal = await makeNamespace();
 });
-after(() => temporal?.stop());
+after(async () => {
+  line.end();
+  await temporal?.stop();
+});
 
 const RECORD = JSON.stringify(recordOf());
 const NO_JSON = /standard input: expected JSON/;
@@ -28,7 +32,7 @@ describe('open: what is no record is one line on standard error, without a stack
 }, () => {
   for (const [what, input, says] of INPUTS)
     it(what, async () => {
-      const { code, stdout, stderr } = await policySync(['open', '-'], temporal.env, input);
+      const { code, stdout, stderr } = await line.run(['open', '-'], temporal.env, input);
       assert.equal(code, 1, stderr);
       assert.equal(stdout, '');
       assert.match(stderr, /^policy-sync: [^\n]{1,500}\n$/);

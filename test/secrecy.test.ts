@@ -18,17 +18,21 @@ import { listHolds } from '../storage/holds.ts';
 import type { Status } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
-import { policySync } from './command_process.ts';
+import { CommandLine } from './command_process.ts';
 import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
 import { formsOf, leaksBelow, type Texts } from './leaks.ts';
 import { assertAllLived, start } from './story_process.ts';
 
 const log = (): void => {};
+const line = new CommandLine();
 let scratch: string;
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'policy-sync-secrecy-'));
 });
-after(() => rm(scratch, { recursive: true, force: true }));
+after(async () => {
+  line.end();
+  await rm(scratch, { recursive: true, force: true });
+});
 
 /** The telling parts of what the story's policies and messages hold: a value that is cut short is still found. */
 const OF_THE_STORY: Texts = {
@@ -219,7 +223,7 @@ async function shown({ client, env, directory }: Stage, into: string): Promise<v
   for await (const { out_insurance_no } of listPolicies(client)) numbers.push(out_insurance_no);
   assert.ok(numbers.length >= 3);
   for (const words of [['list'], ['list', '--attention'], ['audit'], ...numbers.map((number) => ['show', number])]) {
-    const { stdout, stderr } = await policySync([...words, '--json'], env);
+    const { stdout, stderr } = await line.run([...words, '--json'], env);
     assert.notEqual(stdout, '', stderr);
     await writeFile(join(into, `${words.join('-')}.json`), stdout + stderr);
   }
@@ -275,7 +279,7 @@ async function wrongs({ client, sandboxUrl, env }: Stage): Promise<string[]> {
     await until(async () => (await listHolds(storage))[0]?.probed_at.getTime() !== before?.probed_at.getTime(), 30_000);
     // Kept now: a database may not show any more what was in it.
     errors.push(JSON.stringify(await listHolds(storage)));
-    const { stdout, stderr } = await policySync(['list', '--attention', '--json'], env);
+    const { stdout, stderr } = await line.run(['list', '--attention', '--json'], env);
     assert.match(stdout, /merchant held since \S+ NO_AUTH/, stderr);
     errors.push(stdout, stderr);
     await probed();

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, Help, type Option } from 'commander';
 import { addAudit } from './audit.ts';
+import { addCodecServer } from './codec_server.ts';
 import { EXIT_CODES } from './exit_code.ts';
 import { addKeys } from './keys.ts';
 import { addList } from './list.ts';
@@ -35,7 +36,8 @@ export function makeProgram(): Command {
     .configureHelp({ optionDescription })
     .addHelpText('after', EPILOGUE)
     .addHelpText('afterAll', `\nExit codes: ${EXITS}.`);
-  for (const add of [addOpen, addMessages, addShow, addList, addAudit, addWorker, addSandbox, addKeys]) add(program);
+  for (const add of [addOpen, addMessages, addShow, addList, addAudit, addWorker, addCodecServer, addSandbox, addKeys])
+    add(program);
   return program;
 }
 

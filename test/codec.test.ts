@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
-import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import { ApplicationFailure, defaultPayloadConverter, type Payload } from '@temporalio/common';
 import fc from 'fast-check';
+import { well } from '../activities/failure.ts';
 import { dataConverter } from '../codec/data_converter.ts';
+import { failureConverter } from '../codec/failure_converter.ts';
 import { InvalidKeys, type Key, type Keyring, makeKey, parseKeys, UnknownKey } from '../codec/keys.ts';
 import { payloadCodec } from '../codec/payload_codec.ts';
 import { isUnfit, payloadConverter } from '../codec/payload_converter.ts';
@@ -247,4 +249,18 @@ test('a single value is bound to its place', () => {
   const stored = sealValue(keys(one), { ids: ['e1'] }, 'policies/m/n/carried');
   assert.deepEqual(openValue(keys(one), stored, 'policies/m/n/carried'), { ids: ['e1'] });
   assert.throws(() => openValue(keys(one), stored, 'policies/m/o/carried'), SealBroken);
+});
+
+test('a failure says nothing outside what is sealed, but for one that tells of health', () => {
+  const failureOf = (error: Error) => failureConverter.errorToFailure(error, payloadConverter);
+  const health = failureOf(well('verified', Date.now(), 60_000));
+  assert.match(health.message ?? '', /^OK: verified at \S+\+08:00, next at \S+\+08:00$/);
+  assert.equal(health.stackTrace, '');
+  for (const [type, message] of [
+    ['verified', '张三 is verified'],
+    ['other', 'OK: 张三'],
+  ] as const) {
+    const { message: shown, stackTrace } = failureOf(ApplicationFailure.nonRetryable(message, type));
+    assert.deepEqual([shown, stackTrace], ['Encoded failure', '']);
+  }
 });

@@ -109,6 +109,7 @@ const JSON_OF: Record<string, string> = {
   list: `A line for each policy:\n\n${words(FIELD, LISTED)}`,
   audit: `${words(FIELD, AUDITED)}\n\neach of its \`findings\`:\n\n${words(FIELD, FINDING)}\n\nWith \`--every\`: \`{"scheduled": true, "every": …, "fix": …}\`, \`every\` in ms; with \`--every off\`: \`{"scheduled": false}\`.`,
   worker: 'Nothing, while all is well: its log, on standard error, is JSON by itself.',
+  'codec-server': '`{"url": …}` once it listens, with and without `--json`.',
   sandbox: '`{"url": …}` once it listens, with and without `--json`.',
   keys: words(FIELD, {
     directory: 'The folder.',

@@ -4,7 +4,7 @@ import { fieldTable } from './fields.ts';
 import { type JsonSchema, jsonSchemaOf } from './json_schemas.ts';
 import { code, table } from './markdown.ts';
 
-/** Who reads a setting: workers (w), clients, which commands are (c). */
+/** Who reads a setting: workers (w), clients, which commands are (c), the codec server (s). */
 const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
   'TEMPORAL_*': [
     'w, c',
@@ -15,7 +15,7 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention` and `audit` read it.',
   ],
   POLICY_SYNC_KEYS: [
-    'w, c',
+    'w, c, s',
     'Payload keys, `id:base64` of 32 bytes each, with commas between; the first seals, all open. Without it nothing is sealed.',
   ],
   POLICY_SYNC_ALLOW_PLAIN: ['w, c', '`1`: payloads in the clear are taken although there are keys.'],
@@ -27,9 +27,24 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'c',
     'The merchant that commands about one policy mean. Without it, the only one of WECHATPAY_MERCHANTS.',
   ],
-  POLICY_SYNC_LOG_LEVEL: ['w', '`debug`, `info`, `warn`, `error`.'],
+  POLICY_SYNC_LOG_LEVEL: ['w, s', '`debug`, `info`, `warn`, `error`.'],
   POLICY_SYNC_METRICS_PORT: ['w', 'Port where metrics are served; without it they are not.'],
   POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
+  POLICY_SYNC_CODEC_TOKEN: [
+    's',
+    'Bearer token of those who decode: 16 characters or more; several with blanks between. Or `POLICY_SYNC_CODEC_TOKEN_FILE`, the path of a file with it.',
+  ],
+  POLICY_SYNC_CODEC_ENCODE_TOKEN: [
+    's',
+    'Bearer token of those who encode, likewise, or `POLICY_SYNC_CODEC_ENCODE_TOKEN_FILE`. A token in both may do both.',
+  ],
+  POLICY_SYNC_CODEC_JWKS: [
+    's',
+    'URL of the keys (JWKS) of the identity provider by which users sign in to the Temporal UI; their access tokens may decode. The next two go with it.',
+  ],
+  POLICY_SYNC_CODEC_ISSUER: ['s', 'The `iss` of these tokens.'],
+  POLICY_SYNC_CODEC_AUDIENCE: ['s', 'The `aud` of these tokens.'],
+  POLICY_SYNC_CODEC_CLAIM: ['s', '`NAME=VALUE[,VALUE…]`: a claim that has, or contains, one of the values.'],
 };
 
 export function settings(): string {

@@ -25,10 +25,10 @@ export function addList(program: Command): void {
   const command = program.command('list').description("list policies by Temporal's search attributes");
   withCommon(command)
     .option('--mchid <id>', 'merchant (default: all)')
-    .addOption(new Option('--state <state>', 'say APPROVED').choices(states))
-    .addOption(new Option('--sync <sync>', 'say BLOCKED').choices(SYNCS))
-    .addOption(new Option('--type <type>', 'say POLICY_TYPE_CAR').choices([...POLICY_TYPES]))
-    .option('--expires-before <time>', 'RFC 3339', time)
+    .addOption(new Option('--state <state>', 'only those in this state').choices(states))
+    .addOption(new Option('--sync <sync>', 'only those whose sync is this').choices(SYNCS))
+    .addOption(new Option('--type <type>', 'only those of this type').choices([...POLICY_TYPES]))
+    .option('--expires-before <time>', 'only those whose cover ends before, RFC 3339', time)
     .option(
       '--attention',
       'only what asks for a person: policies out of step or marked, merchants held, findings of the last audit',

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import type { ListedPolicy } from '../../../client/list.ts';
 import type { Execution, PendingCall } from '../../../client/pending_call.ts';
 import type { Opened } from '../../../client/policy_client.ts';
@@ -88,7 +88,7 @@ const FINDING = {
 } as const satisfies Record<keyof Finding, string>;
 
 const FIELD = ['field', ''] as const;
-const message = words(FIELD, MESSAGE);
+const MESSAGE_JSON = 'what [every message](#what-a-message-writes) does.';
 
 /** What each command writes with `--json`, one object a line. */
 const JSON_OF: Record<string, string> = {
@@ -96,10 +96,10 @@ const JSON_OF: Record<string, string> = {
   ...Object.fromEntries(
     ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'accept', 'resume'].map((name) => [
       name,
-      message,
+      MESSAGE_JSON,
     ]),
   ),
-  cancel: `${message}\n\nWith \`--signal\`: \`mchid\`, \`out_insurance_no\`, and the \`event_id\` of the signal.`,
+  cancel: `${MESSAGE_JSON}\n\nWith \`--signal\`: \`mchid\`, \`out_insurance_no\`, and the \`event_id\` of the signal.`,
   verify: words(FIELD, {
     ...POLICY,
     ...ANSWER,
@@ -130,18 +130,44 @@ export function commands(): string {
   return commands.map(section).join('\n\n');
 }
 
+/** What messages write with `--json`. */
+export function messageJson(): string {
+  return words(FIELD, MESSAGE);
+}
+
+/** Options that commands have in common: `accept` has no others. */
+const COMMON = makeProgram().commands.find((command) => command.name() === 'accept')?.options ?? [];
+
+export function commonOptions(): string {
+  return optionTable(COMMON);
+}
+
+function isCommon({ flags, description }: Option): boolean {
+  return COMMON.some((common) => common.flags === flags && common.description === description);
+}
+
 function section(command: Command): string {
   const json = JSON_OF[command.name()];
   if (json === undefined) throw new Error(`say what ${command.name()} writes with --json`);
-  const usage = `${command.name()} ${command.usage()}`;
-  return `### ${command.name()}\n\n\`policy-sync ${usage}\`: ${command.description()}.\n\n${options(command)}\n\nWith \`--json\`: ${json.startsWith('|') ? `\n\n${json}` : json}`;
+  const own = command.options.filter((option) => !isCommon(option));
+  const common = command.options.filter(isCommon).map(({ flags }) => code(flags));
+  return [
+    `### ${command.name()}`,
+    `\`policy-sync ${command.name()} ${command.usage()}\`: ${command.description()}.`,
+    own.length > 0 ? optionTable(own) : 'No options of its own.',
+    common.length > 0 ? `Common ones: ${common.join(', ')}.` : '',
+    `With \`--json\`${json.startsWith('|') ? ':\n\n' : ': '}${json}`,
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
 }
 
-function options(command: Command): string {
-  const rows = command.options.map(({ flags, description, mandatory, defaultValue, argChoices }) => [
-    code(flags),
-    mandatory ? '**required**' : defaultValue === undefined ? '' : code(String(defaultValue)),
-    `${description}${argChoices ? `: ${argChoices.map(code).join(', ')}` : ''}`,
-  ]);
+function optionTable(options: readonly Option[]): string {
+  const rows = options.map(({ flags, description, mandatory, defaultValue, argChoices }) => {
+    const [, says = '', told] = /^(.*?)(?: \(default: (.*)\))?$/.exec(description) ?? [];
+    const value = defaultValue === undefined ? told : code(String(defaultValue));
+    const choices = argChoices ? `: ${argChoices.map(code).join(', ')}` : '';
+    return [code(flags), mandatory ? '**required**' : (value ?? ''), `${says}${choices}`];
+  });
   return table(['option', 'default', ''], rows);
 }

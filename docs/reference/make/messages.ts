@@ -98,7 +98,8 @@ function fieldsOf(schema: z.ZodType): string {
     .map(withoutEnvelope)
     .map((one) => {
       const { properties = {} } = one;
-      if (Object.keys(properties).length === 0) return 'No fields of its own.';
+      if (Object.keys(properties).length === 0)
+        return one.additionalProperties === true ? 'Its fields are those.' : 'No fields of its own.';
       const inner = Object.entries(properties).filter(([, { type }]) => type === 'object');
       const tables = inner.map(([field, of]) => `${code(field)}:\n\n${fieldTable(of, (name) => WORDS[name])}`);
       return [fieldTable(one, (name) => WORDS[name]), ...tables].join('\n\n');

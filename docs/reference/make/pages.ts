@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { commands, exitCodes } from './commands.ts';
+import { commands, commonOptions, exitCodes, messageJson } from './commands.ts';
 import { blocks, errors, marks, rules, wechatpayErrors } from './errors.ts';
 import { schemaFiles } from './json_schemas.ts';
 import { answer, envelope, messageBlocks, status } from './messages.ts';
@@ -13,7 +13,7 @@ const PAGES: Record<string, Record<string, () => string>> = {
   'record.md': { record, ...recordBlocks },
   'messages.md': { answer, envelope, status, ...messageBlocks() },
   'errors.md': { errors, rules, blocks, marks, 'wechatpay-errors': wechatpayErrors },
-  'commands.md': { commands, 'exit-codes': exitCodes },
+  'commands.md': { commands, 'common-options': commonOptions, 'exit-codes': exitCodes, message: messageJson },
   'settings.md': { settings, 'merchants-file': merchantsFile },
   'sandbox.md': { 'fault-rule': faultRule, fault, request },
   'storage.md': collectionBlocks,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 
 /** A cell as `file`: "title", "title"; `file`: "title". */
@@ -10,7 +11,9 @@ const CELL_ONCE = new RegExp(CELL.source);
 const open = (title: string): string => title.replace(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, '…').replaceAll("\\'", "'");
 
 async function titlesIn(file: string): Promise<Set<string>> {
-  const text = await readFile(new URL(`./${file}.test.ts`, import.meta.url), 'utf8');
+  const [name] = [`${file}.test.ts`, `${file}.long.test.ts`].filter((one) => existsSync(new URL(one, import.meta.url)));
+  assert.ok(name, `test/ has no ${file}.test.ts`);
+  const text = await readFile(new URL(name, import.meta.url), 'utf8');
   const found = text.matchAll(/(?:\b(?:it|test)\(|\bname:)\s*(?:'((?:[^'\\\n]|\\.)+)'|"([^"\n]+)"|`([^`\n]+)`)/g);
   return new Set([...found].map(([, single, double, template]) => open(single ?? double ?? template ?? '')));
 }

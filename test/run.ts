@@ -1,5 +1,7 @@
 // npm test: finds, fetches or builds the servers, shares one Temporal and one MongoDB among the test files, and runs
-// them. With arguments, only the test files whose names contain one of them; what begins with `--test-` goes to Node.
+// them, but for the long ones (*.long.test.ts). With arguments, the test files whose names contain one of them, long ones
+// too. `npm run test:all` runs every file, `npm run test:all -- --rest` those that `npm test` leaves out. What begins with
+// `--test-` goes to Node.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,21 +9,34 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareServers, startServers } from '../embedded/servers.ts';
 
+/** Tests wait more than they work: for servers, for times that come, for what must not happen. */
+const FILES_AT_ONCE = 4;
+
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const given = process.argv.slice(2);
-const wanted = given.filter((argument) => !argument.startsWith('--test-'));
 const forNode = given.filter((argument) => argument.startsWith('--test-'));
+const wanted = given.filter((argument) => !argument.startsWith('--'));
+const [all, rest] = ['--all', '--rest'].map((option) => given.includes(option));
+
+function isChosen(file: string): boolean {
+  if (wanted.length > 0) return wanted.some((part) => file.includes(part));
+  const isLong = file.endsWith('.long.test.ts');
+  return rest ? isLong : all || !isLong;
+}
 
 async function testFiles(): Promise<string[]> {
   const files = (await readdir(folder)).filter((file) => file.endsWith('.test.ts')).sort();
-  const chosen = files.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)));
+  const chosen = files.filter(isChosen);
   if (chosen.length === 0) throw new Error(`no test file is named like ${wanted.join(' or ')}; see test/`);
   return chosen.map((file) => join(folder, file));
 }
 
 async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', '--test-concurrency=2', ...forNode, ...files];
-  const child = spawn(process.execPath, args, { stdio: 'inherit', env });
+  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${FILES_AT_ONCE}`];
+  const child = spawn(process.execPath, ['--import', 'tsx', ...options, ...forNode, ...files], {
+    stdio: 'inherit',
+    env,
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   return await new Promise((resolve, reject) => {
     child.once('error', reject);
@@ -42,7 +57,7 @@ try {
       TEST_TEMPORAL_UI: temporal.uiUrl,
       TEST_MONGODB_URI: mongo.uri,
     };
-    process.exitCode = await run(files, { ...process.env, ...own, TEST_DATA: directory });
+    process.exitCode = await run(files, { ...process.env, ...own });
   } finally {
     await servers.stop();
   }

@@ -1,0 +1,21 @@
+// npm run test:unit: the tests of rules that need no server, in this one process; with arguments, only the files whose
+// names contain one of them. `npm test` runs these files too.
+const FILES = [
+  'client_digest',
+  'codec',
+  'codec_vectors',
+  'faults',
+  'inbox',
+  'journal',
+  'policy',
+  'reconciler',
+  'rooms',
+  'rules',
+  'threats',
+  'worker_settings',
+];
+
+const wanted = process.argv.slice(2);
+const chosen = FILES.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)));
+if (chosen.length === 0) throw new Error(`no unit test is named like ${wanted.join(' or ')}: ${FILES.join(', ')}`);
+for (const file of chosen) await import(`./${file}.test.ts`);

@@ -109,8 +109,13 @@ async function npm(verb, log) {
 async function run() {
   const file = resolve(entry);
   process.argv = [process.argv[0], file, ...rest];
-  const { register } = await import('tsx/esm/api');
-  register();
+  // Both: the Temporal SDK loads the converters of `codec/` by require.
+  const [{ register: registerRequire }, { register: registerImport }] = await Promise.all([
+    import('tsx/cjs/api'),
+    import('tsx/esm/api'),
+  ]);
+  registerRequire();
+  registerImport();
   await import(pathToFileURL(file).href);
 }
 

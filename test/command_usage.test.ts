@@ -13,14 +13,18 @@ import { shownFields } from '../command/masked.ts';
 import { policyOf } from '../command/merchant.ts';
 import { makeProgram } from '../command/program.ts';
 import { StorageRefused, StorageUnavailable } from '../storage/errors.ts';
-import { COMMAND, policySync } from './command_process.ts';
+import { COMMAND, CommandLine, policySync } from './command_process.ts';
 import { SEED } from './fixtures.ts';
 
+const line = new CommandLine();
 let directory: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'policy-sync-command-'));
 });
-after(() => rm(directory, { recursive: true, force: true }));
+after(async () => {
+  line.end();
+  await rm(directory, { recursive: true, force: true });
+});
 
 // Of the machine's own settings none is left; the server is one that nobody runs.
 const env = { PATH: process.env.PATH, HOME: process.env.HOME, TEMPORAL_ADDRESS: '127.0.0.1:9' };
@@ -31,7 +35,7 @@ function assertOneLine(stderr: string): void {
   assert.match(stderr, /^policy-sync: [^\n]+\n$/);
 }
 
-describe('wrong usage: exit code 2, and one line that says what is wrong', { concurrency: 2 }, () => {
+describe('wrong usage: exit code 2, and one line that says what is wrong', () => {
   const cases: [string, string[], RegExp][] = [
     ['an unknown command', ['opne'], /unknown command 'opne'.*open/],
     ['a missing option that is required', ['approve', 'A1', ...mchid], /--policy-code/],
@@ -51,13 +55,13 @@ describe('wrong usage: exit code 2, and one line that says what is wrong', { con
   ];
   for (const [what, words, says] of cases)
     it(what, async () => {
-      const { code, stdout, stderr } = await policySync(words, env);
+      const { code, stdout, stderr } = await line.run(words, env);
       assert.equal(code, 2, stderr);
       assert.equal(stdout, '');
       assertOneLine(stderr);
       assert.match(stderr, says);
       assert.ok(!stderr.includes(SEED.address));
-      const forPrograms = await policySync([...words, '--json'], env);
+      const forPrograms = await line.run([...words, '--json'], env);
       assert.equal(forPrograms.code, 2);
       const { error } = JSON.parse(forPrograms.stdout);
       assert.deepEqual(error, { name: 'UsageError', message: stderr.slice('policy-sync: '.length, -1) });
@@ -89,7 +93,7 @@ describe('failure: exit code 1, one line, and with --json an object', { concurre
   });
 
   it('a bad setting, named and not shown', async () => {
-    const { code, stderr } = await policySync(['list'], { ...env, POLICY_SYNC_KEYS: 'k1:secret' });
+    const { code, stderr } = await line.run(['list'], { ...env, POLICY_SYNC_KEYS: 'k1:secret' });
     assert.equal(code, 1);
     assertOneLine(stderr);
     assert.match(stderr, /POLICY_SYNC_KEYS: expected/);
@@ -97,9 +101,9 @@ describe('failure: exit code 1, one line, and with --json an object', { concurre
   });
 });
 
-describe('a server out of reach: exit code 3, so that a script can tell it from a refusal', { concurrency: 2 }, () => {
+describe('a server out of reach: exit code 3, so that a script can tell it from a refusal', () => {
   it('no Temporal', async () => {
-    const { code, stdout, stderr } = await policySync(['show', 'A1', '--json', '--timeout', '500ms', ...mchid], env);
+    const { code, stdout, stderr } = await line.run(['show', 'A1', '--json', '--timeout', '500ms', ...mchid], env);
     assert.equal(code, 3);
     assertOneLine(stderr);
     assert.equal(JSON.parse(stdout).error.name, 'ServerUnreachable');

@@ -94,6 +94,20 @@ describe('the pages', () => {
     assert.ok(kinds.record >= 2 && kinds.merchants >= 2, JSON.stringify(kinds));
   });
 
+  it('name every command and every metric that there is, and no script of npm that there is not', async () => {
+    const readme = await readFile(join(root, 'README.md'), 'utf8');
+    for (const command of makeProgram().commands)
+      assert.match(readme, new RegExp(`^\\|.*\`${command.name()}\\b.*\\|.*\\|$`, 'm'), `README: ${command.name()}`);
+    const metrics = await readFile(join(root, 'worker/metrics.ts'), 'utf8');
+    const operating = await readFile(join(root, 'docs/operating.md'), 'utf8');
+    for (const [, name = ''] of metrics.matchAll(/name: '(policy_sync_\w+)'/g))
+      assert.ok(operating.includes(`\`${name}`), name);
+    const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+    for (const page of await pages())
+      for (const [, script = ''] of (await readFile(join(root, page), 'utf8')).matchAll(/\bnpm run ([\w:-]+)/g))
+        assert.ok(Object.hasOwn(scripts, script), `${page}: npm run ${script}`);
+  });
+
   it('lead to pages and headings that are there', async () => {
     for (const page of await pages()) {
       const text = await readFile(join(root, page), 'utf8');
@@ -144,7 +158,7 @@ describe('TypeScript of the pages', () => {
     const { compilerOptions } = JSON.parse(await readFile(join(root, 'tsconfig.json'), 'utf8'));
     const paths = {
       'wechatpay-policy-sync': [`${root}client/index.ts`],
-      'wechatpay-policy-sync/*': [`${root}*/index.ts`, `${root}*`],
+      'wechatpay-policy-sync/*': [`${root}*/index.ts`],
     };
     await writeFile(join(folder, 'package.json'), '{"type":"module"}');
     await writeFile(

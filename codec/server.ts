@@ -159,7 +159,10 @@ async function opened(codec: ReturnType<typeof payloadCodec>, payload: Payload):
 }
 
 function payloadsOf(body: unknown): Payload[] {
-  if (typeof body !== 'object' || body === null || !('payloads' in body)) throw new Refusal(400, EXPECTED);
+  if (typeof body !== 'object' || body === null) throw new Refusal(400, EXPECTED);
+  // Protobuf's JSON leaves out an empty list: the command line sends `{}` for a query without arguments.
+  if (Object.keys(body).length === 0 && !Array.isArray(body)) return [];
+  if (!('payloads' in body)) throw new Refusal(400, EXPECTED);
   try {
     return Payloads.fromObject(body).payloads;
   } catch {

@@ -112,6 +112,7 @@ describe('the codec server converts by Temporal’s protocol', () => {
     const payloads = [jsonPayload('x'), { metadata: { encoding: base64('binary/null') } }];
     assert.deepEqual((await post(await open, '/decode', { payloads })).payloads, payloads);
     assert.equal((await post(await open, '/decode', { payloads: [] })).status, 200);
+    assert.deepEqual(JSON.parse((await post(await open, '/encode', {})).text), {});
   });
 
   it('says in place of a payload why it does not open, and opens the others', async () => {
@@ -135,6 +136,7 @@ describe('the codec server converts by Temporal’s protocol', () => {
       '{"payloads": "张三"}',
       '{"payloads": [1]}',
       '[]',
+      '{"payload": []}',
       'null',
       '',
       '{"payloads": [{"data": "%"}]}',

@@ -27,7 +27,8 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
-export async function setStage(): Promise<Stage> {
+/** @param keys payload keys; a new one by default, none for plain payloads */
+export async function setStage({ keys = makeKey('test') }: { keys?: string | null } = {}): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), 'policy-sync-stage-'));
   const ends: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
   const stop = async (): Promise<void> => {
@@ -45,7 +46,7 @@ export async function setStage(): Promise<Stage> {
     const env = {
       ...temporal.env,
       MONGODB_URI: database.uri,
-      POLICY_SYNC_KEYS: makeKey('test'),
+      POLICY_SYNC_KEYS: keys ?? undefined,
       POLICY_SYNC_MCHID: sandbox.keys.mchid,
       WECHATPAY_MERCHANTS: merchants,
     };

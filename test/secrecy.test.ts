@@ -5,13 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { Client, Connection } from '@temporalio/client';
-import { BSON, MongoClient } from 'mongodb';
 import { listPolicies } from '../client/list.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { waitSynced } from '../client/wait.ts';
 import { WechatPay } from '../command/story/wechatpay.ts';
-import { type Servers, startServers } from '../embedded/servers.ts';
+import { startServers } from '../embedded/servers.ts';
 import { type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { connect } from '../storage/connection.ts';
 import { listHolds } from '../storage/holds.ts';
@@ -22,6 +20,7 @@ import { CommandLine } from './command_process.ts';
 import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
 import { formsOf, leaksBelow, type Texts } from './leaks.ts';
 import { assertAllLived, start } from './story_process.ts';
+import { told } from './told.ts';
 
 const log = (): void => {};
 const line = new CommandLine();
@@ -52,38 +51,6 @@ async function privateKeyOf(file: string): Promise<Texts> {
   const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line.length === 64);
   assert.ok(lines.length > 10);
   return Object.fromEntries(lines.map((line, at) => [`${file}, line ${at + 1}`, line]));
-}
-
-/** What the servers hold, as they tell it: a database may compress what it writes, and then no search finds it there. */
-async function told(directory: string, { temporal, mongo }: Servers): Promise<void> {
-  const into = join(directory, 'told');
-  await mkdir(into);
-  const mongoClient = await MongoClient.connect(mongo.uri);
-  try {
-    for (const { name } of (await mongoClient.db().admin().listDatabases()).databases)
-      for (const collection of await mongoClient.db(name).collections()) {
-        const documents = BSON.EJSON.stringify(await collection.find().toArray());
-        await writeFile(join(into, `${name}.${collection.collectionName}.json`), documents);
-      }
-  } finally {
-    await mongoClient.close();
-  }
-  const connection = await Connection.connect({ address: temporal.address });
-  try {
-    const { namespaces } = await connection.workflowService.listNamespaces({});
-    for (const { namespaceInfo } of namespaces ?? []) {
-      const namespace = namespaceInfo?.name ?? '';
-      const client = new Client({ connection, namespace });
-      for await (const { workflowId, runId } of client.workflow.list()) {
-        const handle = client.workflow.getHandle(workflowId, runId);
-        const { raw } = await handle.describe();
-        const file = join(into, `${namespace}.${runId}.json`);
-        await writeFile(file, JSON.stringify({ described: raw, history: await handle.fetchHistory() }));
-      }
-    }
-  } finally {
-    await connection.close();
-  }
 }
 
 describe('what rests on disk', { concurrency: 3 }, () => {

@@ -89,7 +89,7 @@ const BLOCKS: Record<string, Row> = {
   NOT_TAKEN: ['WeChat Pay took the call, but not this value', '`amend` the field, or `accept` what WeChat Pay holds'],
   UNKNOWN_POLICY: [
     'WeChat Pay does not know the policy, and there is no upload data',
-    'upload it by other means and `resume`, or give the record `upload`',
+    'upload it by other means; then `resume`',
   ],
 };
 

@@ -6,9 +6,8 @@ import type { ReadPolicy } from '../storage/policies.ts';
 import { shownFields, shownValue } from './masked.ts';
 import { withStorage } from './storage.ts';
 
-const LATEST = 5;
-/** The history of a policy is what `show` is asked for most: twenty of it. */
-const LATEST_COMMANDS = 20;
+/** So many of each are shown. */
+const LATEST = 20;
 
 /** What MongoDB keeps of a policy, fit to be shown. */
 export interface Kept {
@@ -38,7 +37,7 @@ export async function keptOf({ mchid, out_insurance_no }: PolicyId, reveal?: boo
     const [calls, discrepancies, commands] = await Promise.all([
       listCalls(storage, id, LATEST),
       listDiscrepancies(storage, id, LATEST),
-      listCommands(storage, id, LATEST_COMMANDS),
+      listCommands(storage, id, LATEST),
     ]);
     const { record, remote, carried: _own, ...document } = found;
     return {

@@ -1,18 +1,19 @@
 import type { PendingCall } from '../client/pending_call.ts';
 import { shortState } from '../policy/state.ts';
+import type { Call } from '../storage/calls.ts';
 import type { Kept } from './kept.ts';
 import { pairsOf, tableOf } from './output.ts';
 import type { Shown } from './show.ts';
 
 /** What `show` writes for people. */
-export function textOfShown(shown: Shown): string {
+export function textOfShown(shown: Shown, now: number = Date.now()): string {
   const title = `${shown.mchid}/${shown.out_insurance_no}`;
   return [
     title,
     standing(shown),
     ...(shown.workflow?.pending ?? []).map(pendingText),
     fields(shown.kept),
-    history(shown.kept),
+    history(shown.kept, now),
   ]
     .filter((part) => part !== '')
     .join('\n\n');
@@ -56,14 +57,9 @@ function fields(kept: Kept | null): string {
   return tableOf(['FIELD', 'OURS', 'WECHAT PAY'], rows);
 }
 
-function history(kept: Kept | null): string {
+function history(kept: Kept | null, now: number): string {
   if (!kept) return '';
-  const calls = kept.calls.map((call) => {
-    const { method, outcome, status, code, request_id } = { ...call } as Record<string, unknown>;
-    return [call.at.toISOString(), method, outcome ?? 'under way', status ?? '', code ?? '', request_id ?? ''].map(
-      String,
-    );
-  });
+  const calls = kept.calls.map((call) => callRow(call, now));
   const found = kept.discrepancies.map((one) => [
     one.found_at.toISOString(),
     one.field,
@@ -86,6 +82,21 @@ function history(kept: Kept | null): string {
   ]
     .filter((part) => part !== '')
     .join('\n\n');
+}
+
+/** No attempt lasts longer: the worker that made it has died, or MongoDB was away when it ended. */
+const LONGEST_CALL_MS = 60_000;
+
+function callRow(call: Call, now: number): string[] {
+  const at = call.at.toISOString();
+  if ('count' in call)
+    return [at, '', `${call.count} attempts not recorded`, '', call.last_code ?? '', call.last_request_id ?? ''];
+  if (!('outcome' in call)) {
+    const outcome = now - call.at.getTime() > LONGEST_CALL_MS ? 'not recorded' : 'under way';
+    return [at, call.method, outcome, '', '', ''];
+  }
+  const { method, outcome, status, code, request_id } = call;
+  return [at, method, outcome, String(status ?? ''), code ?? '', request_id ?? ''];
 }
 
 /** What a command changed, by field; of a new policy the names would say nothing that the table above does not. */

@@ -68,8 +68,8 @@ const KEPT = {
   document: 'The document of [policies](storage.md#policies), without record and answer.',
   desired: 'The policy as you want it, by field.',
   remote: 'The policy as WeChat Pay last showed it; null before.',
-  calls: 'The latest five of [calls](storage.md#calls).',
-  discrepancies: 'The latest five of [discrepancies](storage.md#discrepancies).',
+  calls: 'The latest twenty of [calls](storage.md#calls).',
+  discrepancies: 'The latest twenty of [discrepancies](storage.md#discrepancies).',
   commands: 'The latest twenty of [commands](storage.md#commands).',
 } as const satisfies Record<keyof Kept, string>;
 

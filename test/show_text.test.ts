@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { textOfShown } from '../command/show_text.ts';
+import type { Call } from '../storage/calls.ts';
+
+const NOW = Date.parse('2026-01-01T00:10:00Z');
+const of = { policy: '1900000001/A1', mchid: '1900000001', workflow_run: 'r', activity_id: '1' };
+const intent = { ...of, attempt: 1, method: 'PATCH', revision: 2, step: 3 };
+
+/** The lines about calls of what `show` writes. */
+function linesOf(...calls: Call[]): string[] {
+  const document = {
+    policy_state: 'POLICY_STATE_APPROVED',
+    sync: 'SYNCED',
+    revision: 2,
+    synced_revision: 2,
+    end: null,
+  } as const;
+  const kept = { document, desired: {}, remote: null, calls, discrepancies: [], commands: [] };
+  const text = textOfShown({ mchid: of.mchid, out_insurance_no: 'A1', status: null, workflow: null, kept }, NOW);
+  return text.split('\n').filter((line) => line.startsWith('2026-01-01T'));
+}
+
+describe('show', () => {
+  it('says of a call without an outcome that it is under way, and after a minute that none was recorded', () => {
+    const lines = linesOf(
+      { _id: 'a', ...intent, at: new Date(NOW - 5_000) },
+      { _id: 'b', ...intent, at: new Date(NOW - 90_000) },
+    );
+    assert.match(lines[0] ?? '', /PATCH +under way$/);
+    assert.match(lines[1] ?? '', /PATCH +not recorded$/);
+  });
+
+  it('says how many attempts MongoDB has no record of, and what the last was answered', () => {
+    const owed = { ...of, count: 7, last_code: 'SYSTEM_ERROR', last_request_id: '08A', at: new Date(NOW) };
+    assert.match(linesOf({ _id: 'c', ...owed })[0] ?? '', /7 attempts not recorded +SYSTEM_ERROR +08A$/);
+  });
+
+  it('leaves empty what a call has not got', () => {
+    const call = { ...intent, at: new Date(NOW), outcome: 'unknown', status: null, code: null, request_id: null };
+    const [line = ''] = linesOf({ _id: 'd', ...call, duration_ms: 5, host: null });
+    assert.match(line, /PATCH +unknown$/);
+  });
+});

@@ -9,7 +9,7 @@ import {
   UnknownOutcomeError,
   WechatPayError,
 } from '../wechatpay/errors.ts';
-import { backoff } from './backoff.ts';
+import { retryWait } from './backoff.ts';
 import { later } from './failure.ts';
 import type { Confirmed, Refused, Snapshot } from './inputs.ts';
 import { fault } from './log.ts';
@@ -128,19 +128,19 @@ export function codeOf(error: WechatPayError | undefined): string {
   return error?.code ?? error?.reason ?? 'unknown';
 }
 
-/** Even where `Retry-After` says 0. */
-const SHORTEST_MS = 500;
 /** A call of a merchant that is held goes back to its queue at once, to wait there in the order of priority. */
 const HELD_MS = 2_000;
 
-/**
- * Has the server try again: not before WeChat Pay asks for it, else by backoff, but then not later than in `longest`
- * ms, when the workflow wants to be told.
- */
-export function again({ error, held }: Attempted, longest = Number.POSITIVE_INFINITY): ApplicationFailure {
-  const usual = held ? HELD_MS * (0.5 + Math.random()) : backoff(activityInfo().attempt);
-  const wait = error?.retry_after_ms ?? Math.min(usual, longest);
-  return later(codeOf(error), error?.message ?? 'no effect', Math.max(wait, SHORTEST_MS));
+/** How long a call without effect waits for its next attempt, in ms. */
+export function waitOf({ error, held }: Attempted): number {
+  if (held) return HELD_MS * (0.5 + Math.random());
+  return retryWait(activityInfo().attempt, error?.retry_after_ms);
+}
+
+/** Has the server try again in `wait` ms. */
+export function again(attempted: Attempted, wait: number = waitOf(attempted)): ApplicationFailure {
+  const { error } = attempted;
+  return later(codeOf(error), error?.message ?? 'no effect', wait);
 }
 
 /** Time since the activity was scheduled, on the server's clock, in ms. */

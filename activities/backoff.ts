@@ -1,10 +1,19 @@
 const SECOND = 1000;
 const LONGEST = 10 * 60 * SECOND;
+const SPREAD = 0.2;
 
 /** Full second steps doubling from 1 s to 10 min, each taken at 50 to 100 %, so that a fleet does not return at once. */
 export function backoff(attempt: number, random: () => number = Math.random): number {
   const step = Math.min(SECOND * 2 ** Math.min(attempt - 1, 20), LONGEST);
   return Math.round(step * (0.5 + random() / 2));
+}
+
+/**
+ * How long a call without effect waits for its next attempt, in ms: what `Retry-After` asks for, up to a fifth longer, where
+ * that is later than our own backoff. Asked for a second again and again, a fleet backs off all the same.
+ */
+export function retryWait(attempt: number, retryAfter = 0, random: () => number = Math.random): number {
+  return Math.max(backoff(attempt, random), Math.round(retryAfter * (1 + SPREAD * random())));
 }
 
 /** A number in [0, 1) that depends on the text alone (FNV-1a). */
@@ -15,7 +24,6 @@ function fraction(text: string): number {
 }
 
 const SOON = 60 * SECOND;
-const SPREAD = 0.2;
 
 /**
  * How long after an attempt the next verification comes, in ms: a minute after the confirmation, then each time its age

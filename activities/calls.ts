@@ -10,9 +10,11 @@ import {
   proven,
   type Request,
   waited,
+  waitOf,
 } from './attempt.ts';
 import { checkFormat, later } from './failure.ts';
-import type { CallActivities, CallInput, CallResult } from './inputs.ts';
+import type { CallActivities, CallInput, CallResult, Waiting } from './inputs.ts';
+import { recordSnapshot } from './recording.ts';
 import { Verifications } from './verification.ts';
 
 /**
@@ -22,28 +24,21 @@ import { Verifications } from './verification.ts';
 export function callActivities(settings: CallSettings): CallActivities {
   const verifications = new Verifications(settings);
   return {
-    query: async (input) => {
-      checkFormat(input.format);
-      if (activityInfo().attempt === 1 && input.delay) throw later('waiting', 'not yet due', input.delay);
-      return concluded(settings, input, {
+    query: (input) =>
+      concluded(settings, input, {
         method: 'GET',
         send: (client, number, call) => client.queryPolicy(number, call),
-      });
-    },
-    push: async (input) => {
-      checkFormat(input.format);
-      return concluded(settings, input, {
+      }),
+    push: (input) =>
+      concluded(settings, input, {
         method: 'PATCH',
         send: (client, number, call) => client.updatePolicy(number, input.fields ?? {}, call),
-      });
-    },
-    upload: async (input) => {
-      checkFormat(input.format);
-      return concluded(settings, input, {
+      }),
+    upload: (input) =>
+      concluded(settings, input, {
         method: 'POST',
         send: (client, out_insurance_no, call) => client.uploadPolicy({ ...input.fields, out_insurance_no }, call),
-      });
-    },
+      }),
     verify: (input) => verifications.verify(input),
   };
 }
@@ -54,6 +49,9 @@ async function concluded(
   input: CallInput,
   request: Omit<Request, 'host'>,
 ): Promise<CallResult> {
+  checkFormat(input.format);
+  const early = await notYetDue(settings, input);
+  if (early) return early;
   const host = input.host + activityInfo().attempt - 1;
   const attempted = await attempt(settings, input.snapshot, { ...request, host, known: input.known });
   const result = proven(settings, attempted);
@@ -65,9 +63,30 @@ async function concluded(
   return { outcome: 'unknown', code: codeOf(error), status: error?.status, ...facts(settings, attempted) };
 }
 
-/** Has the server try again; once the wait has been long enough, tells the workflow of it. */
-function waiting(settings: CallSettings, attempted: Attempted, alertAfter = Number.POSITIVE_INFINITY): CallResult {
+/**
+ * Before `delay` is over nothing is sent, and the server tries again at its end. Where the workflow wants to be told before
+ * that, it is, with what is left.
+ */
+async function notYetDue(
+  settings: CallSettings,
+  { snapshot, delay = 0, alert_after = Number.POSITIVE_INFINITY }: CallInput,
+): Promise<Waiting | undefined> {
+  const spent = waited();
+  if (spent >= delay) return undefined;
+  if (spent < alert_after) throw later('waiting', 'not yet due', Math.min(delay, alert_after) - spent);
+  const recorded = await recordSnapshot(settings, snapshot);
+  return { outcome: 'waiting', code: 'waiting', wait: delay - spent, recorded };
+}
+
+/**
+ * Has the server try again. The workflow is told once the wait has been long enough, and when `Retry-After` asks for one
+ * so long that it could not be told in time.
+ */
+function waiting(settings: CallSettings, attempted: Attempted, alertAfter = Number.POSITIVE_INFINITY): Waiting {
   const left = alertAfter - waited();
-  if (left > 0) throw again(attempted, left);
-  return { outcome: 'waiting', code: codeOf(attempted.error), ...facts(settings, attempted) };
+  const wait = waitOf(attempted);
+  const asked = attempted.error?.retry_after_ms ?? 0;
+  if (left > 0 && asked <= left) throw again(attempted, Math.min(wait, left));
+  const told = { code: codeOf(attempted.error), wait, ...facts(settings, attempted) };
+  return { outcome: 'waiting', ...told, ...(left > 0 && { early: true }) };
 }

@@ -116,7 +116,7 @@ export interface CallInput {
   fields?: PolicyFields;
   /** Personal values that WeChat Pay may hold and the record has no more: to be cut out of what it says, too. */
   known?: PolicyFields[];
-  /** The first attempt sends nothing and asks to be retried after so many ms; absent or 0: it sends at once. */
+  /** Nothing is sent before so many ms after the activity was scheduled; absent or 0: at once. */
   delay?: number;
   /**
    * An attempt without effect so many ms (or more) after the activity was scheduled returns `waiting`, so that RETRYING
@@ -186,10 +186,14 @@ export interface Unknown extends Recorded {
   status?: number;
 }
 
-/** Certainly without effect so far, and waiting for longer than `alert_at`. */
+/** Certainly without effect so far. */
 export interface Waiting extends Recorded {
   outcome: 'waiting';
   code: string;
+  /** `Retry-After` asks for a wait beyond `alert_after`, which is not over yet. Absent: it is. */
+  early?: true;
+  /** The next call is to be made in so many ms, and not before, unless something else is wanted. Absent: at once. */
+  wait?: number;
 }
 
 /** The active payload key is another than the run's. */

@@ -105,21 +105,48 @@ describe('a confirmed call', () => {
 describe('a call without effect', () => {
   const throttled = { status: 429, code: 'FREQUENCY_LIMITED' };
 
-  it('is retried after what Retry-After asks for, though the workflow wants to be told before', async () => {
+  it('is retried after what Retry-After asks for where that is later than our own backoff, up to a fifth later', async () => {
     await stage.faults({ ...throttled, retry_after: 7 });
     const snapshot = await stage.policy();
     for (const { failure } of [
-      await callsOf(stage).query(snapshot, { alert_after: 2000 }),
-      await callsOf(stage).push(snapshot, APPROVAL, { alert_after: 2000 }),
+      await callsOf(stage).query(snapshot, { alert_after: 60_000 }),
+      await callsOf(stage).push(snapshot, APPROVAL, { alert_after: 60_000 }),
     ]) {
-      assert.equal(delayOf(failure), 7000);
+      const delay = delayOf(failure);
+      assert.ok(delay >= 7000 && delay <= 8400, `${delay}`);
       assert.equal(failure?.type, 'FREQUENCY_LIMITED');
     }
   });
 
-  it('is not retried at once where Retry-After says 0', async () => {
-    await stage.faults({ ...throttled, retry_after: 0 });
-    assert.ok(delayOf((await callsOf(stage).query(await stage.policy())).failure) >= 500);
+  for (const retry_after of [0, 1, new Date(0).toUTCString()])
+    it(`backs off by itself where Retry-After says ${retry_after} again and again`, async () => {
+      await stage.faults({ ...throttled, retry_after });
+      const snapshot = await stage.policy();
+      const delays: number[] = [];
+      for (let attempt = 30; attempt < 34; attempt++)
+        delays.push(delayOf((await callsOf(stage).push(snapshot, APPROVAL, {}, { attempt })).failure));
+      for (const delay of delays) assert.ok(delay >= 5 * MINUTE && delay <= 10 * MINUTE, `${delays}`);
+      assert.ok(new Set(delays).size > 1, 'not in step');
+    });
+
+  it('is told of in its own time where Retry-After asks for longer, and not made before', async () => {
+    await stage.faults({ ...throttled, retry_after: 3600 });
+    const snapshot = await stage.policy();
+    const { result: asked } = await callsOf(stage).push(snapshot, APPROVAL, { alert_after: 15 * MINUTE });
+    assert.ok(asked?.outcome === 'waiting' && asked.early, 'the wait is not told of yet');
+    const { wait = 0 } = asked;
+    assert.ok(wait >= 60 * MINUTE, 'and the workflow keeps it');
+    const next = { delay: wait, alert_after: 15 * MINUTE };
+    const { failure } = await callsOf(stage).push(snapshot, APPROVAL, next);
+    assert.equal(delayOf(failure), 15 * MINUTE);
+    const { result: told } = await callsOf(stage).push(snapshot, APPROVAL, next, { attempt: 2, waited: 15 * MINUTE });
+    assert.ok(told?.outcome === 'waiting' && !told.early && told.recorded);
+    assert.equal(told.wait, wait - 15 * MINUTE);
+    assert.deepEqual(await sent(stage.bench, snapshot), ['PATCH'], 'nothing is sent meanwhile');
+    await stage.faults();
+    const last = { attempt: 2, waited: wait };
+    const { result } = await callsOf(stage).push(snapshot, APPROVAL, { delay: wait }, last);
+    assert.equal(result?.outcome, 'confirmed');
   });
 
   it('backs off with jitter, from a second to ten minutes', async () => {
@@ -143,7 +170,8 @@ describe('a call without effect', () => {
     assert.equal(delayOf(failure), 5000);
     const { result } = await callsOf(stage).push(snapshot, APPROVAL, alert, { attempt: 61, waited: 60_000 });
     assert.equal(result?.outcome, 'waiting');
-    assert.equal(result?.outcome === 'waiting' && result.code, 'FREQUENCY_LIMITED');
+    assert.ok(result?.outcome === 'waiting' && result.code === 'FREQUENCY_LIMITED' && !result.early);
+    assert.ok((result.wait ?? 0) >= 5 * MINUTE, 'backs off on');
   });
 
   it('is retried when nothing listens, at the hosts in turn', async () => {

@@ -370,12 +370,12 @@ describe('what it costs', { concurrency: true }, () => {
     assert.deepEqual(await events(number), before);
   });
 
-  it('a call that the server retries ten times adds none', async () => {
+  it('a call that the server retries four times adds none', async () => {
     const { policy, number } = await approved();
-    await world.faults(fault(number, { times: 10, do: { status: 429, code: 'FREQUENCY_LIMITED', retry_after: 0 } }));
+    await world.faults(fault(number, { times: 4, do: { status: 429, code: 'FREQUENCY_LIMITED', retry_after: 0 } }));
     await world.client.amend(policy, { address: 'B' });
     await synced(number, 90_000);
-    assert.equal((await methods(number)).filter((method) => method === 'PATCH').length, 11);
+    assert.equal((await methods(number)).filter((method) => method === 'PATCH').length, 5);
     const scheduled = (await events(number)).filter((name) => name === 'activityTaskScheduled');
     assert.equal(scheduled.length, 5, 'claim, GET, verify, PATCH, verify');
   });

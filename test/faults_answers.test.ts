@@ -483,6 +483,22 @@ describe('how long a throttled call waits, and where an answer sends it', { conc
       assert.ok(Date.parse(again?.at ?? '') >= due - 10, `${again?.at} is before ${new Date(due).toISOString()}`);
     });
 
+  it('Retry-After of an hour delays no alert, and a change of a user leaves at once', async () => {
+    const { policy, number } = await world.opened({ settings: { retry_alert_after: '2s' } });
+    await world.rests(number);
+    await world.fault(number, { method: 'PATCH', do: { ...limited, retry_after: 3600 } });
+    await world.client.approve(policy, { policy_code: CODE });
+    await eventually(
+      () => world.client.status(policy),
+      ({ sync }) => sync === 'RETRYING',
+    );
+    const patches = async () => (await world.log(number)).filter(({ method }) => method === 'PATCH').length;
+    assert.equal(await patches(), 1, 'not sent again before its time');
+    await world.client.amend(policy, { address: 'newest' });
+    await world.rests(number);
+    assert.equal(await patches(), 2);
+  });
+
   it('a redirect is not followed', async () => {
     const { number } = await world.opened({ faults: () => [{ method: 'GET', do: { redirect: elsewhere() } }] });
     await world.rests(number);

@@ -433,9 +433,9 @@ class Lifecycle {
       known: reconciler.personalThere,
       alert_after,
       host: this.#host,
+      delay: Math.max(0, (action.call === 'query' ? action : standing).not_before - Date.now()),
     };
-    if (action.call === 'query')
-      return calls(terms).query({ ...input, delay: Math.max(0, action.not_before - Date.now()) });
+    if (action.call === 'query') return calls(terms).query(input);
     return calls(terms)[action.call]({ ...input, fields: action.fields });
   }
 
@@ -465,7 +465,7 @@ class Lifecycle {
       if (result.outcome === 'confirmed') reconciler.confirm(result, sent, now);
       else if (result.outcome === 'refused') reconciler.refuse(result, sent, now);
       else if (result.outcome === 'unknown') this.#unknown(sent, now);
-      else if (result.outcome === 'waiting') reconciler.alert();
+      else if (result.outcome === 'waiting') reconciler.wait(result, now);
       this.#countAnswer(result, sent !== undefined);
       this.#noteConfirmation(result.request_id);
     } catch (error) {

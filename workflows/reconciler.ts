@@ -65,7 +65,7 @@ export interface Standing {
   lagging?: boolean;
   /** Attempts of unknown outcome in a row. */
   rounds: number;
-  /** The next GET is not sent before. */
+  /** The next call is not sent before, unless a change comes or somebody waits for its answer. */
   not_before: number;
   /** Since when a change waits; null when none does. */
   waiting_since: number | null;
@@ -365,6 +365,7 @@ export class Reconciler {
     standing.unreadable = answer.unreadable;
     standing.absent = false;
     standing.must_query = false;
+    standing.not_before = 0;
     this.#answeredAgain();
     if (sent) standing.rounds = 0;
     // What an upload of ours made there, or may have, was not there before us.
@@ -565,6 +566,12 @@ export class Reconciler {
     standing.not_before = now + roundBackoff(standing.rounds);
     // Where GETs are answered in between, no call waits for so long that it would tell of it.
     if (this.alertAt !== undefined && now >= this.alertAt) this.alert();
+  }
+
+  /** A call certainly without effect, to be made again in `wait` ms; unless `early`, its wait is to be told of. */
+  wait({ wait = 0, early = false }: { wait?: number; early?: boolean }, now: number): void {
+    if (!early) this.alert();
+    this.standing.not_before = now + wait;
   }
 
   /** A signed refusal. `sent` is what a PATCH or an upload carried. */

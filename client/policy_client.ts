@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import { bareSchema, COMMAND_SCHEMAS, type CommandInput, type Envelope } from '../policy/commands.ts';
+import { bareSchema, type CommandInput, type CommandName, type Envelope, parsedCommand } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
-import { type RecordInput, recordSchema, workflowIdOf } from '../policy/record.ts';
+import { parsedRecord, type RecordInput, withoutNulls, workflowIdOf } from '../policy/record.ts';
 import { parse, RuleViolation } from '../policy/violation.ts';
 import * as messages from '../workflows/messages.ts';
 import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
@@ -72,7 +72,8 @@ export class PolicyClient {
    * @throws {PolicyEnded} when the number's life is over, for any other record
    */
   async openPolicy(input: RecordInput, envelope: Envelope = {}): Promise<Opened> {
-    const record = checked(() => parse(recordSchema, input));
+    const record = checked(() => parsedRecord(input));
+    checked(() => parse(bareSchema, withoutNulls(envelope)));
     const digest = digestOf(record);
     const { out_insurance_no } = record.policy;
     const workflow_id = workflowIdOf(record.mchid, out_insurance_no);
@@ -106,7 +107,7 @@ export class PolicyClient {
    * @returns the event's id
    */
   async cancelBySignal(policy: PolicyId, message: CommandInput<'cancel'> = {}): Promise<string> {
-    checked(() => parse(COMMAND_SCHEMAS.cancel, message));
+    checked(() => parsedCommand('cancel', message));
     const signal = named(message);
     const id = idOf(policy);
     await this.ask(id, () => this.temporal.workflow.getHandle(id).signal(messages.cancelSignal, signal));
@@ -209,10 +210,10 @@ export class PolicyClient {
   async #command<Message extends Envelope>(
     policy: PolicyId,
     update: UpdateDefinition<Answer, [Message]> | UpdateDefinition<Answer, [Message?]>,
-    name: keyof typeof COMMAND_SCHEMAS,
+    name: CommandName,
     message: Message,
   ): Promise<Answer> {
-    checked(() => parse(COMMAND_SCHEMAS[name], message));
+    checked(() => parsedCommand(name, message));
     return this.#update(policy, update as UpdateDefinition<Answer, [Message]>, message);
   }
 
@@ -222,7 +223,7 @@ export class PolicyClient {
     message: Envelope,
     patience?: Patience,
   ): Promise<Result> {
-    checked(() => parse(bareSchema, message));
+    checked(() => parse(bareSchema, withoutNulls(message)));
     return this.#update(policy, update as UpdateDefinition<Result, [Envelope]>, message, patience);
   }
 

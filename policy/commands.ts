@@ -1,78 +1,88 @@
 import { z } from 'zod';
-import { differences, sameValue } from './difference.ts';
+import { differences, isEmpty, sameWish } from './difference.ts';
 import { durationSchema } from './duration.ts';
-import { ANSWER_ONLY, UPLOAD_ONLY } from './fields.ts';
+import { ANSWER_ONLY, TIME_FIELDS, UPLOAD_ONLY } from './fields.ts';
 import { CAUSES, cancelled, expiryOf, heldPolicy, type Life, plannedWindow, unmarked, withPolicy } from './life.ts';
 import {
+  extraFieldsSchema,
   LIFETIME,
+  noSuchField,
+  only,
   type Policy,
   type PolicyFields,
+  type PolicyRecord,
   policyFieldsSchema,
   policySchema,
+  unknownNames,
   uploadSchema,
   WINDOW_LIMIT,
+  withoutNulls,
 } from './record.ts';
 import type { RuleName } from './rules.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, type PolicyState, shortState } from './state.ts';
-import { instantOf } from './time.ts';
+import { atMost, checked, notEmpty, visible } from './text.ts';
+import { instantOf, timeFault, toWireTime } from './time.ts';
 import { parse, refuse } from './violation.ts';
 import { described, ENVELOPE_WORDS } from './words.ts';
 
 /** What every message may carry. */
 const envelope = described(
   {
-    event_id: z.string().min(1).max(200).optional(),
+    event_id: checked(notEmpty, atMost(200)).optional(),
     version: z.number().int().nonnegative().optional(),
-    by: z.string().max(200).optional(),
+    by: checked(atMost(200)).optional(),
   },
   ENVELOPE_WORDS,
 );
 
 const rfc3339 = z
   .string()
-  .refine((value) => instantOf(value) !== undefined, {
-    params: { rule: 'time' satisfies RuleName },
-    error: 'expected an RFC 3339 time with an offset, such as 2025-09-21T17:11:12+08:00',
+  .superRefine((value, context) => {
+    const message = timeFault(value);
+    if (message !== undefined)
+      context.addIssue({ code: 'custom', params: { rule: 'time' satisfies RuleName }, message });
   })
   .meta({ format: 'date-time' });
 
-const reason = z.string().min(1).max(500);
+const reason = checked(notEmpty, visible, atMost(500));
 
-export const approveSchema = z.strictObject({
+export const approveSchema = only({
   ...envelope,
-  policy_code: z.string().min(1),
+  policy_code: checked(notEmpty, visible),
   effective_time: rfc3339.optional(),
   expired_time: rfc3339.optional(),
   policy_periods: z.array(z.number().int()).optional(),
 });
-export const declineSchema = z.strictObject({ ...envelope, reason });
-export const cancelSchema = z.strictObject({
+export const declineSchema = only({ ...envelope, reason });
+export const cancelSchema = only({
   ...envelope,
   cause: z.enum(CAUSES).default('SURRENDER'),
   reason: reason.optional(),
   at: rfc3339.optional(),
 });
-export const withdrawSchema = z.strictObject({ ...envelope });
-export const amendSchema = z.looseObject({ ...envelope });
-const termWindowSchema = z.strictObject({
+export const withdrawSchema = only({ ...envelope });
+export const amendSchema = z.looseObject({ ...envelope, extra_fields: extraFieldsSchema.optional() });
+const termWindowSchema = only({
   opens_before: durationSchema('1s', WINDOW_LIMIT).optional(),
   closes_after: durationSchema('0s', WINDOW_LIMIT).optional(),
   start_renewal_time: rfc3339.optional(),
   end_renewal_time: rfc3339.optional(),
 });
 export const renewSchema = z.union([
-  z.strictObject({ ...envelope, as: z.string().regex(/^[0-9A-Za-z]{1,32}$/) }),
-  z.strictObject({
+  only({ ...envelope, as: z.string().regex(/^[0-9A-Za-z]{1,32}$/) }),
+  only({
     ...envelope,
     expired_time: rfc3339,
     effective_time: rfc3339.optional(),
-    policy_code: z.string().min(1).optional(),
+    policy_code: checked(notEmpty, visible).optional(),
     window: termWindowSchema.optional(),
   }),
 ]);
-export const reinstateSchema = z.strictObject({ ...envelope, expired_time: rfc3339.optional(), reason });
+export const reinstateSchema = only({ ...envelope, expired_time: rfc3339.optional(), reason });
 /** Messages that change nothing in the record of themselves: `verify`, `accept`, `resume`. */
-export const bareSchema = z.strictObject({ ...envelope });
+export const bareSchema = only({ ...envelope });
+/** What comes with the start of a policy: the record itself is the workflow's argument. */
+export const openSchema = only({ ...envelope, digest: checked(notEmpty, atMost(200)) });
 
 export const COMMAND_SCHEMAS = {
   approve: approveSchema,
@@ -97,11 +107,11 @@ type Parsed<Name extends CommandName> = z.output<(typeof COMMAND_SCHEMAS)[Name]>
 type Rule<Name extends CommandName> = (life: Life, command: Parsed<Name>, now: number) => Life;
 
 /** Refuses a command that the state does not allow, in words that say which states do. */
-function only(life: Life, command: CommandName, ...states: PolicyState[]): void {
+function allowed(life: Life, command: CommandName, ...states: PolicyState[]): void {
   const state = life.record.policy.policy_state;
   if (states.includes(state)) return;
-  const allowed = states.map(shortState).join(' or ');
-  refuse('illegal-transition', `${command}: expected a policy that is ${allowed}, found ${shortState(state)}`);
+  const those = states.map(shortState).join(' or ');
+  refuse('illegal-transition', `${command}: expected a policy that is ${those}, found ${shortState(state)}`);
 }
 
 /** The life with fields changed, the whole policy checked again; the same object when they change nothing. */
@@ -113,19 +123,19 @@ function changed(life: Life, fields: PolicyFields): Life {
 
 /** Whether the policy has every field that is given already. */
 function isSo(policy: Policy, fields: PolicyFields): boolean {
-  return Object.entries(defined(fields)).every(([field, value]) => sameValue(field, value, policy[field]));
+  return Object.entries(defined(fields)).every(([field, value]) => sameWish(field, value, policy[field]));
 }
 
 const approve: Rule<'approve'> = (life, { event_id: _e, version: _v, by: _b, ...fields }) => {
   if (life.record.policy.policy_state === APPROVED && changed(life, fields) === life) return life;
-  only(life, 'approve', ISSUING);
+  allowed(life, 'approve', ISSUING);
   const approved = changed(life, { ...fields, policy_state: APPROVED });
   return unmarked(replanned(life, approved), 'issuing-overdue', 'issuing-past-expiry');
 };
 
 const decline: Rule<'decline'> = (life) => {
   if (life.record.policy.policy_state === DECLINED) return life;
-  only(life, 'decline', ISSUING);
+  allowed(life, 'decline', ISSUING);
   const { cancellation: _dropped, ...rest } = changed(life, { policy_state: DECLINED });
   return unmarked(rest, 'issuing-overdue', 'issuing-past-expiry');
 };
@@ -133,7 +143,7 @@ const decline: Rule<'decline'> = (life) => {
 const cancel: Rule<'cancel'> = (life, { cause, at }, now) => {
   const state = life.record.policy.policy_state;
   if (state === INACTIVE) return life;
-  only(life, 'cancel', ISSUING, APPROVED);
+  allowed(life, 'cancel', ISSUING, APPROVED);
   const when = at === undefined ? now : (instantOf(at) ?? now);
   if (when <= now) return unmarked(cancelled(life, cause, now, at), 'issuing-overdue', 'issuing-past-expiry');
   if (life.cancellation?.at === when && life.cancellation.cause === cause) return life;
@@ -153,18 +163,35 @@ const AMEND_NEVER: Readonly<Record<string, string>> = {
   policy_state: 'states have commands of their own',
 };
 
-const amend: Rule<'amend'> = (life, { event_id: _e, version: _v, by: _b, ...given }) => {
-  const [upload, fields] = uploadAmended(life, given);
+const amend: Rule<'amend'> = (life, { event_id: _e, version: _v, by: _b, extra_fields: added, ...given }) => {
+  const extended = extendedBy(life, added);
+  knownOnly(extended, given);
+  const [upload, fields] = uploadAmended(extended, given);
   for (const [field, value] of Object.entries(fields)) {
     if (Object.hasOwn(AMEND_NEVER, field))
       refuse('not-amendable', `amend: ${field} cannot be amended; ${AMEND_NEVER[field]}`, field);
-    const holds = !sameValue(field, life.record.policy[field], undefined);
-    if (typeof value !== 'boolean' && sameValue(field, value, undefined) && holds)
+    if (isEmpty(value) && !isEmpty(life.record.policy[field]))
       refuse('cannot-clear', `amend: ${field} can be replaced, not emptied`, field);
   }
   parse(policyFieldsSchema, fields);
   return replanned(life, changed(upload, fields));
 };
+
+/** The life whose record names fields, too, that the contract has not. */
+function extendedBy(life: Life, added: readonly string[] = []): Life {
+  // A record of an earlier release names none.
+  const { extra_fields = [] } = life.record as Partial<PolicyRecord>;
+  const more = added.filter((field) => !extra_fields.includes(field));
+  if (more.length === 0) return life;
+  return { ...life, record: { ...life.record, extra_fields: [...extra_fields, ...more] } };
+}
+
+/** Refuses names that neither the contract has, nor the policy already, nor the record's `extra_fields`. */
+function knownOnly({ record }: Life, given: PolicyFields): void {
+  const { policy, extra_fields = [] } = record as Partial<PolicyRecord>;
+  const [unknown] = unknownNames(given, [...extra_fields, ...Object.keys(policy ?? {})], 'upload');
+  if (unknown !== undefined) refuse('unknown-field', `amend: ${unknown}: ${noSuchField(unknown)}`, unknown);
+}
 
 /**
  * The life with its upload amended, and the fields that are the policy's. What only an upload carries can be amended for
@@ -189,7 +216,7 @@ function withoutUpload(entries: [string, unknown][]): PolicyFields {
 const renew: Rule<'renew'> = (life, command, now) => {
   if ('as' in command) {
     if (life.continued_as === command.as) return life;
-    only(life, 'renew', APPROVED, INACTIVE);
+    allowed(life, 'renew', APPROVED, INACTIVE);
     const window = life.window === 'none' ? 'none' : 'closed';
     return { ...life, continued_as: command.as, window };
   }
@@ -203,7 +230,7 @@ function renewTerm(life: Life, command: Exclude<Parsed<'renew'>, { as: string }>
   const same = isSo(policy, { ...term, start_renewal_time, end_renewal_time });
   if (same && policy.policy_state === APPROVED) return life;
   const expiredByTime = policy.policy_state === INACTIVE && life.inactive?.cause === 'EXPIRY';
-  if (!expiredByTime) only(life, 'renew', APPROVED);
+  if (!expiredByTime) allowed(life, 'renew', APPROVED);
   if (policy.coverage_term_type === LIFETIME) refuse('lifetime', 'renew: cover for life has no terms');
   const [until, next] = [expiryOf(policy) ?? 0, instantOf(term.expired_time) ?? 0];
   if (next <= until)
@@ -220,7 +247,7 @@ function renewTerm(life: Life, command: Exclude<Parsed<'renew'>, { as: string }>
 const reinstate: Rule<'reinstate'> = (life, { expired_time }, now) => {
   const state = life.record.policy.policy_state;
   if (state === APPROVED && changed(life, { expired_time }) === life) return life;
-  only(life, 'reinstate', INACTIVE);
+  allowed(life, 'reinstate', INACTIVE);
   const { inactive: _over, ...rest } = changed(life, { expired_time, policy_state: APPROVED });
   const policy = rest.record.policy;
   inForce(expiryOf(policy), policy.expired_time, 'reinstate', now);
@@ -255,7 +282,7 @@ const WINDOW_FIELDS = [
 /** Plans the window anew where a field that it depends on has changed, unless the policy has ended. */
 function replanned(before: Life, after: Life): Life {
   const [was, is] = [before.record.policy, after.record.policy];
-  const same = WINDOW_FIELDS.every((field) => sameValue(field, was[field], is[field]));
+  const same = WINDOW_FIELDS.every((field) => sameWish(field, was[field], is[field]));
   const over = is.policy_state === INACTIVE && after.inactive?.cause !== 'EXPIRY';
   if (same || over || after.continued_as) return after;
   const planned = plannedAnew(after, is);
@@ -267,12 +294,30 @@ function replanned(before: Life, after: Life): Life {
 const RULES: { [Name in CommandName]: Rule<Name> } = { approve, decline, cancel, withdraw, amend, renew, reinstate };
 
 /**
+ * A message, checked. What is `null` is absent, but in the fields of an amendment, where it takes back.
+ * @throws {RuleViolation}
+ */
+export function parsedCommand<Name extends CommandName>(name: Name, input: unknown): Parsed<Name> {
+  const given = withoutNulls(input ?? {});
+  const nulls = name === 'amend' ? nullFields(input) : {};
+  return parse(COMMAND_SCHEMAS[name], isObject(given) ? { ...given, ...nulls } : given) as Parsed<Name>;
+}
+
+function nullFields(input: unknown): object {
+  const entries = isObject(input) ? Object.entries(input) : [];
+  return Object.fromEntries(entries.filter(([name, value]) => value === null && !Object.hasOwn(envelope, name)));
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
  * The life after a command. Returns the very same object where everything is already so. Times are ms since the epoch.
  * @throws {RuleViolation} when the command is malformed or illegal now; `rule` names why.
  */
 export function obey<Name extends CommandName>(life: Life, name: Name, input: unknown, now: number): Life {
-  const command = parse(COMMAND_SCHEMAS[name], input ?? {}) as Parsed<Name>;
-  return (RULES[name] as Rule<Name>)(life, command, now);
+  return (RULES[name] as Rule<Name>)(life, parsedCommand(name, input), now);
 }
 
 /**
@@ -286,7 +331,7 @@ export function adopted(life: Life, remote: PolicyFields, fields: readonly strin
   const policy: Record<string, unknown> = { ...life.record.policy };
   for (const { field, theirs } of found) {
     if (theirs === undefined) delete policy[field];
-    else policy[field] = theirs;
+    else policy[field] = TIME_FIELDS.has(field) && typeof theirs === 'string' ? toWireTime(theirs) : theirs;
   }
   const record = { ...life.record, policy: parse(policySchema, policy) };
   const reopened = found.some(({ field, theirs }) => field === 'support_renewal' && theirs === true);

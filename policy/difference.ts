@@ -1,6 +1,6 @@
 import { ANSWER_ONLY, TIME_FIELDS } from './fields.ts';
 import type { PolicyFields } from './record.ts';
-import { instantOf } from './time.ts';
+import { instantMeant } from './time.ts';
 
 /** A field that WeChat Pay holds otherwise than we do. `theirs` is absent where it holds nothing. */
 export interface Difference {
@@ -9,21 +9,26 @@ export interface Difference {
   theirs?: unknown;
 }
 
-// WeChat Pay leaves out what is empty; a boolean that is left out reads as false.
-function isEmpty(value: unknown): boolean {
-  return value == null || value === '' || value === false || (Array.isArray(value) && value.length === 0);
+/** Nothing at all: an update carries no such value. */
+export function isEmpty(value: unknown): boolean {
+  return value == null || value === '' || (Array.isArray(value) && value.length === 0);
 }
 
 /**
  * A text that is equal for two values just when WeChat Pay means the same by them: 12535 and "12535" as `plan_id`,
- * one instant in two offsets, names in any order, absent and empty.
+ * one instant in any spelling, names in any order, absent and empty. It leaves out an amount 0 and a false, too.
  */
 export function comparable(field: string, value: unknown): string {
+  return isEmpty(value) || value === false || value === 0 ? '' : meant(field, value, { ordered: false });
+}
+
+/** A text that is equal for two values just when who says them means the same: a false is said, and so is an order of names. */
+function meant(field: string, value: unknown, { ordered }: { ordered: boolean }): string {
   if (isEmpty(value)) return '';
   // WeChat Pay may hold anything: where a field is of another type, its JSON is compared.
   if (field === 'plan_id' && isTextOrNumber(value)) return `"${value}"`;
-  if (TIME_FIELDS.has(field) && isTextOrNumber(value)) return String(instantOf(value) ?? value);
-  if (field === 'insured_name_list' && Array.isArray(value) && value.every(isTextOrNumber))
+  if (TIME_FIELDS.has(field) && isTextOrNumber(value)) return String(instantMeant(value) ?? value);
+  if (!ordered && field === 'insured_name_list' && Array.isArray(value) && value.every(isTextOrNumber))
     return JSON.stringify([...value].sort());
   return JSON.stringify(sortKeys(value));
 }
@@ -44,6 +49,11 @@ export function sameValue(field: string, a: unknown, b: unknown): boolean {
   return comparable(field, a) === comparable(field, b);
 }
 
+/** Whether a person means the same by two values of a field: what is said changes what we want, a false too. */
+export function sameWish(field: string, a: unknown, b: unknown): boolean {
+  return meant(field, a, { ordered: true }) === meant(field, b, { ordered: true });
+}
+
 /**
  * Where `theirs` does not hold what `ours` says. Only fields that ours gives a value count: unknown fields of WeChat
  * Pay's are no drift, and nothing can be emptied by an update. `unreadable` fields (sealed for a key that is not
@@ -56,7 +66,7 @@ export function differences(
 ): Difference[] {
   return Object.entries(ours)
     .filter(([field]) => !ANSWER_ONLY.has(field) && !unreadable.includes(field))
-    .filter(([, value]) => value === false || !isEmpty(value))
+    .filter(([, value]) => !isEmpty(value))
     .filter(([field, value]) => !sameValue(field, value, theirs[field]))
     .map(([field, value]) => ({ field, ours: value, ...(theirs[field] == null ? {} : { theirs: theirs[field] }) }));
 }
@@ -86,15 +96,13 @@ export function patchOf(held: PolicyFields, confirmed: PolicyFields, terms: Patc
   if (wanted.has('start_renewal_time') || wanted.has('end_renewal_time'))
     for (const field of ['support_renewal', 'start_renewal_time', 'end_renewal_time']) wanted.add(field);
   const fields = Object.keys(held).filter((field) => wanted.has(field) && !ANSWER_ONLY.has(field));
-  return Object.fromEntries(
-    fields.filter((field) => held[field] === false || !isEmpty(held[field])).map((field) => [field, held[field]]),
-  );
+  return Object.fromEntries(fields.filter((field) => !isEmpty(held[field])).map((field) => [field, held[field]]));
 }
 
 /** What a command changed: the fields that mean something else after it, as they were and as they are. */
 export function changes(before: PolicyFields, after: PolicyFields): { before: PolicyFields; after: PolicyFields } {
   const fields = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-  const changed = fields.filter((field) => !sameValue(field, before[field], after[field]));
+  const changed = fields.filter((field) => !sameWish(field, before[field], after[field]));
   const those = (of: PolicyFields): PolicyFields =>
     Object.fromEntries(changed.filter((field) => of[field] !== undefined).map((field) => [field, of[field]]));
   return { before: those(before), after: those(after) };

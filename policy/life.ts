@@ -1,7 +1,7 @@
 import { DAY, ms } from './duration.ts';
 import { LIFETIME, type Policy, type PolicyFields, type PolicyRecord } from './record.ts';
 import { APPROVED, INACTIVE, ISSUING } from './state.ts';
-import { instantOf, wireTime } from './time.ts';
+import { instantOf, wireTime, withinYears } from './time.ts';
 
 /** Why a policy ended before its time: 退保, 犹豫期退保, 失效 (unpaid premium), 终止. */
 export const CAUSES = ['SURRENDER', 'HESITATION', 'LAPSE', 'TERMINATED'] as const;
@@ -67,7 +67,7 @@ export function windowTimes(record: PolicyRecord): { opens: number; closes: numb
   const effective = instantOf(record.policy.effective_time) ?? 0;
   const opens = instantOf(record.policy.start_renewal_time) ?? expires - ms(record.renewal.opens_before);
   const closes = instantOf(record.policy.end_renewal_time) ?? expires + ms(record.renewal.closes_after);
-  return { opens: Math.max(opens, effective + 1000), closes };
+  return { opens: withinYears(Math.max(opens, effective + 1000)), closes: withinYears(closes) };
 }
 
 /**

@@ -1,8 +1,11 @@
 import { z } from 'zod';
 import { durationSchema } from './duration.ts';
+import { noSuchName } from './names.ts';
 import type { RuleName } from './rules.ts';
 import { APPROVED, POLICY_STATES } from './state.ts';
-import { instantOf, toWireTime } from './time.ts';
+import { atMost, type Check, checked, isWellFormed, notEmpty, stated, threeByteCharacters, visible } from './text.ts';
+import { instantOf, timeFault, toWireTime } from './time.ts';
+import { parse } from './violation.ts';
 import { described, POLICY_WORDS, RECORD_WORDS, RENEWAL_WORDS, UPLOAD_WORDS, VERIFICATION_WORDS } from './words.ts';
 
 export const POLICY_TYPES = [
@@ -32,59 +35,14 @@ const MOST_NAME_BYTES = 214;
 // Many times what any policy needs, and little enough that Temporal and MongoDB take it whole with its history.
 const MOST_CHARACTERS = 16_384;
 
-/** A check of a text, with what a JSON Schema can say of it. */
-type Check = ((value: string) => { rule: RuleName; message: string } | undefined) & { schema?: object };
-
-function checked(...checks: Check[]): z.ZodType<string, string> {
-  const text = z.string({ error: () => 'expected text' }).superRefine((value, context) => {
-    for (const check of checks) {
-      const fault = check(value);
-      if (fault) context.addIssue({ code: 'custom', params: { rule: fault.rule }, message: fault.message });
-    }
-  });
-  return text.meta(Object.assign({}, ...checks.map(({ schema }) => schema)));
-}
-
-function stated(schema: object, check: Check): Check {
-  return Object.assign(check, { schema });
-}
-
-/** A length in characters (code points), as WeChat Pay's `string(n)` counts them. */
-function atMost(most: number): Check {
-  return stated({ maxLength: most }, (value) => {
-    const length = [...value].length;
-    return length > most
-      ? { rule: 'too-long', message: `expected at most ${most} characters, has ${length}` }
-      : undefined;
-  });
-}
-
-const notEmpty = stated({ minLength: 1 }, (value) =>
-  value === '' ? { rule: 'empty', message: 'expected text, found none' } : undefined,
-);
-
-const NARROW = '^[^\\u{10000}-\\u{10FFFF}]*$';
-
-/** Clear text fields take characters of 1 to 3 bytes in UTF-8 only. */
-const threeByteCharacters = stated({ pattern: NARROW }, (value) => {
-  const wide = [...value].find((character) => (character.codePointAt(0) ?? 0) > 0xffff);
-  if (wide === undefined) return undefined;
-  const point = `U+${(wide.codePointAt(0) ?? 0).toString(16).toUpperCase()}`;
-  return {
-    rule: 'wide-character',
-    message: `the character ${point} takes 4 bytes in UTF-8, WeChat Pay takes at most 3`,
-  };
-});
-
 const number = stated({ pattern: NUMBER.source }, (value) =>
   NUMBER.test(value) ? undefined : { rule: 'insurance-number', message: 'expected 1 to 32 letters and digits' },
 );
 
-const time = stated({ format: 'date-time' }, (value) =>
-  instantOf(value) === undefined
-    ? { rule: 'time', message: 'expected an RFC 3339 time with an offset, such as 2025-09-21T17:11:12+08:00' }
-    : undefined,
-);
+const time = stated({ format: 'date-time' }, (value) => {
+  const message = timeFault(value);
+  return message === undefined ? undefined : { rule: 'time', message };
+});
 
 const nameFits: Check = (value) =>
   new TextEncoder().encode(value).length > MOST_NAME_BYTES
@@ -99,7 +57,7 @@ const amount = z
   .meta({ type: 'integer', minimum: 0 });
 
 function text(most?: number): z.ZodType<string, string> {
-  return checked(threeByteCharacters, ...(most === undefined ? [] : [atMost(most)]));
+  return checked(visible, threeByteCharacters, ...(most === undefined ? [] : [atMost(most)]));
 }
 
 function timeField(): z.ZodType<string, string> {
@@ -109,9 +67,9 @@ function timeField(): z.ZodType<string, string> {
 const fields = described(
   {
     out_insurance_no: checked(number),
-    insurance_name: checked(notEmpty, threeByteCharacters, atMost(50)),
+    insurance_name: checked(notEmpty, visible, threeByteCharacters, atMost(50)),
     insured_name_list: z
-      .array(checked(notEmpty, nameFits))
+      .array(checked(notEmpty, visible, nameFits))
       .max(MOST_NAMES, { error: `expected at most ${MOST_NAMES} names` })
       .optional(),
     insurance_company_code: text(32).optional(),
@@ -127,7 +85,7 @@ const fields = described(
     address: text().optional(),
     policy_state: z.enum(POLICY_STATES),
     policy_code: text().optional(),
-    plan_id: z.union([z.number().int().nonnegative(), checked(notEmpty, threeByteCharacters)]).optional(),
+    plan_id: z.union([z.number().int().nonnegative(), checked(notEmpty, visible, threeByteCharacters)]).optional(),
     out_contract_code: text(32).optional(),
     policy_periods: z.array(z.number().int().nonnegative()).optional(),
     free_insurance: z.boolean().optional(),
@@ -159,7 +117,17 @@ export const policyFieldsSchema = z.looseObject(fields).partial();
 
 type Shape = z.output<z.ZodObject<typeof fields, z.core.$loose>>;
 
-function notTooLarge(fields: object, context: z.RefinementCtx): void {
+/** Of the fields as a whole, those that the contract has not too: whole Unicode, and not too much of it. */
+function fits(fields: object, context: z.RefinementCtx): void {
+  const broken = Object.entries(fields).find(([name, value]) => !isWellFormed(name) || !isWellFormed(value));
+  // A text of the contract's has its own check, which says the same.
+  if (broken && !Object.hasOwn(policyFieldsSchema.shape, broken[0]))
+    context.addIssue({
+      code: 'custom',
+      path: [broken[0]],
+      params: { rule: 'ill-formed' satisfies RuleName },
+      message: 'expected text in Unicode, has half of a surrogate pair, or NUL',
+    });
   const { length } = JSON.stringify(fields);
   if (length <= MOST_CHARACTERS) return;
   const message = `expected at most ${MOST_CHARACTERS} characters of JSON, has ${length}`;
@@ -170,7 +138,7 @@ function joined(policy: Shape, context: z.RefinementCtx): void {
   const broken = (field: string, rule: RuleName, message: string): void => {
     context.addIssue({ code: 'custom', path: [field], params: { rule }, message });
   };
-  notTooLarge(policy, context);
+  fits(policy, context);
   const effective = instantOf(policy.effective_time);
   const expired = instantOf(policy.expired_time);
   if (policy.expired_time === undefined && policy.coverage_term_type !== LIFETIME)
@@ -226,7 +194,8 @@ function windowFaults(policy: Partial<Shape>): { field: string; message: string 
 }
 
 /**
- * A whole policy, names in the clear, wire names and wire types. Times come out in `+08:00`; unknown fields are kept.
+ * A whole policy, names in the clear, wire names and wire types. Times come out in `+08:00`. Fields that the contract has
+ * not are kept: whether they may be there, the record says.
  * Limits and joined rules: the field table of the contract (docs/contract.md).
  */
 export const policySchema = z.looseObject(fields).superRefine(joined).meta({ allOf: JOINED });
@@ -239,44 +208,58 @@ export const uploadSchema = z
   .looseObject(
     described(
       {
-        appid: z.string().min(1),
-        openid: z.string().min(1),
-        payee_mchid: z.string().optional(),
-        payee_appid: z.string().optional(),
-        payee_openid: z.string().optional(),
+        appid: checked(notEmpty, visible),
+        openid: checked(notEmpty, visible),
+        payee_mchid: checked(visible).optional(),
+        payee_appid: checked(visible).optional(),
+        payee_openid: checked(visible).optional(),
       },
       UPLOAD_WORDS,
     ),
   )
-  .superRefine(notTooLarge);
+  .superRefine(fits);
 
-const renewalSchema = z
-  .strictObject(
-    described(
-      {
-        opens_before: durationSchema('1s', WINDOW_LIMIT).default('60d'),
-        closes_after: durationSchema('0s', WINDOW_LIMIT).default('30d'),
-      },
-      RENEWAL_WORDS,
-    ),
-  )
-  .prefault({});
+/** An object of these fields alone; any other name is refused with the nearest of them. */
+export function only<Fields extends z.core.$ZodLooseShape>(fields: Fields): z.ZodObject<Fields, z.core.$strict> {
+  return z.strictObject(fields, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((name) => `${name}: ${noSuchName(name, Object.keys(fields))}`).join(', ')
+        : undefined,
+  });
+}
 
-const verificationSchema = z
-  .strictObject(
-    described(
-      {
-        every: durationSchema('1s', '365d').default('7d'),
-        on_drift: z.enum(['heal', 'report']).default('heal'),
-        on_state_drift: z.enum(['report', 'heal']).default('report'),
-      },
-      VERIFICATION_WORDS,
-    ),
-  )
-  .prefault({});
+const renewalSchema = only(
+  described(
+    {
+      opens_before: durationSchema('1s', WINDOW_LIMIT).default('60d'),
+      closes_after: durationSchema('0s', WINDOW_LIMIT).default('30d'),
+    },
+    RENEWAL_WORDS,
+  ),
+).prefault({});
 
-/** The record that users hand in: the policy, and how it is to be kept. Comes out with every default filled in. */
-export const recordSchema = z.strictObject(
+const verificationSchema = only(
+  described(
+    {
+      every: durationSchema('1s', '365d').default('7d'),
+      on_drift: z.enum(['heal', 'report']).default('heal'),
+      on_state_drift: z.enum(['report', 'heal']).default('report'),
+    },
+    VERIFICATION_WORDS,
+  ),
+).prefault({});
+
+/** Names of fields that the contract has not: the service is in grey release, and fields come. */
+export const extraFieldsSchema = z.array(
+  z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, { error: 'expected the name of a field, such as brand_new_field' }),
+);
+
+/**
+ * The record that users hand in: the policy, and how it is to be kept. Comes out with every default filled in. Parse it with
+ * `parsedRecord`.
+ */
+export const recordSchema = only(
   described(
     {
       mchid: z.string().regex(/^\d{8,10}$/, { error: 'expected a merchant id of 8 to 10 digits' }),
@@ -288,10 +271,51 @@ export const recordSchema = z.strictObject(
       issuing_alert_after: durationSchema('1s', '3650d').default('3d'),
       retry_alert_after: durationSchema('1s', '365d').default('15m'),
       reinstatement_within: durationSchema('0s', '3650d').optional(),
+      extra_fields: extraFieldsSchema.default([]),
     },
     RECORD_WORDS,
   ),
-);
+).superRefine(({ policy, upload = {}, extra_fields }, context) => {
+  const unknown = [
+    ...unknownNames(policy, extra_fields).map((name) => ['policy', name]),
+    ...unknownNames(upload, extra_fields, 'upload').map((name) => ['upload', name]),
+  ];
+  for (const path of unknown)
+    context.addIssue({
+      code: 'custom',
+      path,
+      params: { rule: 'unknown-field' satisfies RuleName },
+      message: noSuchField(path.at(-1) ?? ''),
+    });
+});
+
+/** Names that neither the contract has nor the record's `extra_fields`: sent, they would stay at WeChat Pay for good. */
+export function unknownNames(given: object, extra: readonly string[], of: 'policy' | 'upload' = 'policy'): string[] {
+  const known = new Set([...Object.keys(fields), ...extra, ...(of === 'upload' ? Object.keys(UPLOAD_WORDS) : [])]);
+  return Object.keys(given).filter((name) => !known.has(name));
+}
+
+export function noSuchField(name: string): string {
+  const said = noSuchName(name, [...Object.keys(fields), ...Object.keys(UPLOAD_WORDS)]);
+  return `${said}; a field that WeChat Pay has added is named in extra_fields`;
+}
+
+/** Without the members that are null: they are absent. */
+export function withoutNulls(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== null));
+}
+
+/**
+ * A record as users hand it in, checked, with every default filled in; what is `null` is absent.
+ * @throws {RuleViolation}
+ */
+export function parsedRecord(input: unknown): PolicyRecord {
+  const record = withoutNulls(input);
+  if (typeof record !== 'object' || record === null || Array.isArray(record)) return parse(recordSchema, record);
+  const parts = Object.entries(record).map(([name, part]) => [name, withoutNulls(part)]);
+  return parse(recordSchema, Object.fromEntries(parts));
+}
 
 /** As handed in: optional parts may lack. */
 export type RecordInput = z.input<typeof recordSchema>;

@@ -6,12 +6,17 @@ export const RULES = {
   // Of the shape of a record or a message.
   type: ['a value of another type than the field has', 'give the type that the message names'],
   enum: ['a value that the field does not take', 'give one of those that the message names'],
-  'unknown-field': ['a name that is none of this object', 'correct or remove it'],
+  'unknown-field': [
+    'a name that is none of this object, or of the contract',
+    'correct it; a field that WeChat Pay has added is named in `extra_fields`',
+  ],
   format: ['a text of another form than the field has', 'give the form that the message names'],
   'too-short': ['too short a text or list, or too small a number', 'give what the message names'],
   'too-long': ['too long a text or list, or too large a number', 'shorten it to what the message names'],
   'too-large': ['more than 16,384 characters of JSON', 'leave out what WeChat Pay does not need'],
   'too-deep': ['lists and objects within each other, more than 32', 'send the record alone'],
+  'ill-formed': ['half of a surrogate pair, or NUL, in a text', 'find the program that cut the text'],
+  blank: ['a text of blanks or invisible characters', 'give a text that can be seen, or leave the field out'],
   empty: ['an empty text', 'give a text, or leave the field out'],
   invalid: ['anything else that a schema refuses', 'correct what the message names'],
   'wide-character': ['a character of 4 bytes in UTF-8, such as an emoji', 'replace it: WeChat Pay takes 3 at most'],

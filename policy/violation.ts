@@ -34,7 +34,7 @@ export class RuleViolation extends Error {
 
 /** Refuses with a single rule; for conditions that no schema can state. */
 export function refuse(rule: RuleName, message: string, field = ''): never {
-  throw new RuleViolation([{ field, rule, message }]);
+  throw new RuleViolation([{ field: oneLine(field), rule, message: oneLine(message) }]);
 }
 
 const ZOD_RULES: Record<string, RuleName> = {

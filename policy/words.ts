@@ -74,6 +74,8 @@ export const RECORD_WORDS = {
   retry_alert_after: 'A change that waits for longer shows as RETRYING.',
   reinstatement_within:
     'How long an INACTIVE policy can be reinstated before its workflow ends. By default 30d, after a LAPSE 730d.',
+  extra_fields:
+    'Names of fields of policy and upload that WeChat Pay has added and this release does not know; any other is refused.',
 } as const;
 
 export const ENVELOPE_WORDS = {

@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestOf } from '../client/digest.ts';
-import { type RecordInput, recordSchema } from '../policy/record.ts';
-import { parse } from '../policy/violation.ts';
+import { parsedRecord, type RecordInput } from '../policy/record.ts';
 import { recordOf, SEED } from './fixtures.ts';
 
 const now = Date.parse('2025-10-01T00:00:00Z');
-const digest = (record: RecordInput) => digestOf(parse(recordSchema, record));
+const digest = (record: RecordInput) => digestOf(parsedRecord(record));
 const base = recordOf({}, {}, { now });
 
 describe('the digest of a record', () => {
@@ -31,6 +30,20 @@ describe('the digest of a record', () => {
     assert.equal(digest({ ...base, adopt: 'push', renewal: { opens_before: '60d' } }), digest(base));
   });
 
+  it('is the same whatever spelling a duration or a number has, and for what is null', () => {
+    const spelled = {
+      renewal: { opens_before: '60 days', closes_after: '720h' },
+      verification: { every: '1 week' },
+      issuing_alert_after: '72 hours',
+      retry_alert_after: '900s',
+      reinstatement_within: null,
+      upload: null,
+      policy: { ...base.policy, plan_id: '12535', pet_name: null, expired_time: base.policy.expired_time },
+    };
+    const without = { ...base, policy: { ...base.policy, pet_name: undefined } };
+    assert.equal(digest({ ...base, ...spelled } as unknown as RecordInput), digest(without as RecordInput));
+  });
+
   it('is another for another value of any field', () => {
     const changes: Partial<RecordInput['policy']>[] = [
       { insured_name_list: ['张三', '李四'] },
@@ -39,7 +52,9 @@ describe('the digest of a record', () => {
       { policy_periods: [1, 2] },
       { a_field_of_tomorrow: { deep: [1] } },
     ];
-    const digests = changes.map((change) => digest(recordOf(change, {}, { now })));
+    const digests = changes.map((change) =>
+      digest(recordOf(change, { extra_fields: ['a_field_of_tomorrow'] }, { now })),
+    );
     assert.equal(new Set([digest(base), ...digests]).size, changes.length + 1);
   });
 });

@@ -5,16 +5,16 @@ import { type CommandName, obey } from '../policy/commands.ts';
 import { comparable, differences, patchOf } from '../policy/difference.ts';
 import { durationOf } from '../policy/duration.ts';
 import { dueTimes, heldPolicy, type Life, openedLife, settleDue } from '../policy/life.ts';
-import { type PolicyRecord, recordSchema } from '../policy/record.ts';
+import { type PolicyRecord, parsedRecord } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, POLICY_STATES } from '../policy/state.ts';
-import { instantOf, wireTime } from '../policy/time.ts';
-import { parse, RuleViolation } from '../policy/violation.ts';
+import { instantOf, timeFault, wireTime } from '../policy/time.ts';
+import { RuleViolation } from '../policy/violation.ts';
 import { DAY, recordOf, SEED } from './fixtures.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 
 function record(changes: Record<string, unknown> = {}, settings: Record<string, unknown> = {}): PolicyRecord {
-  return parse(recordSchema, recordOf(changes, settings, { now: NOW }));
+  return parsedRecord(recordOf(changes, settings, { now: NOW }));
 }
 
 function rulesOf(changes: Record<string, unknown>, settings: Record<string, unknown> = {}): string[] {
@@ -50,8 +50,51 @@ describe('record', () => {
       if (!field.endsWith('_time')) assert.deepEqual(policy[field], value, field);
   });
 
-  it('keeps unknown fields, for WeChat Pay adds some', () => {
-    assert.equal(record({ brand_new: 'x' }).policy.brand_new, 'x');
+  it('refuses names that the contract has not, with the nearest one, unless its extra_fields name them', () => {
+    const messageOf = (changes: object, settings: Record<string, unknown> = {}): string => {
+      try {
+        record(changes as Record<string, unknown>, settings);
+      } catch (error) {
+        assert.ok(error instanceof RuleViolation && error.rule === 'unknown-field', String(error));
+        return error.message;
+      }
+      return 'none';
+    };
+    assert.match(messageOf({ adress: 'x' }), /^policy\.adress: there is no such name, the nearest is address;/);
+    assert.match(messageOf({ insured_names_list: ['x'] }), /nearest is insured_name_list/);
+    assert.match(messageOf({ fields: {} }), /^policy\.fields: there is no such name; .* extra_fields$/);
+    assert.match(messageOf({}, { upload: { appid: 'wx1', openid: 'o1', opendi: 'o2' } }), /upload\.opendi: .*openid/);
+    assert.match(messageOf({}, { retry_alert_afer: '1m' }), /nearest is retry_alert_after/);
+    assert.match(messageOf({}, { verification: { evry: '7d' } }), /nearest is every/);
+    assert.equal(record({ brand_new: 'x' }, { extra_fields: ['brand_new'] }).policy.brand_new, 'x');
+  });
+
+  it('takes null for absent', () => {
+    const given = {
+      ...recordOf({ pet_name: null } as object, {}, { now: NOW }),
+      adopt: null,
+      upload: null,
+      renewal: { opens_before: null },
+    };
+    const { pet_name: _, ...policy } = record().policy;
+    assert.deepEqual(parsedRecord(given), { ...record(), policy });
+  });
+
+  it('says why a time is refused', () => {
+    for (const [given, why] of [
+      ['2027-02-29T00:00:00+08:00', /a day that February 2027 has, 01 to 28/],
+      ['2026-06-31T00:00:00Z', /a day that June 2026 has, 01 to 30/],
+      ['2026-06-30T24:00:00+08:00', /midnight is 00:00:00 of the next day/],
+      ['2026-13-01T00:00:00Z', /a month from 01 to 12, has 13/],
+      ['2026-06-30T23:59:60Z', /seconds from 00 to 59, has 60/],
+      ['2026-06-30T23:59:59+24:00', /an offset from -23:59 to \+23:59/],
+      ['9999-12-31T23:59:59Z', /years 0001 to 9999/],
+      ['2026-06-30 23:59:59', /an RFC 3339 time with an offset/],
+    ] as const) {
+      assert.match(timeFault(given) ?? 'none', why, given);
+      assert.deepEqual(rulesOf({ effective_time: given }), ['effective_time: time']);
+    }
+    assert.equal(timeFault('2028-02-29T00:00:00+08:00'), undefined);
   });
 
   for (const [what, changes, expected] of [
@@ -60,6 +103,12 @@ describe('record', () => {
     ['a name of more than 50 characters', { insurance_name: '险'.repeat(51) }, 'insurance_name: too-long'],
     ['twelve insured names', { insured_name_list: Array(12).fill('张三') }, 'insured_name_list: too-long'],
     ['a name that RSA cannot seal', { insured_name_list: ['张'.repeat(72)] }, 'insured_name_list.0: too-long'],
+    ['half of a surrogate pair in a name', { insured_name_list: ['张\udc00'] }, 'insured_name_list.0: ill-formed'],
+    ['half of a surrogate pair in clear text', { pet_name: '\ud83d' }, 'pet_name: ill-formed'],
+    ['half of a surrogate pair in policy_code', { policy_code: 'C\ud800' }, 'policy_code: ill-formed'],
+    ['a name of blanks', { insured_name_list: ['张三', ' \u3000'] }, 'insured_name_list.1: blank'],
+    ['a product of invisible characters', { insurance_name: '\u200b\u2060' }, 'insurance_name: blank'],
+    ['a car whose number is a blank', { policy_type: 'POLICY_TYPE_CAR', car_number: ' ' }, 'car_number: blank'],
     ['an emoji in clear text', { address: '家😀' }, 'address: wide-character'],
     ['a time without an offset', { effective_time: '2025-09-21T17:11:12' }, 'effective_time: time'],
     ['30 February', { effective_time: '2025-02-30T00:00:00Z' }, 'effective_time: time'],
@@ -119,6 +168,20 @@ describe('times and durations', () => {
         const wire = wireTime(seconds * 1000);
         assert.equal(wire.length, 25);
         assert.equal(instantOf(wire), seconds * 1000);
+      }),
+    );
+  });
+
+  it('nothing that is computed leaves the years that RFC 3339 has', () => {
+    const last = '9999-12-31T23:59:59+08:00';
+    const life = openedLife(record({ policy_state: APPROVED, end_renewal_time: wireTime(NOW + 370 * DAY) }), NOW);
+    const renewed = obey(life, 'renew', { expired_time: last }, NOW);
+    const { start_renewal_time, end_renewal_time } = heldPolicy({ ...renewed, window: 'open' });
+    assert.deepEqual([start_renewal_time, end_renewal_time], ['9999-11-01T23:59:59+08:00', last]);
+    fc.assert(
+      fc.property(fc.integer({ min: -1e15, max: 1e15 }), (instant) => {
+        assert.match(wireTime(instant), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+08:00$/);
+        assert.notEqual(instantOf(wireTime(instant)), undefined);
       }),
     );
   });
@@ -187,6 +250,39 @@ describe('commands', () => {
     );
     const life = approved();
     assert.equal(obey(life, 'amend', { plan_id: '12535' }, NOW), life, 'plan_id 12535 is "12535"');
+  });
+
+  it('amend refuses names that the contract has not, unless the record names them, or the amendment does', () => {
+    const amended = (input: object) => obey(approved(), 'amend', input, NOW);
+    assert.equal(
+      ruleOf(() => amended({ adress: 'x' })),
+      'unknown-field',
+    );
+    assert.equal(
+      ruleOf(() => amended({ fields: { address: 'x' } })),
+      'unknown-field',
+    );
+    const after = amended({ extra_fields: ['brand_new'], brand_new: 1 });
+    assert.equal(after.record.policy.brand_new, 1);
+    assert.equal(obey(after, 'amend', { brand_new: 2 }, NOW).record.policy.brand_new, 2);
+  });
+
+  it('amend takes what is said for what we want: a false is one, and an order of names', () => {
+    const before = lived(['amend', { insured_name_list: ['甲', '乙'] }]);
+    assert.equal(obey(before, 'amend', { free_insurance: false }, NOW).record.policy.free_insurance, false);
+    const turned = obey(before, 'amend', { insured_name_list: ['乙', '甲'] }, NOW);
+    assert.deepEqual(turned.record.policy.insured_name_list, ['乙', '甲']);
+    const priced = obey(before, 'amend', { first_period_amount: 100 }, NOW);
+    assert.equal(obey(priced, 'amend', { first_period_amount: 0 }, NOW).record.policy.first_period_amount, 0);
+  });
+
+  it('take null for absent, but in the fields of an amendment', () => {
+    const life = obey(openedLife(record(), NOW), 'approve', { policy_code: 'C1', effective_time: null, by: null }, NOW);
+    assert.equal(life.record.policy.policy_state, APPROVED);
+    assert.equal(
+      ruleOf(() => obey(life, 'amend', { address: null, event_id: null }, NOW)),
+      'cannot-clear',
+    );
   });
 
   it('renew makes a new term of the same number, APPROVED again after expiry, its window planned anew', () => {
@@ -365,6 +461,22 @@ describe('differences', () => {
       extra: 1,
     };
     assert.deepEqual(differences(ours, theirs), []);
+  });
+
+  it('tolerates an amount 0 and a false left out of an answer, a time with +0800 or a blank for T', () => {
+    const ours = {
+      first_period_amount: 0,
+      free_insurance: false,
+      effective_time: '2025-09-21T17:11:12+08:00',
+      expired_time: '2026-09-21T17:11:12+08:00',
+    };
+    const theirs = { effective_time: '2025-09-21T17:11:12+0800', expired_time: '2026-09-21 09:11:12.000z' };
+    assert.deepEqual(differences(ours, theirs), []);
+    assert.deepEqual(patchOf(ours, { ...theirs, first_period_amount: 5, free_insurance: true }), {
+      first_period_amount: 0,
+      free_insurance: false,
+    });
+    assert.equal(differences({ first_period_amount: 5 }, {}).length, 1);
   });
 
   it('sees every other change of a value', () => {

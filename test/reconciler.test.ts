@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import { type CommandName, obey } from '../policy/commands.ts';
 import { differences } from '../policy/difference.ts';
 import { openedLife, settleDue } from '../policy/life.ts';
-import { type PolicyFields, recordSchema } from '../policy/record.ts';
+import { type PolicyFields, parsedRecord } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, type PolicyState } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
-import { parse, RuleViolation } from '../policy/violation.ts';
+import { RuleViolation } from '../policy/violation.ts';
 import { newStanding, Reconciler, URGENCY } from '../workflows/reconciler.ts';
 import { DAY, recordOf, SEED } from './fixtures.ts';
 
@@ -40,7 +40,7 @@ class Remote {
 }
 
 function opened(settings: Record<string, unknown> = {}, changes: Record<string, unknown> = {}): Reconciler {
-  const record = parse(recordSchema, recordOf(changes, settings, { now: NOW }));
+  const record = parsedRecord(recordOf(changes, settings, { now: NOW }));
   return new Reconciler(openedLife(record, NOW), newStanding(NOW));
 }
 

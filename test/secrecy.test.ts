@@ -219,7 +219,7 @@ async function wrongs({ client, sandboxUrl, env }: Stage): Promise<string[]> {
         free_insurance: false,
         field_of_tomorrow: { deep: '未知字段的值' },
       },
-      settings,
+      { extra_fields: ['field_of_tomorrow'], ...settings },
     );
     const policy = { mchid: MCHID, out_insurance_no };
     if (!settings.upload) await wechatpay.put(out_insurance_no, record.policy);

@@ -3,8 +3,7 @@ import { connect as connectTo, createServer, type Server, type Socket } from 'no
 import { MongoClient } from 'mongodb';
 import { type Keyring, makeKey, parseKeys } from '../codec/keys.ts';
 import { startMongo } from '../embedded/mongodb.ts';
-import { recordSchema } from '../policy/record.ts';
-import { parse } from '../policy/violation.ts';
+import { parsedRecord } from '../policy/record.ts';
 import type { NewPolicy } from '../storage/policies.ts';
 
 /** A MongoDB server and a database of this run's own. */
@@ -105,7 +104,7 @@ export const PERSONAL = [
   '未知字段',
 ];
 
-export const record = parse(recordSchema, {
+export const record = parsedRecord({
   mchid: '1900000001',
   policy: {
     out_insurance_no: 'Auisihsiahishishi4hihsid123418id',
@@ -127,6 +126,7 @@ export const record = parse(recordSchema, {
     field_of_tomorrow: { 'a.b': '未知字段' },
   },
   upload: { appid: 'wx0000000000000000', openid: 'openid-of-a-person' },
+  extra_fields: ['field_of_tomorrow'],
 });
 
 /** A policy just opened, of a number of its own unless told. */

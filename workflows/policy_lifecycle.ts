@@ -11,11 +11,11 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { type CallInput, type CallResult, FORMAT, type Snapshot, type VerifyResult } from '../activities/inputs.ts';
-import { bareSchema, type CommandName, type Envelope, obey } from '../policy/commands.ts';
+import { bareSchema, type CommandName, type Envelope, obey, openSchema } from '../policy/commands.ts';
 import { type Difference, differences } from '../policy/difference.ts';
 import { DAY, ms } from '../policy/duration.ts';
 import { afterDue, dueTimes, type Life, marked, openedLife, settleDue } from '../policy/life.ts';
-import { type RecordInput, recordSchema, workflowIdOf } from '../policy/record.ts';
+import { parsedRecord, type RecordInput, withoutNulls, workflowIdOf } from '../policy/record.ts';
 import { DECLINED, shortState } from '../policy/state.ts';
 import { parse, RuleViolation, refuse } from '../policy/violation.ts';
 import { calls, failureOf, records } from './calls.ts';
@@ -124,7 +124,7 @@ class Lifecycle {
   }
 
   async #open(input: RecordInput | null, digest: string | null): Promise<void> {
-    const record = parse(recordSchema, input);
+    const record = parsedRecord(input);
     const { workflowId, firstExecutionRunId } = workflowInfo();
     checkId(workflowIdOf(record.mchid, record.policy.out_insurance_no));
     this.#digest = digest;
@@ -227,7 +227,7 @@ class Lifecycle {
   #checkBare(message: Envelope | undefined): void {
     this.#refuseNow(message);
     try {
-      parse(bareSchema, message ?? {});
+      parse(bareSchema, withoutNulls(message ?? {}));
     } catch (error) {
       throw failure(error);
     }
@@ -235,8 +235,11 @@ class Lifecycle {
 
   #checkOpen(message: { digest: string }): void {
     this.#refuseNow(message);
-    if (typeof message?.digest !== 'string')
-      throw ApplicationFailure.nonRetryable('open: expected {"digest": "…"}, as the client library sends it', 'type');
+    try {
+      parse(openSchema, withoutNulls(message));
+    } catch (error) {
+      throw failure(error);
+    }
     if (this.#ready && message.digest !== this.#digest) throw existing();
   }
 

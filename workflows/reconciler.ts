@@ -1,6 +1,6 @@
 import type { Discrepancy } from '../activities/inputs.ts';
 import { adopted } from '../policy/commands.ts';
-import { comparable, type Difference, differences, patchOf, sameValue } from '../policy/difference.ts';
+import { comparable, type Difference, differences, patchOf, sameValue, sameWish } from '../policy/difference.ts';
 import { DAY, ms } from '../policy/duration.ts';
 import { isPersonal } from '../policy/fields.ts';
 import { heldPolicy, type Life, marked, unmarked } from '../policy/life.ts';
@@ -168,7 +168,7 @@ export class Reconciler {
     const standing = this.standing;
     standing.revision += 1;
     this.#hurry(urgency, now);
-    const differs = (field: string): boolean => !sameValue(field, before[field], after[field]);
+    const differs = (field: string): boolean => !sameWish(field, before[field], after[field]);
     if (standing.baseline) {
       const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(differs);
       standing.changed_before = [...new Set([...(standing.changed_before ?? []), ...changed])];

@@ -40,6 +40,7 @@ const BLOCK = {
 const WORDS: Record<string, string> = {
   ...POLICY_WORDS,
   ...RENEWAL_WORDS,
+  extra_fields: 'Names of fields that WeChat Pay has added: added to those of the record.',
   policy_code: "The insurer's number of the policy.",
   cause: 'Why it ends. After a LAPSE it can be reinstated for two years, else for 30 days.',
   reason: 'In words; kept sealed.',

@@ -16,9 +16,11 @@ import { merchantSettingsSchema } from '../wechatpay/merchant_settings.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 async function pages(): Promise<string[]> {
-  const docs = await readdir(join(root, 'docs'), { recursive: true });
-  const found = docs.filter((file) => file.endsWith('.md')).map((file) => join('docs', file));
-  return ['README.md', ...found];
+  const found = ['README.md'];
+  for (const folder of ['docs', 'examples'])
+    for (const file of await readdir(join(root, folder), { recursive: true }))
+      if (file.endsWith('.md') && !file.includes('node_modules')) found.push(join(folder, file));
+  return found;
 }
 
 interface Block {
@@ -68,7 +70,10 @@ describe('the pages', () => {
     for (const { page, line } of lines) {
       const program = makeProgram();
       for (const command of program.commands) command.action(() => {});
-      await program.parseAsync(wordsOf(line), { from: 'user' }).catch((error: Error) => {
+      const words = wordsOf(line);
+      // A command may be named alone.
+      if (words.length === 1 && program.commands.some((command) => command.name() === words[0])) continue;
+      await program.parseAsync(words, { from: 'user' }).catch((error: Error) => {
         if (!/\(outputHelp\)/.test(error.message)) assert.fail(`${page}: ${line}: ${error.message}`);
       });
     }
@@ -91,6 +96,7 @@ describe('the pages', () => {
         if (told) merchantSettingsSchema.parse(one);
       }
     }
+    parse(recordSchema, JSON.parse(await readFile(join(root, 'examples/policy.json'), 'utf8')));
     assert.ok(kinds.record >= 2 && kinds.merchants >= 2, JSON.stringify(kinds));
   });
 

@@ -24,17 +24,18 @@ export async function runToEnd(task: Task, silentFor = Number.POSITIVE_INFINITY)
 /**
  * Builds a Go program into `folder`. Whether the module proxy can be reached is asked first: the build itself would try
  * for minutes.
- * @param build what follows `go`, and the folder it runs in
+ * @param build what follows `go`, the folder it runs in, and what is waited for before it, once the proxy has answered
  * @throws Error in one line when the proxy does not answer within 8 s or the build fails
  */
 export async function buildWithGo(
   go: string,
   module: string,
-  build: { args: string[]; cwd: string; folder: string },
+  build: { args: string[]; cwd: string; folder: string; after?: Promise<void> },
 ): Promise<void> {
   const logFile = join(build.folder, 'build.log');
   const env = { ...process.env, GOBIN: build.folder, CGO_ENABLED: '0' };
   await runToEnd({ command: go, args: ['list', '-m', module], cwd: build.folder, env, logFile }, 8_000);
+  await build.after;
   await runToEnd({ command: go, args: build.args, cwd: build.cwd, env, logFile });
 }
 

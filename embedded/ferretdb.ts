@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { buildWithGo } from './build.ts';
 import { findCached, makeCached } from './cache.ts';
+import { earlyBuild, FERRETDB_BUILD } from './early_build.mjs';
 import { type Guarded, lastLines, startGuarded } from './guarded.ts';
 import type { Log } from './log.ts';
 import { findOnPath } from './path.ts';
@@ -13,7 +13,6 @@ import { findPostgres, POSTGRES_CONNECTIONS, type Postgres, startPostgres } from
 import { withProgress } from './progress.ts';
 
 const module = 'github.com/FerretDB/FerretDB@v1.24.2';
-const source = fileURLToPath(new URL('ferretdb', import.meta.url));
 const build = { tool: 'ferretdb', version: `1.24.2-${digestOf(['go.mod', 'go.sum', 'in_turn.go', 'main.go'])}` };
 
 /** The FerretDB built before; undefined if there is none. Throws where PostgreSQL's package is missing. */
@@ -31,11 +30,11 @@ export async function buildFerretDb(log: Log): Promise<string | undefined> {
   await findPostgres();
   const go = findOnPath('go');
   if (!go) throw new Error('no `go` on PATH');
-  const args = ['build', '-trimpath', '-ldflags', '-s -w', '-o'];
+  const { args, cwd } = FERRETDB_BUILD;
   return inFolder(
     await makeCached(build, log, (folder) =>
       withProgress('building FerretDB with Go (about a minute, once)', log, () =>
-        buildWithGo(go, module, { args: [...args, folder, '.'], cwd: source, folder }),
+        buildWithGo(go, module, { args: [...args, folder, '.'], cwd, folder, after: earlyBuild() }),
       ),
     ),
   );
@@ -81,7 +80,7 @@ function together(ferretdb: Guarded, postgres: Postgres): Guarded {
 /** A program built of other sources than these is another one. */
 function digestOf(files: string[]): string {
   const hash = createHash('sha256');
-  for (const file of files) hash.update(readFileSync(join(source, file)));
+  for (const file of files) hash.update(readFileSync(join(FERRETDB_BUILD.cwd, file)));
   return hash.digest('hex').slice(0, 12);
 }
 

@@ -1,12 +1,12 @@
 // node embedded/with-packages.mjs ENTRY.ts [arguments]: checks Node, installs the npm packages when they are not those
 // of package-lock.json, and runs ENTRY in this process. Nothing but Node may be needed up to there.
 
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { buildEarly, runUnderGuard } from './early_build.mjs';
 import { takeLock } from './lock.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -26,18 +26,44 @@ function checkNode() {
 }
 
 /**
- * npm hands its signals on, but for a `kill -9` of its own. With it gone nobody would end this process and all that it
- * starts. The scripts of package.json begin with `exec`, so that npm is the parent, and no shell that keeps the signals.
+ * npm hands its signals on, but for a `kill -9` of its own; npx, which may be what runs npm, hands on none. With one of them
+ * gone nobody would end this process and all that it starts. The scripts of package.json begin with `exec`, so that npm is
+ * the parent, and no shell that keeps the signals.
  */
 function endWithNpm() {
   if (!process.env.npm_lifecycle_event) return;
-  const parent = process.ppid;
+  const began = starters();
   const watch = setInterval(() => {
-    if (process.ppid === parent) return;
+    if (starters().join() === began.join()) return;
     clearInterval(watch);
     process.kill(process.pid, 'SIGTERM');
   }, 1_000);
   watch.unref();
+}
+
+/** Process ids: the parent's, and on up to the last that is an npm or npx. Where there is no /proc, the parent's alone. */
+function starters() {
+  const pids = [];
+  for (let pid = process.ppid; pid > 0; pid = parentOf(pid)) pids.push(pid);
+  return pids.slice(0, Math.max(0, pids.findLastIndex(isNpm)) + 1);
+}
+
+function parentOf(pid) {
+  const line = ofProcess(pid, 'stat');
+  return Number(line.slice(line.lastIndexOf(')') + 2).split(' ')[1] ?? 0);
+}
+
+/** npm gives itself its command as a title: `npm start`, `npm exec …`. */
+function isNpm(pid) {
+  return /^(npm|npx) /.test(ofProcess(pid, 'cmdline'));
+}
+
+function ofProcess(pid, file) {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 /** npm keeps in node_modules a list of what it put there; only optional packages of the lock file may lack in it. */
@@ -68,7 +94,10 @@ async function install() {
   const release = await takeLock(join(cache, `packages-${name}.lock`), {
     onWait: (pid) => console.error(`waiting for process ${pid}, which is installing npm packages`),
   });
-  if (!areInstalled()) await fetchPackages(join(cache, `packages-${name}.log`));
+  if (!areInstalled()) {
+    buildEarly(cache);
+    await fetchPackages(join(cache, `packages-${name}.log`));
+  }
   release();
 }
 
@@ -95,14 +124,7 @@ async function npm(verb, log) {
   const program = basename(running).startsWith('npm') ? [process.execPath, running] : ['npm'];
   const options = ['--no-save', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   const [command, ...args] = [...program, verb, ...options];
-  const task = JSON.stringify({ command, args, cwd: root, signal: 'SIGTERM', logFile: log });
-  const guard = spawn(process.execPath, [fileURLToPath(new URL('guard.mjs', import.meta.url)), task], {
-    detached: true,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  let told = '';
-  for await (const chunk of guard.stdout) told += chunk;
-  const { code, failed = '' } = JSON.parse(told.trim().split('\n').at(-1) || '{}');
+  const { code, failed = '' } = await runUnderGuard({ command, args, cwd: root, logFile: log });
   return code === 0 ? undefined : `${failed}\n${readFileSync(log, { encoding: 'utf8', flag: 'a+' })}`;
 }
 

@@ -313,7 +313,7 @@ describe('with-packages.mjs', { concurrency: true }, () => {
   const project = (code = 0) => {
     const at = folder();
     mkdirSync(join(at, 'embedded'));
-    for (const name of ['with-packages.mjs', 'lock.mjs', 'guard.mjs']) {
+    for (const name of ['with-packages.mjs', 'early_build.mjs', 'lock.mjs', 'guard.mjs']) {
       copyFileSync(join(root, 'embedded', name), join(at, 'embedded', name));
     }
     lockWith(at, '1.0.0');
@@ -324,9 +324,9 @@ describe('with-packages.mjs', { concurrency: true }, () => {
   };
   const lockWith = (at: string, version: string) =>
     writeFileSync(join(at, 'package-lock.json'), JSON.stringify({ packages: { 'node_modules/tsx': { version } } }));
-  const start = (at: string, nodeOptions: string[] = []) => {
+  const start = (at: string, nodeOptions: string[] = [], more: NodeJS.ProcessEnv = { MONGODB_URI: 'one of ours' }) => {
     const args = [...nodeOptions, 'embedded/with-packages.mjs', 'entry.ts', '--once', 'x'];
-    const env = { ...process.env, XDG_CACHE_HOME: join(at, 'cache'), npm_execpath: join(at, 'npm.mjs') };
+    const env = { ...process.env, XDG_CACHE_HOME: join(at, 'cache'), npm_execpath: join(at, 'npm.mjs'), ...more };
     return spawn(process.execPath, args, { cwd: at, env, stdio: ['ignore', 'pipe', 'pipe'] });
   };
   const calls = (at: string) => readFileSync(join(at, 'npm.calls'), 'utf8').trim().split('\n');
@@ -346,6 +346,35 @@ describe('with-packages.mjs', { concurrency: true }, () => {
     const [said, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
     assert.equal(code, 1);
     assert.match(said, /npm error code EFAKE\nnpm packages could not be installed: check the network[^\n]*\n$/);
+  });
+
+  test('FerretDB is compiled while npm installs, where MongoDB can be had in no other way', async () => {
+    const at = project();
+    mkdirSync(join(at, 'embedded', 'ferretdb'));
+    const bin = join(at, 'bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'go'), `#!/bin/sh\necho "$PWD $*" >> ${join(at, 'go.calls')}\n`);
+    chmodSync(join(bin, 'go'), 0o755);
+    const stay = `
+      import { earlyBuild } from './embedded/early_build.mjs';
+      await earlyBuild();
+      console.log('waited for');`;
+    writeFileSync(join(at, 'entry.ts'), stay);
+    const answers = (code: string): string[] => [
+      '--import',
+      `data:text/javascript,globalThis.fetch=async()=>{${code}}`,
+    ];
+    const called = (): string[] => or(() => readFileSync(join(at, 'go.calls'), 'utf8').trim().split('\n'), []);
+    const reachable = await output(start(at, answers(''), { PATH: bin, MONGODB_URI: '' }));
+    lockWith(at, '2.0.0');
+    const named = await output(start(at, answers('throw new Error()'), { PATH: bin, MONGODB_URI: 'mongodb://ours' }));
+    assert.deepEqual([reachable, named, called()], ['waited for\n', 'waited for\n', []]);
+    lockWith(at, '3.0.0');
+    assert.equal(await output(start(at, answers('throw new Error()'), { PATH: bin, MONGODB_URI: '' })), 'waited for\n');
+    const inside = join(at, 'embedded', 'ferretdb');
+    assert.deepEqual(called(), [`${inside} build -trimpath -ldflags -s -w -o /dev/null .`]);
+    assert.equal(await output(start(at, answers('throw new Error()'), { PATH: bin, MONGODB_URI: '' })), 'waited for\n');
+    assert.equal(called().length, 1, 'not without an install');
   });
 
   for (const signal of ['SIGTERM', 'SIGKILL'] as const)

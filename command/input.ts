@@ -1,10 +1,22 @@
 import { readFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
+import { utf8In } from '../policy/encoding.ts';
 
-/** The text of a file; of standard input for `-`. Throws an error of one line. */
+/** The text of a file in UTF-8, a byte order mark allowed; of standard input for `-`. Throws an error of one line. */
 export async function textOf(file: string): Promise<string> {
-  if (file === '-') return text(process.stdin);
-  return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const { text, wrongLine } = utf8In(await bytesOf(file));
+  if (wrongLine === undefined) return text;
+  throw new Error(`${nameOf(file)}, line ${wrongLine}: expected text in UTF-8, found other bytes: save it as UTF-8`);
+}
+
+/** A file for people. */
+export function nameOf(file: string): string {
+  return file === '-' ? 'standard input' : file;
+}
+
+async function bytesOf(file: string): Promise<Buffer> {
+  if (file === '-') return buffer(process.stdin);
+  return readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new Error(`${file} cannot be read (${error.code}): name a file, or - for standard input`);
   });
 }
@@ -15,5 +27,16 @@ export function jsonOf(where: string, content: string): unknown {
     return JSON.parse(content);
   } catch {
     throw new Error(`${where}: expected JSON, found something else`);
+  }
+}
+
+/** Whether a text is JSON. */
+export function isJson(content: string): boolean {
+  try {
+    JSON.parse(content);
+    return true;
+  } catch {
+    // Not JSON is an answer to the question.
+    return false;
   }
 }

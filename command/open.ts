@@ -3,7 +3,7 @@ import type { PolicyClient } from '../client/policy_client.ts';
 import type { RecordInput } from '../policy/record.ts';
 import { described, messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
-import { jsonOf, textOf } from './input.ts';
+import { isJson, jsonOf, nameOf, textOf } from './input.ts';
 import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
 import { withCommon } from './options.ts';
 import { note, print } from './output.ts';
@@ -18,14 +18,14 @@ export function addOpen(program: Command): void {
   addEnvelope(withCommon(command));
 }
 
-interface Source {
+export interface Source {
   /** For errors: the file, and the line where it has several. */
   where: string;
   content: string;
 }
 
 async function open(file: string, options: MessageOptions): Promise<void> {
-  const sources = sourcesIn(file === '-' ? 'standard input' : file, await textOf(file));
+  const sources = sourcesIn(nameOf(file), await textOf(file));
   await withClient(options, async (client) => {
     if (sources.length === 1 && sources[0]) return openOne(client, sources[0], options);
     for (const source of sources)
@@ -54,12 +54,13 @@ function report(error: unknown, { where }: Source, { json }: MessageOptions): vo
   endWith(exitCodeOf(error));
 }
 
-/** One record however it is laid out, or a record a line. */
-function sourcesIn(name: string, content: string): Source[] {
+/** One record however it is laid out, or a record a line: then a line that is none is told of by its number. */
+export function sourcesIn(name: string, content: string): Source[] {
   const lines = content
     .split('\n')
     .map((line, at) => ({ where: `${name}, line ${at + 1}`, content: line.trim() }))
     .filter((line) => line.content !== '');
-  const isLines = lines.length > 1 && lines.every((line) => line.content.startsWith('{') && line.content.endsWith('}'));
+  const isRecord = ({ content: line }: Source): boolean => line.startsWith('{') && isJson(line);
+  const isLines = lines.length > 1 && !isJson(content) && lines.some(isRecord);
   return isLines ? lines : [{ where: name, content }];
 }

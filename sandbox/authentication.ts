@@ -38,7 +38,8 @@ export class Authentication {
     if (!given)
       return refused('authorization', `expected ${SCHEME} with mchid, serial_no, timestamp, nonce_str, signature`);
     if (given.mchid !== this.#keys.mchid) return refused('mchid', 'no such merchant');
-    if (given.serial_no !== this.#keys.merchant_serial_no)
+    // WeChat Pay compares serials without case: wechatpay-node-v3 sends them in lower case.
+    if (given.serial_no.toUpperCase() !== this.#keys.merchant_serial_no.toUpperCase())
       return refused('serial_no', 'no such certificate of the merchant');
     const message = requestMessage({ method, path, timestamp: given.timestamp, nonce: given.nonce_str, body });
     if (!verifyMessage(this.#keys.merchant_certificate.publicKey, message, given.signature))

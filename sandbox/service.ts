@@ -34,6 +34,6 @@ export function service(app: FastifyInstance, parts: Parts): void {
 
 function namesKey({ headers }: Call, id: string): void {
   const serial = headers['wechatpay-serial'];
-  if (serial !== id)
+  if (String(serial).toUpperCase() !== id.toUpperCase())
     throw paramError('Wechatpay-Serial', serial ? 'no such key of WeChat Pay' : 'expected, found none', 'header');
 }

@@ -59,6 +59,21 @@ describe('Authorization', () => {
       assert.equal((await bench.held(no)).address, 'here');
     });
 
+  test('with a serial in lower case, as wechatpay-node-v3 sends it, is taken, and so is a Wechatpay-Serial', async () => {
+    const no = await held({ address: 'here' });
+    const { merchant_serial_no, wechatpay_public_key_id } = bench.sandbox.keys;
+    const reply = await bench.patch(
+      no,
+      { address: 'there' },
+      {
+        authorization: { serial_no: merchant_serial_no.toLowerCase() },
+        headers: { 'Wechatpay-Serial': wechatpay_public_key_id.toLowerCase() },
+      },
+    );
+    assert.equal(reply.status, 200, String(reply.json.message));
+    assert.equal((await bench.held(no)).address, 'there');
+  });
+
   test('with a time stamp off by over 5 minutes, either way, is refused; one of 5 minutes is not', async () => {
     const now = Date.parse('2026-05-01T00:00:00Z');
     const still = await startBench({ now: () => now }, bench.dir);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Formatter, Rsa } from 'wechatpay-axios-plugin';
+import { differences } from '../policy/difference.ts';
 import { APPROVED } from '../policy/state.ts';
 import { RuleViolation } from '../policy/violation.ts';
 import { WechatPay } from '../wechatpay/client.ts';
@@ -259,6 +260,46 @@ describe('an answer', () => {
         const added = { id: 'PUB_KEY_ID_NEW', public_key: strangerPair.publicKey };
         const client = new WechatPay({ ...merchant, wechatpay_keys: [...merchant.wechatpay_keys, added] });
         assert.equal((await client.queryPolicy(NUMBER)).status, 200);
+      },
+    ));
+
+  for (const [what, written] of [
+    ['padded with blanks and tabs', (value: string) => `  ${value}\t `],
+    ['sent twice', (value: string) => [value, value]],
+  ] as const)
+    it(`verifies with headers ${what}, and keeps its Request-ID`, () =>
+      withCounterpart(
+        (_request, response) => {
+          const body = JSON.stringify(heldPolicy());
+          const headers = Object.entries(signedHeaders(body)).map(([name, value]) => [name, written(value)]);
+          response.writeHead(200, Object.fromEntries(headers)).end(body);
+        },
+        async ({ url }) => {
+          const { request_id, status } = await new WechatPay(merchantAt(url)).queryPolicy(NUMBER);
+          assert.deepEqual([request_id, status], ['08F1A2B3C4-0', 200]);
+        },
+      ));
+
+  it('verifies with a serial in another case than the key’s id', () =>
+    withCounterpart(
+      (_request, response) => {
+        const body = JSON.stringify(heldPolicy());
+        response.writeHead(200, signedHeaders(body, { serial: KEY_ID.toLowerCase() })).end(body);
+      },
+      async ({ url }) => assert.equal((await new WechatPay(merchantAt(url)).queryPolicy(NUMBER)).status, 200),
+    ));
+
+  it('keeps integers to the last digit, however long: a plan_id of 16 digits is not the next one', () =>
+    withCounterpart(
+      (_request, response) => {
+        const body = `{"plan_id":9007199254740993,"x":[-90071992547409931,12,1.5e3,"9007199254740993 \\" 1"],${JSON.stringify(HOLDS).slice(1)}`;
+        response.writeHead(200, signedHeaders(body)).end(body);
+      },
+      async ({ url }) => {
+        const { policy } = await new WechatPay(merchantAt(url)).queryPolicy(NUMBER);
+        assert.deepEqual(differences({ plan_id: '9007199254740993' }, policy), []);
+        assert.equal(differences({ plan_id: '9007199254740992' }, policy).length, 1);
+        assert.deepEqual(policy.x, ['-90071992547409931', 12, 1500, '9007199254740993 " 1']);
       },
     ));
 

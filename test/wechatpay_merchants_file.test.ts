@@ -122,6 +122,37 @@ describe('the merchants file', () => {
     assert.ok(!('api_v3_key' in merchant));
   });
 
+  it('takes ids and serials in any case, and has them as WeChat Pay writes them', async () => {
+    const { merchants, faults } = await read({
+      '1900000001': {
+        merchant_keys: [{ ...merchantKey, serial_no: MERCHANT_SERIAL.toLowerCase() }],
+        wechatpay_keys: [
+          { ...wechatpayKey, id: KEY_ID.toLowerCase() },
+          { id: PLATFORM_SERIAL.toLowerCase(), certificate_file: 'platform_certificate.pem' },
+        ],
+      },
+    });
+    assert.deepEqual(faults, []);
+    const { merchant_keys, wechatpay_keys } = merchants.get('1900000001') ?? {};
+    assert.equal(merchant_keys?.[0]?.serial_no, MERCHANT_SERIAL);
+    assert.deepEqual(
+      wechatpay_keys?.map(({ id }) => id),
+      [KEY_ID, PLATFORM_SERIAL],
+    );
+  });
+
+  it('is refused in one line where it is not UTF-8; a byte order mark is no fault', async () => {
+    const file = join(folder, 'encoded.json');
+    const text = JSON.stringify({ '1900000001': least }, null, 2);
+    writeFileSync(file, Buffer.concat([Buffer.from(`{\n"`), Buffer.from([0xd5, 0xc5]), Buffer.from('": {}}')]));
+    await assert.rejects(readMerchants(file), {
+      name: 'MerchantsFileError',
+      message: `WECHATPAY_MERCHANTS: expected text in UTF-8 at ${file}, found other bytes in line 2`,
+    });
+    writeFileSync(file, `\ufeff${text}`);
+    assert.deepEqual((await readMerchants(file)).faults, []);
+  });
+
   it('may name its JSON Schema, which is no merchant', async () => {
     const { merchants, faults } = await read({ $schema: './merchants.schema.json', '1900000001': least });
     assert.deepEqual([faults, [...merchants.keys()]], [[], ['1900000001']]);
@@ -249,6 +280,16 @@ describe('a merchant is refused in one line', () => {
       'a key of WeChat Pay’s without a file',
       { wechatpay_keys: [{ id: KEY_ID }] },
       /wechatpay_keys\.0: expected either/,
+    ],
+    [
+      'an id of a public key without PUB_KEY_ID_',
+      { wechatpay_keys: [{ ...wechatpayKey, id: KEY_ID.slice('PUB_KEY_ID_'.length) }] },
+      /wechatpay_keys\.0\.id: expected the whole id of the public key, with its PUB_KEY_ID_$/,
+    ],
+    [
+      'one id for two keys, in another case',
+      { wechatpay_keys: [wechatpayKey, { ...wechatpayKey, id: KEY_ID.toLowerCase() }] },
+      /expected each key once/,
     ],
     [
       'one id for two keys',

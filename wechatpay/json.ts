@@ -1,9 +1,22 @@
 import { nestsTooDeep } from '../policy/nesting.ts';
 
-/** The value that the bytes hold as JSON; `undefined` when they are not UTF-8, not JSON, or nest too deep. */
+// A string whole, or a number; what looks like a number within a string is part of that string.
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/gs;
+
+/** Integers that a number cannot hold to the last digit become texts: a `plan_id` of 17 digits is not another's. */
+function exact(text: string): string {
+  return text.replace(STRING_OR_NUMBER, (part) =>
+    /^-?[1-9]\d{15,}$/.test(part) && !Number.isSafeInteger(Number(part)) ? `"${part}"` : part,
+  );
+}
+
+/**
+ * The value that the bytes hold as JSON, integers too large for a number as text; `undefined` when they are not UTF-8, not
+ * JSON, or nest too deep.
+ */
 export function jsonIn(bytes: Uint8Array): unknown {
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const value: unknown = JSON.parse(exact(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
     return nestsTooDeep(value) ? undefined : value;
   } catch {
     // Not JSON is an answer to the question, and the parser's error would quote the bytes.

@@ -21,11 +21,18 @@ const merchantKeySchema = z.strictObject(
   ),
 );
 
+const wechatpayKeyId = z
+  .string()
+  .regex(/^(PUB_KEY_ID_\w{1,53}|[0-9A-F]{1,40})$/i, {
+    error: 'expected PUB_KEY_ID_… or the serial of a platform certificate, up to 40 hexadecimal digits',
+  })
+  .transform((text) => text.toUpperCase());
+
 const wechatpayKeySchema = z
   .strictObject(
     described(
       {
-        id: z.string().regex(/^\w{1,64}$/, { error: 'expected PUB_KEY_ID_… or the serial of a platform certificate' }),
+        id: wechatpayKeyId,
         public_key_file: path.optional(),
         certificate_file: path.optional(),
       },
@@ -38,6 +45,11 @@ const wechatpayKeySchema = z
   )
   .refine((key) => (key.public_key_file === undefined) !== (key.certificate_file === undefined), {
     error: 'expected either public_key_file or certificate_file, found both or none',
+  })
+  // Of 40 hexadecimal digits some are letters; an id of WeChat Pay's has digits only after its PUB_KEY_ID_.
+  .refine((key) => key.public_key_file === undefined || !/^\d+$/.test(key.id), {
+    path: ['id'],
+    error: 'expected the whole id of the public key, with its PUB_KEY_ID_',
   })
   .meta({ oneOf: [{ required: ['public_key_file'] }, { required: ['certificate_file'] }] });
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { utf8In } from '../policy/encoding.ts';
 import { apiV3KeyIn, certificateIn, type Findings, type NamedFile, privateKeyIn, publicKeyIn } from './key_file.ts';
 import type { Merchant, MerchantKey, WechatPayKey } from './merchant.ts';
 import { type MerchantSettings, merchantSettingsSchema } from './merchant_settings.ts';
@@ -44,9 +45,11 @@ async function jsonOf(file: string): Promise<object> {
   const refused = (expected: string, found: string): never => {
     throw new MerchantsFileError(`${SETTING}: expected ${expected} at ${file}, found ${found}`);
   };
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) =>
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) =>
     refused('a readable JSON file', error.code === 'ENOENT' ? 'none' : (error.code ?? 'one that cannot be read')),
   );
+  const { text, wrongLine } = utf8In(bytes);
+  if (wrongLine !== undefined) return refused('text in UTF-8', `other bytes in line ${wrongLine}`);
   const value = parsedOr(text, (where) => refused('JSON', `a fault${where}`));
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
   return isObject

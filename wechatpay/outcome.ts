@@ -134,10 +134,10 @@ function errorBody(body: Buffer, hidden: readonly string[]): { code?: string | u
   };
 }
 
-/** `Request-ID` of an answer, where it is one that can be shown. */
+/** `Request-ID` of an answer, the first of several, where it is one that can be shown. */
 export function requestId(headers: Headers): string | undefined {
-  const id = headers.get('request-id');
-  return id !== null && /^[\x21-\x7e]{1,128}$/.test(id) ? id : undefined;
+  const ids = headers.get('request-id')?.split(',') ?? [];
+  return ids.map((id) => id.trim()).find((id) => /^[\x21-\x7e]{1,128}$/.test(id));
 }
 
 const HOUR = 3_600_000;

@@ -14,17 +14,19 @@ export type Verdict =
  * purpose (`WECHATPAY/SIGNTEST/…`) fail like any other.
  */
 export function verifyAnswer(keys: readonly WechatPayKey[], headers: Headers, body: Buffer, now: number): Verdict {
-  const signature = headers.get('wechatpay-signature');
-  if (signature === null) return { signed: false, reason: 'unsigned', message: 'it carries no signature' };
-  const serial = headers.get('wechatpay-serial');
-  const key = keys.find(({ id }) => id === serial);
+  const signature = single(headers, 'wechatpay-signature');
+  if (signature === undefined) return { signed: false, reason: 'unsigned', message: 'it carries no signature' };
+  const serial = single(headers, 'wechatpay-serial');
+  // WeChat Pay compares serials without case, and so do boxes that write them anew.
+  const key = keys.find(({ id }) => id.toUpperCase() === serial?.toUpperCase());
   if (!key)
     return {
       signed: false,
       reason: 'unknown-serial',
       message: `it is signed with ${named(serial)}, which is not among wechatpay_keys`,
     };
-  const [timestamp, nonce] = [headers.get('wechatpay-timestamp') ?? '', headers.get('wechatpay-nonce') ?? ''];
+  const timestamp = single(headers, 'wechatpay-timestamp') ?? '';
+  const nonce = single(headers, 'wechatpay-nonce') ?? '';
   if (!verifyMessage(key.public_key, answerMessage({ timestamp, nonce, body }), signature))
     return { signed: false, reason: 'wrong-signature', message: `its signature does not verify with ${key.id}` };
   // Not a number counts as away: a comparison the other way round would let it pass.
@@ -33,6 +35,20 @@ export function verifyAnswer(keys: readonly WechatPayKey[], headers: Headers, bo
   return { signed: false, reason: 'stale', message: `its time stamp is ${away} s away from this machine's clock` };
 }
 
-function named(serial: string | null): string {
-  return serial !== null && /^\w{1,64}$/.test(serial) ? `key ${serial}` : 'a key that it does not name';
+/**
+ * A header without what pads it. Sent twice, `fetch` joins both by a comma, which none of these values has: the same
+ * twice is that.
+ */
+function single(headers: Headers, name: string): string | undefined {
+  const values = new Set(
+    headers
+      .get(name)
+      ?.split(',')
+      .map((part) => part.trim()),
+  );
+  return values.size > 1 ? headers.get(name)?.trim() : [...values][0];
+}
+
+function named(serial: string | undefined): string {
+  return serial !== undefined && /^\w{1,64}$/.test(serial) ? `key ${serial}` : 'a key that it does not name';
 }

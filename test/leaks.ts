@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
@@ -65,4 +66,11 @@ function escapedText(text: string): string {
 function within(bytes: Buffer, offset: number, alphabet: 'base64' | 'base64url'): string {
   const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString(alphabet);
   return text.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6));
+}
+
+/** The lines of a private key that hold the key. */
+export async function privateKeyOf(file: string): Promise<Texts> {
+  const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line.length === 64);
+  assert.ok(lines.length > 10);
+  return Object.fromEntries(lines.map((line, at) => [`${file}, line ${at + 1}`, line]));
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -18,8 +18,7 @@ import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { CommandLine } from './command_process.ts';
 import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
-import { formsOf, leaksBelow, type Texts } from './leaks.ts';
-import { assertAllLived, start } from './story_process.ts';
+import { formsOf, leaksBelow, privateKeyOf, type Texts } from './leaks.ts';
 import { told } from './told.ts';
 
 const log = (): void => {};
@@ -33,27 +32,7 @@ after(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-/** The telling parts of what the story's policies and messages hold: a value that is cut short is still found. */
-const OF_THE_STORY: Texts = {
-  name: '张三',
-  'car number': SEED.car_number,
-  'pet name': SEED.pet_name,
-  address: '晨晖路1001号',
-  'new address': '中关村大街27号',
-  coverage: '可保190种疾病',
-  openid: 'oDemo0000000000000000000000',
-  'reason to decline': 'the risk is too high',
-  'reason to cancel': 'asked for by the user',
-};
-
-/** The lines of a private key that hold the key. */
-async function privateKeyOf(file: string): Promise<Texts> {
-  const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line.length === 64);
-  assert.ok(lines.length > 10);
-  return Object.fromEntries(lines.map((line, at) => [`${file}, line ${at + 1}`, line]));
-}
-
-describe('what rests on disk', { concurrency: 3 }, () => {
+describe('what rests on disk', { concurrency: 2 }, () => {
   it('a search finds a text in every form that programs write texts in, wherever it begins', async () => {
     const folder = join(scratch, 'planted');
     await mkdir(folder);
@@ -72,53 +51,6 @@ describe('what rests on disk', { concurrency: 3 }, () => {
       files.filter((file) => !found.has(file)),
       ['none'],
     );
-  });
-
-  it('npm start leaves nothing personal and no key in databases and logs, nor says it', async () => {
-    const keep = join(scratch, 'story');
-    const story = start('--once', '--keep', keep);
-    assert.equal(await story.exit, 0, story.lines.join('\n'));
-    assertAllLived(story);
-    await writeFile(join(keep, 'said.log'), story.lines.join('\n'));
-    const lives = await readFile(new URL('../command/story/lives.ts', import.meta.url), 'utf8');
-    for (const text of Object.values(OF_THE_STORY)) assert.ok(lives.includes(text as string), `no life has ${text}`);
-
-    const [entry = ''] = (await readFile(join(keep, 'payload_keys'), 'utf8')).split(',');
-    const payloadKey = entry.slice(entry.indexOf(':') + 1);
-    const secrets: Texts = {
-      ...(await privateKeyOf(join(keep, 'sandbox/merchant_private_key.pem'))),
-      ...(await privateKeyOf(join(keep, 'sandbox/wechatpay_private_key.pem'))),
-      'APIv3 key': (await readFile(join(keep, 'sandbox/api_v3_key.txt'), 'utf8')).trim(),
-      'payload key': payloadKey,
-      'bytes of the payload key': Buffer.from(payloadKey, 'base64'),
-    };
-    const number = /one policy there: \S+%2F(approved\w+)/.exec(story.lines.join('\n'))?.[1] ?? '';
-    assert.notEqual(number, '');
-    const clear: Texts = { number, product: SEED.insurance_name };
-
-    const servers = await startServers({ log, directory: keep, ui: false, useEnvironment: false });
-    await told(keep, servers).finally(() => servers.stop());
-    const { leaks, files } = await leaksBelow(keep, { ...OF_THE_STORY, ...secrets, ...clear });
-
-    const keyFiles = ['env', 'payload_keys', 'sandbox/api_v3_key.txt', 'sandbox/sandbox.json'];
-    keyFiles.push('sandbox/merchant_private_key.pem', 'sandbox/wechatpay_private_key.pem');
-    for (const file of keyFiles)
-      assert.equal((await stat(join(keep, file))).mode & 0o077, 0, `${file} is for its owner`);
-    const found = leaks.filter(({ file, what }) => !(what in clear || (what in secrets && keyFiles.includes(file))));
-    assert.deepEqual(found, []);
-
-    // What may be read is found where it is: so the search reads what the servers wrote.
-    const places = (what: string) => leaks.filter((leak) => leak.what === what).map(({ file }) => file);
-    for (const place of [/^temporal\.db$/, /^mongodb\//, /^said\.log$/, /^told\/policy_sync\.policies\.json$/])
-      assert.ok(
-        places('number').some((file) => place.test(file)),
-        `${place} in ${places('number')}`,
-      );
-    assert.ok(places('product').includes('told/policy_sync.policies.json'));
-    assert.ok(files.filter((file) => /^told\/default\./.test(file)).length >= 7);
-    assert.ok(files.includes('worker.log'));
-    const secretFiles = leaks.filter(({ what }) => what in secrets).map(({ file }) => file);
-    assert.deepEqual([...new Set(secretFiles)].sort(), [...keyFiles].sort());
   });
 
   it('nor does what goes wrong: refusals that quote, drift, unreadable names, outages, restarts', async () => {

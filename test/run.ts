@@ -11,6 +11,8 @@ import { prepareServers, startServers } from '../embedded/servers.ts';
 
 /** Tests wait more than they work: for servers, for times that come, for what must not happen. */
 const FILES_AT_ONCE = 4;
+/** A file that hangs is ended, and named as failed. */
+const MOST_MS_OF_A_FILE = 15 * 60_000;
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const given = process.argv.slice(2);
@@ -32,11 +34,9 @@ async function testFiles(): Promise<string[]> {
 }
 
 async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${FILES_AT_ONCE}`];
-  const child = spawn(process.execPath, ['--import', 'tsx', ...options, ...forNode, ...files], {
-    stdio: 'inherit',
-    env,
-  });
+  const limits = [`--test-concurrency=${FILES_AT_ONCE}`, `--test-timeout=${MOST_MS_OF_A_FILE}`];
+  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', ...limits, ...forNode, ...files];
+  const child = spawn(process.execPath, args, { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   return await new Promise((resolve, reject) => {
     child.once('error', reject);

@@ -35,7 +35,8 @@ async function testFiles(): Promise<string[]> {
 
 async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const limits = [`--test-concurrency=${FILES_AT_ONCE}`, `--test-timeout=${MOST_MS_OF_A_FILE}`];
-  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', ...limits, ...forNode, ...files];
+  const before = ['tsx', new URL('./assert_ok.ts', import.meta.url).href].flatMap((name) => ['--import', name]);
+  const args = [...before, '--test', '--test-reporter=spec', ...limits, ...forNode, ...files];
   const child = spawn(process.execPath, args, { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   return await new Promise((resolve, reject) => {

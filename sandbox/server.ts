@@ -25,6 +25,8 @@ export interface SandboxOptions {
   strict?: boolean;
   /** Clock, Unix milliseconds. @default Date.now */
   now?: () => number;
+  /** File that policies are kept in from one run to the next, names in the clear; without it they go with the sandbox. */
+  policies?: string;
   /** Decides a fault's `probability`: at least 0, below 1. @default Math.random */
   random?: () => number;
 }
@@ -41,7 +43,8 @@ export interface Sandbox {
 
 /**
  * Starts a WeChat Pay to develop against: its policy service over HTTP, by the contract, and `/_sandbox` to look behind
- * it. Throws `KeysFolderError`, or Node's error when it cannot listen.
+ * it. Throws `KeysFolderError`, an error of one line for a bad `policies` file, or Node's error when it
+ * cannot listen.
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { port = 0, host = '127.0.0.1', strict = false, now = Date.now, random = Math.random } = options;
@@ -51,7 +54,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const parts: Parts = {
     keys,
     authentication: new Authentication(keys, now),
-    store: new PolicyStore(strict),
+    store: new PolicyStore(strict, options.policies),
     faults: new Faults(random),
     requests: new RequestLog(now),
     now,

@@ -1,6 +1,7 @@
 import { ANSWER_ONLY, UPLOAD_ONLY } from '../policy/fields.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { isTransition } from '../policy/state.ts';
+import { readPolicies, writePolicies } from './kept_policies.ts';
 import { officialFault } from './official.ts';
 import { invalidRequest, notFound, paramError } from './refusal.ts';
 
@@ -25,14 +26,20 @@ const REQUIRED = [
   'openid',
 ];
 
-/** The policies that WeChat Pay holds, in memory, and by what rules they change. Every change is one synchronous step. */
+/**
+ * The policies that WeChat Pay holds, in memory and, where one is given, in a file, and by what rules they change. Every
+ * change is one synchronous step.
+ */
 export class PolicyStore {
   readonly #strict: boolean;
   readonly #held = new Map<string, HeldPolicy>();
+  readonly #file: string | undefined;
 
-  /** `strict`: refuse what only the official pages forbid, too. */
-  constructor(strict: boolean) {
+  /** `strict`: refuse what only the official pages forbid, too. `file`: what is in it is held, and every change written. */
+  constructor(strict: boolean, file?: string) {
     this.#strict = strict;
+    this.#file = file;
+    for (const policy of file === undefined ? [] : readPolicies(file)) this.#held.set(policy.out_insurance_no, policy);
   }
 
   all(): HeldPolicy[] {
@@ -53,6 +60,7 @@ export class PolicyStore {
   /** Holds a policy exactly as given, by no rule at all. */
   put(policy: HeldPolicy): HeldPolicy {
     this.#held.set(policy.out_insurance_no, policy);
+    this.#keep();
     return policy;
   }
 
@@ -60,6 +68,7 @@ export class PolicyStore {
   delete(out_insurance_no: string): void {
     this.get(out_insurance_no);
     this.#held.delete(out_insurance_no);
+    this.#keep();
   }
 
   /** An update (更新保单信息): what it carries replaces what is held. Throws a `Refusal`. */
@@ -95,6 +104,10 @@ export class PolicyStore {
     const policy = { ...kept, out_insurance_no };
     this.#official(policy, sent);
     return this.put(policy);
+  }
+
+  #keep(): void {
+    if (this.#file !== undefined) writePolicies(this.#file, this.all());
   }
 
   #official(policy: HeldPolicy, sent: PolicyFields, held?: HeldPolicy): void {

@@ -58,7 +58,8 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     const servers = await serversUnless(interrupted, startServers({ log, directory: keep && directory }));
     ends.push(() => servers.stop());
     const place = await placeAt(servers, directory, { keep, log, interrupted }, ends);
-    const sandbox = await startSandbox({ keys: join(directory, 'sandbox'), strict: true });
+    const policies = keep && join(directory, 'sandbox_policies.json');
+    const sandbox = await startSandbox({ keys: join(directory, 'sandbox'), policies, strict: true });
     ends.push(() => sandbox.close());
     log(`WeChat Pay: a sandbox at ${sandbox.url} (--strict)`);
     const env = await settingsFor(directory, place, sandbox);

@@ -1,4 +1,7 @@
 // `wechatpay-policy-sync`: open policies, send them messages, ask where they stand. Loads no worker.
+export { dataConverter } from '../codec/data_converter.ts';
+export { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
+export type { PayloadCodecOptions } from '../codec/payload_codec.ts';
 export type { CommandInput, CommandName, Envelope } from '../policy/commands.ts';
 export type { Difference } from '../policy/difference.ts';
 export type { PolicyFields, RecordInput } from '../policy/record.ts';

@@ -11,12 +11,13 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { WechatPay } from '../command/story/wechatpay.ts';
 import { findTemporal } from '../embedded/temporal_program.ts';
 import { INACTIVE } from '../policy/state.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { COMMAND, type Ran } from './command_process.ts';
-import { uniqueNumber } from './fixtures.ts';
+import { recordOf, uniqueNumber } from './fixtures.ts';
 import { leaksBelow } from './leaks.ts';
 import { told } from './told.ts';
 
@@ -32,9 +33,13 @@ interface Example {
   payloads: 'sealed' | 'plain';
   /** It has no codec, and asks a codec server. */
   codecServer?: boolean;
+  /** It installs our packages. */
+  packages?: boolean;
 }
 
 const EXAMPLES: Example[] = [
+  { folder: 'typescript', program: 'policy_life.ts', needs: ['npm'], payloads: 'sealed', packages: true },
+  { folder: 'typescript', program: 'temporal_client.ts', needs: ['npm'], payloads: 'sealed', packages: true },
   { folder: 'go', needs: ['go'], payloads: 'sealed' },
   { folder: 'java', needs: ['mvn', 'java'], payloads: 'sealed' },
   { folder: 'python', needs: ['python3'], payloads: 'sealed' },
@@ -50,6 +55,8 @@ const CODE = /\bP-1\b/;
 
 /** A copy of an example, with a policy of its own. */
 interface Copy {
+  /** In place of the repository. */
+  root: string;
   folder: string;
   recordFile: string;
   record: { mchid: string; policy: Record<string, unknown> & { out_insurance_no: string } };
@@ -71,9 +78,11 @@ async function copyOf({ folder }: Example, root: string, mchid: string, at: numb
   const number = uniqueNumber('E');
   const insured = `欧阳示例${'甲乙丙丁戊己庚辛'[at]}`;
   record.mchid = mchid;
-  Object.assign(record.policy, { out_insurance_no: number, insured_name_list: [insured] });
+  const { effective_time, expired_time } = recordOf().policy;
+  const own = { out_insurance_no: number, insured_name_list: [insured], effective_time, expired_time };
+  Object.assign(record.policy, own);
   await writeFile(recordFile, JSON.stringify(record, null, 2));
-  return { folder: join(root, 'examples', folder), recordFile, record, policyCode: `P-${number}`, insured };
+  return { root, folder: join(root, 'examples', folder), recordFile, record, policyCode: `P-${number}`, insured };
 }
 
 /** The lines that an example's README tells to run: those that prepare it, and the one that lives this policy's life. */
@@ -92,7 +101,8 @@ async function commandsOf({ folder, policyCode }: Copy, { program = '' }: Exampl
 async function typed(line: string, cwd: string, env: NodeJS.ProcessEnv): Promise<Ran> {
   const child = spawn('bash', ['-c', line], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code, stdout, stderr };
+  // Maven resets the colours of a terminal that is none.
+  return { code, stdout: stripVTControlCharacters(stdout), stderr: stripVTControlCharacters(stderr) };
 }
 
 function lacking({ needs }: Example): string | false {
@@ -114,6 +124,16 @@ after(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
+let packing: Promise<Ran> | undefined;
+
+/** The folder of our packages, made once. */
+async function packages(): Promise<string> {
+  packing ??= typed('npm run --silent pack', repository, process.env);
+  const { code, stdout, stderr } = await packing;
+  assert.equal(code, 0, `${stdout}${stderr}`);
+  return join(repository, 'out');
+}
+
 /** A codec server as people start it; settings of Temporal's command line for it. */
 async function startCodecServer(env: NodeJS.ProcessEnv): Promise<{ settings: NodeJS.ProcessEnv; stop(): void }> {
   const token = randomBytes(32).toString('hex');
@@ -122,7 +142,8 @@ async function startCodecServer(env: NodeJS.ProcessEnv): Promise<{ settings: Nod
     env: { ...env, ...tokens },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  const [line] = await once(createInterface({ input: server.stdout }), 'line');
+  const [line] = await Promise.race([once(createInterface({ input: server.stdout }), 'line'), once(server, 'exit')]);
+  assert.equal(typeof line, 'string', 'the codec server has ended');
   const { url } = JSON.parse(line);
   const settings = {
     TEMPORAL_CODEC_ENDPOINT: url,
@@ -189,6 +210,7 @@ describe('examples', () => {
       }
       const copy = await copyOf(example, join(scratch, `${at}`), stage.env.POLICY_SYNC_MCHID ?? '', at);
       insured[payloads].push(copy.insured);
+      if (example.packages) await cp(await packages(), join(copy.root, 'out'), { recursive: true });
       await lived(copy, await commandsOf(copy, example), new WechatPay(stage.sandboxUrl), env);
     });
   }

@@ -132,6 +132,11 @@ function clientOf(uri: string): MongoClient {
     return new MongoClient(uri, {
       appName: 'policy-sync',
       maxPoolSize: POOL_SIZE,
+      // Whatever the URI says: a stale secondary says `claimed` for a number that is taken, and a write that a minority has
+      // taken can be lost.
+      readPreference: 'primary',
+      readConcernLevel: 'majority',
+      w: 'majority',
       // An absent field stays absent: as null it would be a value.
       ignoreUndefined: true,
       // A little less than the whole, so that the driver's own reason is told.

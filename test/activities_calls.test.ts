@@ -342,7 +342,10 @@ describe('an attempt', () => {
     const { failure } = await callsOf(stage).query(snapshot, { delay: 4000 });
     assert.equal(delayOf(failure), 4000);
     assert.deepEqual(await sent(stage.bench, snapshot), []);
-    assert.equal((await callsOf(stage).query(snapshot, { delay: 4000 }, { attempt: 2 })).result?.outcome, 'confirmed');
+    assert.equal(
+      (await callsOf(stage).query(snapshot, { delay: 4000 }, { attempt: 2, waited: 4000 })).result?.outcome,
+      'confirmed',
+    );
   });
 
   it('with an input of a newer format waits for a newer worker', async () => {

@@ -14,9 +14,9 @@ export function attentionOf(storage: Storage, log: Log): () => Promise<Record<st
     if (counted && Date.now() - at < EVERY_MS) return counted;
     at = Date.now();
     counted = countAttention(storage).catch((error: unknown) => {
-      if (!(error instanceof StorageError)) throw error;
       // The next to ask counts again.
       at = 0;
+      if (!(error instanceof StorageError)) throw error;
       log.debug({ reason: error.message }, 'what asks for a person could not be counted');
       return undefined;
     });

@@ -25,6 +25,8 @@ interface Hold {
   probing?: Probing;
 }
 
+const FORGOTTEN_AFTER_MS = 24 * 60 * 60 * 1000;
+
 /** What people are told of a hold. Nothing of it quotes a policy. */
 type Told = Pick<StoredHold, 'code' | 'status' | 'request_id' | 'message'>;
 
@@ -64,8 +66,11 @@ interface HoldSettings {
 export class Holds {
   readonly #settings: HoldSettings;
   readonly #holds = new Map<string, Hold>();
-  /** Policies that met the fault while another of the same merchant was answered: it is theirs, and holds nobody else. */
-  readonly #alone = new Map<string, Set<string>>();
+  /**
+   * Policies that met the fault while another of the same merchant was answered: it is theirs, and holds nobody else. By
+   * merchant and number, when they last met it: one that has ended meets it no more.
+   */
+  readonly #alone = new Map<string, Map<string, number>>();
   readonly #ending = new AbortController();
 
   constructor(settings: HoldSettings) {
@@ -85,8 +90,9 @@ export class Holds {
   faulty(mchid: string, met: MerchantFaultError, number: string): void {
     if (this.#holds.has(mchid) || this.#ending.signal.aborted) return;
     const { code, status, request_id, message: reason } = met;
-    const alone = this.#alone.get(mchid);
-    if (alone?.has(number)) {
+    const alone = this.#stillAlone(mchid);
+    if (alone.has(number)) {
+      alone.set(number, Date.now());
       const about = { mchid, out_insurance_no: number, code, status, request_id, reason };
       this.#settings.log.warn(
         about,
@@ -102,7 +108,11 @@ export class Holds {
     const asked = client === 'paused' ? undefined : client;
     const probing = { number, client: asked, probes: 0, from: performance.now() };
     // Where one policy was denied alone, this one may be, too: the others need not wait a minute to know.
-    this.#hold(mchid, { reason: 'fault', since: new Date(), told: toldOf(met), probing }, alone?.size ? 0 : undefined);
+    this.#hold(
+      mchid,
+      { reason: 'fault', since: new Date(), told: toldOf(met), probing },
+      alone.size > 0 ? 0 : undefined,
+    );
     this.#settings.changed();
   }
 
@@ -170,7 +180,14 @@ export class Holds {
   }
 
   #setApart(mchid: string, number: string): void {
-    this.#alone.set(mchid, (this.#alone.get(mchid) ?? new Set()).add(number));
+    this.#alone.set(mchid, this.#stillAlone(mchid).set(number, Date.now()));
+  }
+
+  /** Without those that have not met the fault for a day: calls are tried again each hour at the latest. */
+  #stillAlone(mchid: string): Map<string, number> {
+    const alone = this.#alone.get(mchid) ?? new Map<string, number>();
+    for (const [number, at] of alone) if (Date.now() - at > FORGOTTEN_AFTER_MS) alone.delete(number);
+    return alone;
   }
 
   #arm(mchid: string, hold: Hold, wait = this.#settings.probeEvery): void {

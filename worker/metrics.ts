@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Log } from '../activities/log.ts';
+import { fault, type Log } from '../activities/log.ts';
 import type { Merchant } from '../wechatpay/merchant.ts';
 import type { HoldReason } from './holds.ts';
 import { SettingsError } from './settings.ts';
@@ -114,8 +114,14 @@ export async function serveMetrics(
       response.writeHead(404).end();
       return;
     }
-    const text = await registry.metrics();
-    response.writeHead(200, { 'content-type': registry.contentType }).end(text);
+    try {
+      const text = await registry.metrics();
+      response.writeHead(200, { 'content-type': registry.contentType }).end(text);
+    } catch (error) {
+      // Whoever counts may fail; calls to WeChat Pay go on all the same.
+      log.error(fault(error), 'metrics could not be collected by a fault of this program');
+      response.writeHead(500).end();
+    }
   });
   server.listen(port, host);
   await once(server, 'listening').catch(({ code }: NodeJS.ErrnoException) => {

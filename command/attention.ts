@@ -1,6 +1,6 @@
 import type { ListedPolicy, ListFilter } from '../client/list.ts';
 import { type POLICY_STATES, shortState } from '../policy/state.ts';
-import { instantOf } from '../policy/time.ts';
+import { instantOf, timeForPeople } from '../policy/time.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
 import { messageOf } from './error_text.ts';
@@ -98,7 +98,7 @@ async function heldIn(storage: Storage, { mchid }: ListFilter): Promise<Row[]> {
     ...NOTHING,
     mchid: _id,
     out_insurance_no: null,
-    attention: [`merchant held since ${since.toISOString()}: ${code}: ${message}`],
+    attention: [`merchant held since ${timeForPeople(since)}: ${code}: ${message}`],
   }));
 }
 

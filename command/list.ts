@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ListFilter } from '../client/list.ts';
 import { POLICY_TYPES } from '../policy/record.ts';
 import { POLICY_STATES, shortState } from '../policy/state.ts';
-import { instantOf } from '../policy/time.ts';
+import { instantOf, timeForPeople } from '../policy/time.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';
 import { type OfPolicy, wholeNumber, withCommon } from './options.ts';
 import { note, tableOf } from './output.ts';
@@ -82,7 +82,7 @@ function textOf(rows: Row[]): string {
       row.state ?? '',
       row.sync ?? '',
       row.type?.replace(/^POLICY_TYPE_/, '') ?? '',
-      row.expires_at ?? '',
+      row.expires_at === null ? '' : timeForPeople(row.expires_at),
       ...(marked ? [row.attention?.join(', ') ?? ''] : []),
     ]),
   );

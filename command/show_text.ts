@@ -1,5 +1,6 @@
 import type { PendingCall } from '../client/pending_call.ts';
 import { shortState } from '../policy/state.ts';
+import { timeForPeople } from '../policy/time.ts';
 import type { Call } from '../storage/calls.ts';
 import type { Kept } from './kept.ts';
 import { pairsOf, tableOf } from './output.ts';
@@ -25,9 +26,12 @@ function standing({ status, workflow, kept }: Shown): string {
     ['state', status?.state ?? (document && shortState(document.policy_state))],
     ['sync', status?.sync ?? document?.sync],
     ['revision', revisionOf(status ?? document)],
-    ['due next', status?.next && `${status.next.what} at ${status.next.at}`],
+    ['due next', status?.next && `${status.next.what} at ${timeForPeople(status.next.at)}`],
     ['renewal window', status?.window],
-    ['cancellation', status?.cancellation && `${status.cancellation.cause} at ${status.cancellation.at}`],
+    [
+      'cancellation',
+      status?.cancellation && `${status.cancellation.cause} at ${timeForPeople(status.cancellation.at)}`,
+    ],
     ['blocked by', status?.block && blockText(status.block)],
     ['differs in', status?.diverged.join(', ')],
     ['attention', status?.attention.join(', ')],
@@ -42,11 +46,15 @@ function revisionOf(of: { revision: number; synced_revision: number } | undefine
 }
 
 function blockText({ code, message, request_id, at }: NonNullable<NonNullable<Shown['status']>['block']>): string {
-  return `${code} ${message}, since ${at}${request_id ? `, Request-ID ${request_id}` : ''}`;
+  return `${code} ${message}, since ${timeForPeople(at)}${request_id ? `, Request-ID ${request_id}` : ''}`;
 }
 
 function pendingText({ activity, attempt, running, next_attempt_at, last_failure }: PendingCall): string {
-  const when = running ? 'running' : next_attempt_at ? `next try at ${next_attempt_at}` : 'waiting for a worker';
+  const when = running
+    ? 'running'
+    : next_attempt_at
+      ? `next try at ${timeForPeople(next_attempt_at)}`
+      : 'waiting for a worker';
   return `${activity}: attempt ${attempt}, ${when}${last_failure ? `\n  last: ${last_failure}` : ''}`;
 }
 
@@ -61,19 +69,19 @@ function history(kept: Kept | null, now: number): string {
   if (!kept) return '';
   const calls = kept.calls.map((call) => callRow(call, now));
   const found = kept.discrepancies.map((one) => [
-    one.found_at.toISOString(),
+    timeForPeople(one.found_at),
     one.field,
     one.kind,
     String(one.became ?? 'open'),
     `ours ${valueText(one.ours)}, WeChat Pay's ${valueText(one.theirs)}`,
   ]);
   const commands = kept.commands.map((one) => [
-    one.at.toISOString(),
+    timeForPeople(one.at),
     one.command,
     valueText(one.by),
     String(one.revision),
     one.rule ? `refused: ${one.rule}` : changeText(one),
-    one.rule ? '' : (one.confirmed_at?.toISOString() ?? 'not yet'),
+    one.rule ? '' : one.confirmed_at ? timeForPeople(one.confirmed_at) : 'not yet',
   ]);
   return [
     commands.length > 0 ? tableOf(['CAME', 'WHAT', 'FROM', 'REVISION', 'CHANGED', 'CONFIRMED'], commands) : '',
@@ -88,7 +96,7 @@ function history(kept: Kept | null, now: number): string {
 const LONGEST_CALL_MS = 60_000;
 
 function callRow(call: Call, now: number): string[] {
-  const at = call.at.toISOString();
+  const at = timeForPeople(call.at);
   if ('count' in call)
     return [at, '', `${call.count} attempts not recorded`, '', call.last_code ?? '', call.last_request_id ?? ''];
   if (!('outcome' in call)) {
@@ -105,7 +113,7 @@ function changeText({ command, cause, business_date, reason, before, after }: Ke
   const changes = fields.map(
     (field) => `${field}: ${valueText(before[field]) || '-'} → ${valueText(after[field]) || '-'}`,
   );
-  const said = [cause, business_date && `at ${business_date}`, reason].filter(Boolean).map(valueText);
+  const said = [cause, business_date && `at ${timeForPeople(business_date)}`, reason].filter(Boolean).map(valueText);
   return [...said, ...changes].join('\n');
 }
 

@@ -55,7 +55,12 @@ export function wireTime(instant: number): string {
   return `${new Date(withinYears(instant) + CHINA_OFFSET_MS).toISOString().slice(0, 19)}+08:00`;
 }
 
-/** The same, from any spelling of an RFC 3339 time; anything else is passed through, for the schema to refuse. */
+/** A time as people in China read it: to the second, in `+08:00`. */
+export function timeForPeople(at: Date | string): string {
+  return at instanceof Date ? wireTime(at.getTime()) : toWireTime(at);
+}
+
+/** `wireTime` of any spelling of an RFC 3339 time; anything else is passed through, for the schema to refuse. */
 export function toWireTime(time: string): string {
   const instant = instantMeant(time);
   return instant === undefined ? time : wireTime(instant);

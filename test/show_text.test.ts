@@ -18,10 +18,66 @@ function linesOf(...calls: Call[]): string[] {
   } as const;
   const kept = { document, desired: {}, remote: null, calls, discrepancies: [], commands: [] };
   const text = textOfShown({ mchid: of.mchid, out_insurance_no: 'A1', status: null, workflow: null, kept }, NOW);
-  return text.split('\n').filter((line) => line.startsWith('2026-01-01T'));
+  return text.split('\n').filter((line) => line.startsWith('2026-01-01T08:'));
 }
 
 describe('show', () => {
+  it('writes every time for people, in +08:00 and to the second', () => {
+    const at = new Date(NOW);
+    const utc = at.toISOString();
+    const command = { _id: 'm', policy: of.policy, mchid: of.mchid, command: 'cancel', at, business_date: utc };
+    const told = { ...command, by: null, before: {}, after: {}, revision: 2, rule: null, confirmed_at: at };
+    const found = {
+      _id: 'f',
+      policy: of.policy,
+      mchid: of.mchid,
+      found_at: at,
+      field: 'x',
+      kind: 'drift',
+      became: 'healed',
+    };
+    const shown = {
+      mchid: of.mchid,
+      out_insurance_no: 'A1',
+      status: {
+        state: 'APPROVED',
+        sync: 'BLOCKED',
+        revision: 2,
+        synced_revision: 1,
+        next: { what: 'expiry', at: utc },
+        block: { code: 'PARAM_ERROR', message: 'no', at: utc },
+        diverged: [],
+        attention: [],
+        cancellation: { cause: 'LAPSE', at: utc },
+        window: 'none',
+      },
+      workflow: {
+        status: 'RUNNING',
+        history_length: 9,
+        run_id: 'r',
+        pending: [{ activity: 'push', attempt: 2, running: false, next_attempt_at: utc, last_failure: null }],
+      },
+      kept: {
+        document: {
+          policy_state: 'POLICY_STATE_APPROVED',
+          sync: 'BLOCKED',
+          revision: 2,
+          synced_revision: 1,
+          end: null,
+        },
+        desired: {},
+        remote: null,
+        calls: [{ _id: 'c', ...intent, at }],
+        discrepancies: [found],
+        commands: [told],
+      },
+    };
+    const text = textOfShown(shown as unknown as Parameters<typeof textOfShown>[0], NOW);
+    const times = text.match(/\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)?/g) ?? [];
+    assert.equal(times.length, 9, text);
+    assert.deepEqual(new Set(times), new Set(['2026-01-01T08:10:00+08:00']));
+  });
+
   it('says of a call without an outcome that it is under way, and after a minute that none was recorded', () => {
     const lines = linesOf(
       { _id: 'a', ...intent, at: new Date(NOW - 5_000) },

@@ -3,6 +3,7 @@ import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@tempor
 import type { Life } from '../policy/life.ts';
 import { expiryOf, windowTimes } from '../policy/life.ts';
 import { shortState } from '../policy/state.ts';
+import { timeForPeople } from '../policy/time.ts';
 import { SEARCH_ATTRIBUTES, type Status } from './messages.ts';
 
 /** Search attributes of a policy: what it should be found by. Nothing personal. */
@@ -39,7 +40,7 @@ export function showDetails(status: Status): void {
   const rows: [string, string][] = [
     ['State', status.state],
     ['Sync', `${status.sync} (revision ${status.synced_revision} of ${status.revision})`],
-    ['Due next', status.next ? `${status.next.what} at ${status.next.at}` : 'nothing'],
+    ['Due next', status.next ? `${status.next.what} at ${timeForPeople(status.next.at)}` : 'nothing'],
     ...(status.block
       ? [['Blocked', `${status.block.code}, Request-ID ${status.block.request_id ?? 'none'}`] as [string, string]]
       : []),

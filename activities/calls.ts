@@ -60,7 +60,9 @@ async function concluded(
   // A query has no effect, whatever became of it.
   const harmless = request.method === 'GET' || error instanceof NoEffectError || error instanceof MerchantFaultError;
   if (harmless) return waiting(settings, attempted, input.alert_after);
-  return { outcome: 'unknown', code: codeOf(error), status: error?.status, ...facts(settings, attempted) };
+  const { status, message } = error ?? {};
+  const said = status !== undefined && status < 500 ? { message } : {};
+  return { outcome: 'unknown', code: codeOf(error), status, ...said, ...facts(settings, attempted) };
 }
 
 /**

@@ -184,6 +184,8 @@ export interface Unknown extends Recorded {
   outcome: 'unknown';
   code: string;
   status?: number;
+  /** What an answer says that proves nothing, with every value sent cut out of it. */
+  message?: string;
 }
 
 /** Certainly without effect so far. */

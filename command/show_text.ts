@@ -33,6 +33,7 @@ function standing({ status, workflow, kept }: Shown): string {
       status?.cancellation && `${status.cancellation.cause} at ${timeForPeople(status.cancellation.at)}`,
     ],
     ['blocked by', status?.block && blockText(status.block)],
+    ['unverified', status?.unverified && blockText(status.unverified)],
     ['differs in', status?.diverged.join(', ')],
     ['attention', status?.attention.join(', ')],
     ['ended', document?.end],

@@ -272,6 +272,14 @@ describe('an unknown outcome', () => {
       assert.ok(delayOf(failure) <= 1000);
     });
 
+  it('of an answer that proves nothing tells what it said, without what was sent', async () => {
+    const address = '绝密路1号';
+    await stage.faults({ status: 400, code: 'PARAM_ERROR', message: `bad address ${address}`, unsigned: true });
+    const { result } = await callsOf(stage).push(await stage.policy(), { address });
+    assert.ok(result?.outcome === 'unknown');
+    assert.equal(result.message, 'an unsigned 400 proves nothing: bad address …');
+  });
+
   it('of a POST goes back to the workflow', async () => {
     await stage.faults({ drop: 'after' });
     const snapshot = await stage.policy();

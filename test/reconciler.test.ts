@@ -125,6 +125,26 @@ function inputFor(name: CommandName, days: number, now: number): Record<string, 
   return inputs[name];
 }
 
+describe('an answer to a change that proves nothing', () => {
+  it('is shown as unverified until one does', () => {
+    const told = { code: 'PARAM_ERROR', message: 'an unsigned 400 proves nothing: bad address', request_id: '08A' };
+    for (const proves of ['confirm', 'refuse'] as const) {
+      const reconciler = opened();
+      get(reconciler, { ...reconciler.held });
+      command(reconciler, 'amend', { address: 'elsewhere' });
+      reconciler.unknown({ address: 'elsewhere' }, NOW, told);
+      const shown = { ...told, at: new Date(NOW).toISOString() };
+      assert.deepEqual(reconciler.standing.unverified, shown);
+      reconciler.confirm({ policy: { ...reconciler.held, address: 'before' }, unreadable: [] }, undefined, NOW);
+      assert.deepEqual(reconciler.standing.unverified, shown, 'a GET tells nothing of it');
+      if (proves === 'confirm')
+        reconciler.confirm({ policy: { ...reconciler.held }, unreadable: [] }, { address: 'elsewhere' }, NOW);
+      else reconciler.refuse({ status: 400, code: 'X', message: 'm' }, { address: 'elsewhere' }, NOW);
+      assert.equal(reconciler.standing.unverified, undefined);
+    }
+  });
+});
+
 describe('the loop', () => {
   it('any commands, over any fate of the calls between, send legal PATCHes only and end with both sides equal', () => {
     fc.assert(

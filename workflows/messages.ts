@@ -47,6 +47,8 @@ export interface Status {
   /** What comes due next of itself. */
   next: { what: DueKind | 'fresh-run'; at: string } | null;
   block: Block | null;
+  /** What the last answer to a change says that proves nothing, say an unsigned 400: whoever wrote it, a person may act on it. */
+  unverified: Block | null;
   /** Names of the fields in which WeChat Pay's record is known to differ and is left so. */
   diverged: string[];
   /** What a person should look at. */

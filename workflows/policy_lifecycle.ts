@@ -10,7 +10,14 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { type CallInput, type CallResult, FORMAT, type Snapshot, type VerifyResult } from '../activities/inputs.ts';
+import {
+  type CallInput,
+  type CallResult,
+  FORMAT,
+  type Snapshot,
+  type Unknown,
+  type VerifyResult,
+} from '../activities/inputs.ts';
 import { bareSchema, type CommandName, type Envelope, obey, openSchema } from '../policy/commands.ts';
 import { type Difference, differences } from '../policy/difference.ts';
 import { DAY, ms } from '../policy/duration.ts';
@@ -467,7 +474,7 @@ class Lifecycle {
       else this.#oweRecord({ answer: true });
       if (result.outcome === 'confirmed') reconciler.confirm(result, sent, now);
       else if (result.outcome === 'refused') reconciler.refuse(result, sent, now);
-      else if (result.outcome === 'unknown') this.#unknown(sent, now);
+      else if (result.outcome === 'unknown') this.#unknown(sent, now, result);
       else if (result.outcome === 'waiting') reconciler.wait(result, now);
       this.#countAnswer(result, sent !== undefined);
       this.#noteConfirmation(result.request_id);
@@ -494,9 +501,9 @@ class Lifecycle {
     this.#refusedQuery = result.outcome === 'refused' && result.status !== 404 ? result.code : undefined;
   }
 
-  #unknown(sent: CallInput['fields'], now: number): void {
+  #unknown(sent: CallInput['fields'], now: number, answer?: Unknown): void {
     this.#host++;
-    if (sent) this.#reconciler.unknown(sent, now);
+    if (sent) this.#reconciler.unknown(sent, now, answer);
   }
 
   /** Applies what is due by now. What changes only what people should look at is no change of the record. */
@@ -716,6 +723,7 @@ class Lifecycle {
       synced_revision: standing.synced_revision,
       next: this.#next,
       block: standing.block,
+      unverified: standing.unverified ?? null,
       diverged: standing.absent && standing.confirmed ? ['out_insurance_no'] : diverged,
       attention: life.attention,
       cancellation: life.cancellation

@@ -44,6 +44,7 @@ export function showDetails(status: Status): void {
     ...(status.block
       ? [['Blocked', `${status.block.code}, Request-ID ${status.block.request_id ?? 'none'}`] as [string, string]]
       : []),
+    ...(status.unverified ? [['Unverified answer', status.unverified.code] as [string, string]] : []),
     ...(status.diverged.length > 0 ? [['Differs', status.diverged.join(', ')] as [string, string]] : []),
     ...(status.attention.length > 0 ? [['Attention', status.attention.join(', ')] as [string, string]] : []),
   ];

@@ -54,6 +54,8 @@ export interface Standing {
   /** A state was among them: which of them was at fault nobody knows. */
   refused_with_state?: true;
   block: Block | null;
+  /** What the last answer to a change says that proves nothing; over with one that does. */
+  unverified?: Block;
   /** What WeChat Pay holds otherwise and is left so, by field, as comparable text of its value. */
   reported: Record<string, string>;
   /** When each field drifted, of late. */
@@ -135,6 +137,14 @@ const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 /** Transitions that a difference alone may push: back to APPROVED only by a command that says so. */
 function isForward(from: unknown, to: PolicyState): boolean {
   return from !== INACTIVE && isTransition(from, to);
+}
+
+/** What a person is told of an answer. */
+function blockOf(
+  { code, message, request_id }: { code: string; message: string; request_id?: string },
+  now: number,
+): Block {
+  return { code, message, at: new Date(now).toISOString(), ...(request_id !== undefined && { request_id }) };
 }
 
 /** Wait before the GET of a round: none before the first, then 1 s, doubling to an hour. */
@@ -367,7 +377,10 @@ export class Reconciler {
     standing.must_query = false;
     standing.not_before = 0;
     this.#answeredAgain();
-    if (sent) standing.rounds = 0;
+    if (sent) {
+      standing.rounds = 0;
+      delete standing.unverified;
+    }
     // What an upload of ours made there, or may have, was not there before us.
     if (standing.baseline && !sent) this.#adopt(found, now);
     else for (const difference of found) this.#judge(difference, before, sent, now);
@@ -548,6 +561,7 @@ export class Reconciler {
     if (standing.must_query || standing.absent || standing.block || !standing.confirmed || this.stateDiverged) return;
     if (Object.keys(this.sendable()).length > 0) return;
     standing.synced_revision = standing.revision;
+    delete standing.unverified;
     standing.waiting_since = null;
     standing.alerted = false;
     standing.rounds = 0;
@@ -555,8 +569,9 @@ export class Reconciler {
   }
 
   /** A PATCH or upload whose outcome nobody knows: ask before anything else is sent. */
-  unknown(sent: PolicyFields, now: number): void {
+  unknown(sent: PolicyFields, now: number, answer?: { code: string; message?: string; request_id?: string }): void {
     const standing = this.standing;
+    if (answer?.message !== undefined) standing.unverified = blockOf({ ...answer, message: answer.message }, now);
     if (standing.absent) standing.baseline = false;
     const same = comparable('', sent);
     const others = standing.unconfirmed.filter(({ fields }) => comparable('', fields) !== same);
@@ -581,18 +596,12 @@ export class Reconciler {
       this.#missing(refusal, now);
       return;
     }
-    const { code, message, request_id } = refusal;
     const verification = !sent && !standing.must_query;
     if (verification) standing.verify_refused ??= { blocks: standing.block === null };
     // What a person has to mend comes before what a verification was refused for.
-    if (!verification || standing.verify_refused?.blocks)
-      standing.block = {
-        code,
-        message,
-        at: new Date(now).toISOString(),
-        ...(request_id !== undefined && { request_id }),
-      };
+    if (!verification || standing.verify_refused?.blocks) standing.block = blockOf(refusal, now);
     if (!sent) standing.query_refused = standing.must_query;
+    if (sent) delete standing.unverified;
     if (!sent || standing.absent) return;
     for (const [field, value] of Object.entries(sent)) standing.refused[field] = comparable(field, value);
     if ('policy_state' in sent) standing.refused_with_state = true;
@@ -614,13 +623,7 @@ export class Reconciler {
     }
     if (this.life.record.upload) return;
     const message = 'WeChat Pay does not know this policy, and the record has no upload data; upload it, then resume';
-    const { request_id } = refusal;
-    standing.block = {
-      code: 'UNKNOWN_POLICY',
-      message,
-      at: new Date(now).toISOString(),
-      ...(request_id !== undefined && { request_id }),
-    };
+    standing.block = blockOf({ ...refusal, code: 'UNKNOWN_POLICY', message }, now);
   }
 
   /** A change has waited for longer than the record allows without a word. */

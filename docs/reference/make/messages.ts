@@ -21,6 +21,8 @@ const STATUS = {
   synced_revision: 'The last revision that WeChat Pay is known to hold whole.',
   next: 'What comes due next, `{what, at}`: `issuing-overdue`, `issuing-past-expiry`, `cancellation`, `expiry`, `window-opens`, `window-closes`, `end`, `fresh-run`.',
   block: 'Why nothing is sent until a person acts, see below; null where nothing hinders.',
+  unverified:
+    'What the last answer to a change says that proves nothing, such as an unsigned 400, in the form of `block`; else null.',
   diverged: 'Names of the fields in which WeChat Pay holds otherwise, and is left so.',
   attention: 'Marks for a person: see [Errors](errors.md#marks).',
   cancellation: 'A cancellation that will come, `{cause, at}`.',

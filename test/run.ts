@@ -1,7 +1,7 @@
 // npm test: finds, fetches or builds the servers, shares one Temporal and one MongoDB among the test files, and runs
 // them, but for the long ones (*.long.test.ts). With arguments, the test files whose names contain one of them, long ones
-// too. `npm run test:all` runs every file, `npm run test:all -- --rest` those that `npm test` leaves out. What begins with
-// `--test-` goes to Node.
+// too. `npm run test:all` runs every file, `npm run test:all -- --rest` those that `npm test` leaves out.
+// `--test-name-pattern=PATTERN` runs the tests of that name only.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,16 +9,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareServers, startServers } from '../embedded/servers.ts';
 
-/** Tests wait more than they work: for servers, for times that come, for what must not happen. */
-const FILES_AT_ONCE = 4;
-/** A file that hangs is ended, and named as failed. */
-const MOST_MS_OF_A_FILE = 15 * 60_000;
+/** Those that take longest, begun first, so that none of them is left at the end alone. */
+const FIRST = [
+  ...['faults_crashes', 'worker_holds', 'faults_answers', 'faults_mongodb', 'lives', 'faults_rotation', 'engine'],
+  ...['audit', 'outages', 'embedded', 'secrecy', 'faults_messages', 'owed', 'faults_temporal', 'worker_shutdown'],
+];
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const given = process.argv.slice(2);
-const forNode = given.filter((argument) => argument.startsWith('--test-'));
+const patterns = given.filter((argument) => argument.startsWith('--test-name-pattern='));
 const wanted = given.filter((argument) => !argument.startsWith('--'));
 const [all, rest] = ['--all', '--rest'].map((option) => given.includes(option));
+const unknown = given.find((word) => word.startsWith('--') && !patterns.includes(word) && !/^--(all|rest)$/.test(word));
 
 function isChosen(file: string): boolean {
   if (wanted.length > 0) return wanted.some((part) => file.includes(part));
@@ -27,16 +29,17 @@ function isChosen(file: string): boolean {
 }
 
 async function testFiles(): Promise<string[]> {
+  if (unknown) throw new Error(`unknown option ${unknown}: --all, --rest and --test-name-pattern=PATTERN are known`);
   const files = (await readdir(folder)).filter((file) => file.endsWith('.test.ts')).sort();
   const chosen = files.filter(isChosen);
   if (chosen.length === 0) throw new Error(`no test file is named like ${wanted.join(' or ')}; see test/`);
-  return chosen.map((file) => join(folder, file));
+  const first = FIRST.map((name) => `${name}.test.ts`).filter((file) => chosen.includes(file));
+  return [...new Set([...first, ...chosen])].map((file) => join(folder, file));
 }
 
 async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const limits = [`--test-concurrency=${FILES_AT_ONCE}`, `--test-timeout=${MOST_MS_OF_A_FILE}`];
   const before = ['tsx', new URL('./assert_ok.ts', import.meta.url).href].flatMap((name) => ['--import', name]);
-  const args = [...before, '--test', '--test-reporter=spec', ...limits, ...forNode, ...files];
+  const args = [...before, join(folder, 'run_files.ts'), ...patterns, ...files];
   const child = spawn(process.execPath, args, { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
   return await new Promise((resolve, reject) => {

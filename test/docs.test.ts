@@ -11,7 +11,9 @@ import { promisify } from 'node:util';
 import { makeProgram } from '../command/program.ts';
 import { recordSchema } from '../policy/record.ts';
 import { parse } from '../policy/violation.ts';
+import { makeKeys } from '../sandbox/keys.ts';
 import { merchantSettingsSchema } from '../wechatpay/merchant_settings.ts';
+import { readMerchants } from '../wechatpay/merchants_file.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -146,6 +148,22 @@ function anchorOf(heading: string): string {
     .replace(/[^\p{L}\p{N} _-]/gu, '')
     .replaceAll(' ', '-');
 }
+
+describe('the page of the sandbox', () => {
+  it('shows how to write a merchants file that a worker takes', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'policy-sync-docs-'));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    const { mchid } = await makeKeys(join(folder, 'sandbox-keys'));
+    const [line] = (await blocks()).filter(
+      ({ text }) => text.startsWith('node -e') && text.endsWith('> merchants.json'),
+    );
+    assert.ok(line);
+    await promisify(execFile)('bash', ['-c', line.text], { cwd: folder });
+    const { merchants, faults, warnings } = await readMerchants(join(folder, 'merchants.json'));
+    assert.deepEqual([faults, warnings, [...merchants.keys()]], [[], [], [mchid]]);
+    assert.deepEqual(merchants.get(mchid)?.base_urls, ['http://127.0.0.1:8080']);
+  });
+});
 
 describe('TypeScript of the pages', () => {
   let folder: string;

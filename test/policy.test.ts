@@ -80,6 +80,32 @@ describe('record', () => {
     assert.deepEqual(parsedRecord(given), { ...record(), policy });
   });
 
+  it('lets no text pass that cannot be sent or seen, in whatever field it is', () => {
+    const part = fc.constantFrom('张', 'a', ' ', '\u3000', '\u200b', '\ufeff', '\ud83d', '\udc00', '\0', '\u2800');
+    const field = fc.constantFrom(
+      'insurance_name',
+      'address',
+      'pet_name',
+      'policy_code',
+      'out_contract_code',
+      'plan_id',
+      'extra',
+    );
+    fc.assert(
+      fc.property(field, fc.array(part, { minLength: 1, maxLength: 4 }), (name, parts) => {
+        const value = parts.join('');
+        const whole = Buffer.from(value).toString() === value && !value.includes('\0');
+        const seen = parts.some((one) => ['张', 'a'].includes(one));
+        const rules = rulesOf({ [name]: value }, { extra_fields: ['extra'] }).map((rule) => rule.split(': ')[1]);
+        // A pair of halves is one character, of 4 bytes.
+        if (rules.includes('wide-character')) return;
+        const expected = [...(whole ? [] : ['ill-formed']), ...(seen || !whole || name === 'extra' ? [] : ['blank'])];
+        if (whole || name === 'extra') assert.deepEqual(rules, expected);
+        else assert.ok(rules.includes('ill-formed'));
+      }),
+    );
+  });
+
   it('says why a time is refused', () => {
     for (const [given, why] of [
       ['2027-02-29T00:00:00+08:00', /a day that February 2027 has, 01 to 28/],

@@ -13,20 +13,31 @@ export function later(type: string, message: string, wait: number): ApplicationF
 }
 
 /**
- * All is well, and looked at again after `wait` ms. Temporal shows it as the failure of an attempt, so that it has to read
- * as health: "OK: verified at …, next at …". It is not sealed (`codec/failure_converter.ts`): it holds times alone.
+ * A verification that found nothing new: looked at again after `wait` ms. Temporal shows it as the failure of an attempt, so
+ * that of a policy in step reads as health: "OK: verified at …, next at …". It is not sealed (`codec/failure_converter.ts`,
+ * which knows its shape): it holds words of ours and times.
+ * @param sync how the policy stands
+ * @param recorded whether MongoDB knows
  */
-export function well(what: 'confirmed' | 'verified', at: number, wait: number): ApplicationFailure {
-  return benign(what, `OK: ${what} at ${wireTime(at)}, next at ${wireTime(Date.now() + wait)}`, wait);
+export function quiet(
+  what: 'confirmed' | 'verified',
+  { sync, at, recorded }: { sync: string; at: number; recorded: boolean },
+  wait: number,
+): ApplicationFailure {
+  const standing = `${sync === 'SYNCED' ? 'OK' : sync}${recorded ? '' : ', not recorded'}`;
+  return benign(what, `${standing}: ${what} at ${wireTime(at)}, next at ${wireTime(Date.now() + wait)}`, wait);
 }
 
 function benign(type: string, message: string, wait: number): ApplicationFailure {
-  return ApplicationFailure.create({
+  const failure = ApplicationFailure.create({
     type,
     message,
     nextRetryDelay: Math.max(1, Math.round(wait)),
     category: ApplicationFailureCategory.BENIGN,
   });
+  // Where it was made tells people in the UI nothing.
+  failure.stack = '';
+  return failure;
 }
 
 /** An input of a newer format waits for a worker that knows it. */

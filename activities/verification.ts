@@ -1,10 +1,9 @@
 import { activityInfo } from '@temporalio/activity';
 import { differences } from '../policy/difference.ts';
 import type { PolicyFields } from '../policy/record.ts';
-import { wireTime } from '../policy/time.ts';
 import { again, attempt, type CallSettings, proven, waited } from './attempt.ts';
 import { backoff, nextVerification } from './backoff.ts';
-import { checkFormat, later, well } from './failure.ts';
+import { checkFormat, later, quiet } from './failure.ts';
 import type { Confirmed, Snapshot, VerifyInput, VerifyResult } from './inputs.ts';
 import { recordSnapshot, recordVerification } from './recording.ts';
 
@@ -61,21 +60,19 @@ export class Verifications {
       next_verification_at: new Date(Date.now() + due),
     });
     const wait = recorded ? due : Math.min(due, backoff(activityInfo().attempt), RECORD_AGAIN_MS);
-    if (recorded && snapshot.sync === 'SYNCED') throw well('confirmed', Date.now() - age - waited(), wait);
-    throw later('confirmed', `to be verified at ${wireTime(Date.now() + due)}`, wait);
+    throw quiet('confirmed', { sync: snapshot.sync, at: Date.now() - age - waited(), recorded }, wait);
   }
 
   /** Nothing new was found: the server keeps the timer to the next verification. */
   async #quiet(snapshot: Snapshot, outcome: 'confirmed' | 'refused', recorded: boolean, next: number): Promise<never> {
     // WeChat Pay's answer was written one step further: that is the pair which stands now.
     const pair = { ...snapshot, step: snapshot.step + (outcome === 'confirmed' ? 1 : 0) };
-    const now = Date.now();
-    const noted = await recordVerification(this.#settings, pair, new Date(now + next));
+    const at = Date.now();
+    const noted = await recordVerification(this.#settings, pair, new Date(at + next));
     // No attempt knows what those before it could not record, so the record comes with a verification.
-    const wait = recorded && noted ? next : Math.min(next, VERIFY_AGAIN_MS);
-    if (recorded && noted && snapshot.sync === 'SYNCED') throw well('verified', now, wait);
-    const lacking = recorded && noted ? `${snapshot.sync} as before` : 'not recorded';
-    throw later('verified', `at ${wireTime(now)}, ${lacking}, next at ${wireTime(now + wait)}`, wait);
+    const isRecorded = recorded && noted;
+    const wait = isRecorded ? next : Math.min(next, VERIFY_AGAIN_MS);
+    throw quiet('verified', { sync: snapshot.sync, at, recorded: isRecorded }, wait);
   }
 
   #differs({ snapshot, expected, expect_absent, refused, unreadable }: VerifyInput, found: Confirmed): boolean {

@@ -24,7 +24,7 @@ const NOTED = 'noted';
 
 export interface CodecServerOptions extends AccessSettings {
   keyring: Keyring;
-  /** Origins of the Temporal UIs whose pages may ask, such as `https://temporal.example.com`. */
+  /** Origins of the Temporal UIs whose pages may ask, such as `https://temporal.example.com`; looked at with each request. */
   uiOrigins: readonly string[];
   /** @default '127.0.0.1' */
   host?: string;
@@ -97,7 +97,7 @@ async function server(options: CodecServerOptions, access: Access): Promise<Fast
 /** Lets pages of the Temporal UI ask, and no others. */
 async function admitPages(app: FastifyInstance, uiOrigins: readonly string[], access: Access): Promise<void> {
   await app.register(cors, {
-    origin: [...uiOrigins],
+    origin: (origin, decide) => decide(null, origin !== undefined && uiOrigins.includes(origin)),
     methods: ['POST'],
     allowedHeaders: ['Content-Type', 'Authorization', 'Authorization-Extras', 'X-Namespace'],
     // The UI can be told to send cookies, for a proxy that looks at them.

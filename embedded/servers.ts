@@ -13,6 +13,8 @@ export type ServersOptions = {
   databaseFile?: string;
   /** Serves Temporal's web UI too (default). */
   ui?: boolean;
+  /** Codec server of Temporal's UI. */
+  codecEndpoint?: string;
   /** Whether TEMPORAL_ADDRESS and MONGODB_URI come first (default). */
   useEnvironment?: boolean;
 };

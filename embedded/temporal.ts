@@ -19,6 +19,8 @@ export type TemporalOptions = {
   port?: number;
   /** Serves Temporal's web UI too (default). */
   ui?: boolean;
+  /** URL of the codec server that the UI opens payloads by; without it the UI shows them as they are. */
+  codecEndpoint?: string;
   /** Where the server's log file goes; by default a folder removed by `stop()`. */
   dataDirectory?: string;
   /** Whether the user's own server, named by TEMPORAL_ADDRESS, comes first (default). */
@@ -75,7 +77,7 @@ async function start(found: Found, options: TemporalOptions): Promise<Temporal> 
     const address = `127.0.0.1:${port}`;
     const server = await startGuarded({
       command: found.file,
-      args: flags(port, uiPort, options.databaseFile),
+      args: flags(port, uiPort, options),
       logFile,
       lockFile: options.databaseFile && `${options.databaseFile}.lock`,
       scratch,
@@ -93,10 +95,12 @@ async function start(found: Found, options: TemporalOptions): Promise<Temporal> 
   };
 }
 
-function flags(port: number, uiPort: number | undefined, databaseFile: string | undefined): string[] {
+function flags(port: number, uiPort: number | undefined, options: TemporalOptions): string[] {
+  const { databaseFile, codecEndpoint } = options;
   return [
     ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--namespace', 'default'],
     ...(uiPort ? ['--ui-port', String(uiPort)] : ['--headless']),
+    ...(uiPort && codecEndpoint ? ['--ui-codec-endpoint', codecEndpoint] : []),
     ...(databaseFile ? ['--db-filename', databaseFile] : []),
     ...['--log-level', 'error'],
     ...Object.entries(dynamicConfig).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { ApplicationFailure, defaultPayloadConverter, type Payload } from '@temporalio/common';
 import fc from 'fast-check';
-import { well } from '../activities/failure.ts';
+import { quiet } from '../activities/failure.ts';
 import { dataConverter } from '../codec/data_converter.ts';
 import { failureConverter } from '../codec/failure_converter.ts';
 import { InvalidKeys, type Key, type Keyring, makeKey, parseKeys, UnknownKey } from '../codec/keys.ts';
@@ -251,16 +251,25 @@ test('a single value is bound to its place', () => {
   assert.throws(() => openValue(keys(one), stored, 'policies/m/o/carried'), SealBroken);
 });
 
-test('a failure says nothing outside what is sealed, but for one that tells of health', () => {
+test('a failure says its type alone outside what is sealed, but for a quiet verification', () => {
   const failureOf = (error: Error) => failureConverter.errorToFailure(error, payloadConverter);
-  const health = failureOf(well('verified', Date.now(), 60_000));
-  assert.match(health.message ?? '', /^OK: verified at \S+\+08:00, next at \S+\+08:00$/);
-  assert.equal(health.stackTrace, '');
+  const shape = /: verified at \S+\+08:00, next at \S+\+08:00$/;
+  for (const [sync, recorded, standing] of [
+    ['SYNCED', true, /^OK: /],
+    ['SYNCED', false, /^OK, not recorded: /],
+    ['BLOCKED', true, /^BLOCKED: /],
+  ] as const) {
+    const { message, stackTrace } = failureOf(quiet('verified', { sync, at: Date.now(), recorded }, 60_000));
+    assert.match(message ?? '', shape);
+    assert.match(message ?? '', standing);
+    assert.equal(stackTrace, '');
+  }
   for (const [type, message] of [
     ['verified', '张三 is verified'],
-    ['other', 'OK: 张三'],
+    ['verified', `OK: verified at 张三, next at ${'x'.repeat(25)}`],
+    ['NoSuchPerson', 'OK: 张三'],
   ] as const) {
     const { message: shown, stackTrace } = failureOf(ApplicationFailure.nonRetryable(message, type));
-    assert.deepEqual([shown, stackTrace], ['Encoded failure', '']);
+    assert.deepEqual([shown, stackTrace], [`${type}: sealed`, '']);
   }
 });

@@ -36,17 +36,22 @@ function comparable(value: unknown): string {
 }
 
 /** The current details of the workflow in the UI: a short table, computed on demand, at no event. */
-export function showDetails(status: Status): void {
+export function showDetails({ block, ...status }: Status): void {
   const rows: [string, string][] = [
     ['State', status.state],
     ['Sync', `${status.sync} (revision ${status.synced_revision} of ${status.revision})`],
     ['Due next', status.next ? `${status.next.what} at ${timeForPeople(status.next.at)}` : 'nothing'],
-    ...(status.block
-      ? [['Blocked', `${status.block.code}, Request-ID ${status.block.request_id ?? 'none'}`] as [string, string]]
-      : []),
-    ...(status.unverified ? [['Unverified answer', status.unverified.code] as [string, string]] : []),
-    ...(status.diverged.length > 0 ? [['Differs', status.diverged.join(', ')] as [string, string]] : []),
-    ...(status.attention.length > 0 ? [['Attention', status.attention.join(', ')] as [string, string]] : []),
-  ];
-  setCurrentDetails(['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`)].join('\n'));
+    ['Blocked', block && `${block.code}: ${block.message}`],
+    ['Since', block && timeForPeople(block.at)],
+    ['Request-ID', block?.request_id],
+    ['Unverified answer', status.unverified?.code],
+    ['Differs', status.diverged.join(', ')],
+    ['Attention', status.attention.join(', ')],
+  ].filter((row): row is [string, string] => Boolean(row[1]));
+  setCurrentDetails(['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${cell(value)} |`)].join('\n'));
+}
+
+/** Words of WeChat Pay's in a table of Markdown. */
+function cell(text: string): string {
+  return text.replace(/\s+/g, ' ').replace(/[\\|`*_[\]<>~#]/g, '\\$&');
 }

@@ -3,9 +3,11 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
 import { connectPolicyClient } from '../../client/connect.ts';
 import type { PolicyClient } from '../../client/policy_client.ts';
-import { makeKey } from '../../codec/keys.ts';
+import { type Keyring, makeKey, parseKeys } from '../../codec/keys.ts';
+import { startCodecServer } from '../../codec/server.ts';
 import { type Servers, startServers } from '../../embedded/servers.ts';
 import { merchantsFile } from '../../sandbox/keys.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/server.ts';
@@ -55,8 +57,11 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
   };
   try {
     await mkdir(directory, { recursive: true });
-    const servers = await serversUnless(interrupted, startServers({ log, directory: keep && directory }));
+    const { codecEndpoint, admit } = await openPayloads(directory, ends);
+    const starting = startServers({ log, directory: keep && directory, codecEndpoint });
+    const servers = await serversUnless(interrupted, starting);
     ends.push(() => servers.stop());
+    admit(servers.temporal.uiUrl);
     const place = await placeAt(servers, directory, { keep, log, interrupted }, ends);
     const policies = keep && join(directory, 'sandbox_policies.json');
     const sandbox = await startSandbox({ keys: join(directory, 'sandbox'), policies, strict: true });
@@ -88,6 +93,28 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     await end();
     throw error;
   }
+}
+
+/**
+ * A codec server for the UI that comes after it. Nobody has to show a token: it listens on loopback only, pages of that UI
+ * alone may ask it, and the persons are made up. A server of the user's has settings of its own for its UI.
+ */
+async function openPayloads(
+  directory: string,
+  ends: End[],
+): Promise<{ codecEndpoint?: string; admit(uiUrl: string | undefined): void }> {
+  if (process.env.TEMPORAL_ADDRESS) return { admit: () => {} };
+  const keyring = parseKeys(await payloadKeys(directory)) as Keyring;
+  const uiOrigins: string[] = [];
+  const log = pino(pino.destination({ dest: join(directory, 'codec-server.log'), sync: true }));
+  const { url, close } = await startCodecServer({ keyring, uiOrigins, log });
+  ends.push(close);
+  return { codecEndpoint: url, admit: (uiUrl) => void (uiUrl && uiOrigins.push(uiUrl)) };
+}
+
+/** A folder used again has policies sealed with its keys. */
+function payloadKeys(directory: string): Promise<string> {
+  return keptIn(join(directory, 'payload_keys'), () => makeKey('demo'));
 }
 
 /** A build may take minutes: Ctrl-C does not wait for it. Under their guards, servers end with this process. */
@@ -151,8 +178,7 @@ async function settingsFor(directory: string, place: Place, sandbox: Sandbox): P
     TEMPORAL_ADDRESS: place.address,
     TEMPORAL_NAMESPACE: place.namespace,
     MONGODB_URI: place.mongoUri,
-    // A folder used again has policies sealed with its keys.
-    POLICY_SYNC_KEYS: await keptIn(join(directory, 'payload_keys'), () => makeKey('demo')),
+    POLICY_SYNC_KEYS: await payloadKeys(directory),
     POLICY_SYNC_MCHID: sandbox.keys.mchid,
     WECHATPAY_MERCHANTS: merchants,
   };

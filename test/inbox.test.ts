@@ -13,6 +13,15 @@ describe('messages', () => {
     assert.equal(inbox.answerTo({ version: 10 }, 2), undefined);
   });
 
+  it('without an id or a version, or with null for them, are new each time, and no version is taken of them', () => {
+    const inbox = new Inbox();
+    for (const bare of [{}, { event_id: null, version: null }] as object[]) {
+      inbox.remember(bare, accepted(2));
+      assert.equal(inbox.answerTo(bare, 3), undefined);
+    }
+    assert.deepEqual(inbox.received, { events: [], version: null });
+  });
+
   it('are known again by their id, the last 200 of them', () => {
     const inbox = new Inbox();
     for (let n = 0; n <= 200; n++) inbox.remember({ event_id: `e${n}` }, accepted(n));

@@ -23,7 +23,8 @@ export class Inbox {
   /** The answer that a message gets without being looked at: that of its first time, or `superseded`. */
   answerTo(message: Envelope | undefined, revision: number): Answer | undefined {
     const { events, version } = this.received;
-    const known = events.find(([id]) => id === message?.event_id);
+    // A null is absent, here too.
+    const known = typeof message?.event_id === 'string' && events.find(([id]) => id === message.event_id);
     if (known) return known[1];
     const late = version !== null && typeof message?.version === 'number' && message.version <= version;
     return late ? { revision, outcome: 'superseded' } : undefined;
@@ -32,8 +33,8 @@ export class Inbox {
   /** Remembers a message with its answer. A message may end after a newer one: versions never go back. */
   remember(message: Envelope | undefined, answer: Answer): Answer {
     const { received } = this;
-    if (message?.version !== undefined) received.version = Math.max(received.version ?? 0, message.version);
-    if (message?.event_id !== undefined)
+    if (typeof message?.version === 'number') received.version = Math.max(received.version ?? 0, message.version);
+    if (typeof message?.event_id === 'string')
       received.events = [...received.events, [message.event_id, answer] as [string, Answer]].slice(-MOST_EVENTS);
     return answer;
   }

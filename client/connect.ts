@@ -5,7 +5,7 @@ import {
   defaultGrpcRetryOptions,
   makeGrpcRetryInterceptor,
 } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { loadClientConnectConfig } from '@temporalio/envconfig';
 import { dataConverter } from '../codec/data_converter.ts';
 import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
 import { InvalidSetting } from './errors.ts';
@@ -34,7 +34,7 @@ export interface ConnectOptions extends PolicyClientOptions {
  */
 export async function connectPolicyClient(options: ConnectOptions = {}): Promise<PolicyClient> {
   const { env = process.env, boundCalls = false, connectTimeout, ...rest } = options;
-  const { namespace = 'default', connectionOptions } = temporalSettings(env);
+  const { namespace = 'default', connectionOptions } = await temporalSettings(env);
   const converter = dataConverter(keyringOf(env), { allowPlain: allowsPlain(env) });
   const address = connectionOptions.address ?? 'localhost:7233';
   const connection = await Connection.connect({
@@ -70,7 +70,8 @@ function isLoopback(address: string): boolean {
   return /^(localhost|127\.[\d.]+|\[::1\])(:\d+)?$/.test(address);
 }
 
-function temporalSettings(env: NodeJS.ProcessEnv): ReturnType<typeof loadClientConnectConfig> {
+async function temporalSettings(env: NodeJS.ProcessEnv): Promise<ReturnType<typeof loadClientConnectConfig>> {
+  const { loadClientConnectConfig } = await import('@temporalio/envconfig');
   try {
     return loadClientConnectConfig({ overrideEnvVars: given(env) });
   } catch (error) {

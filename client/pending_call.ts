@@ -1,6 +1,6 @@
 import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
 import proto, { type temporal } from '@temporalio/proto';
-import { workflowIdOf } from '../policy/record.ts';
+import { workflowIdOf } from '../policy/workflow_id.ts';
 import type { PolicyClient } from './policy_client.ts';
 import type { PolicyId } from './start_operation.ts';
 

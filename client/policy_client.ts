@@ -3,16 +3,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import { bareSchema, type CommandInput, type CommandName, type Envelope, parsedCommand } from '../policy/commands.ts';
+import type { CommandInput, CommandName, Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
-import { parsedRecord, type RecordInput, withoutNulls, workflowIdOf } from '../policy/record.ts';
-import { parse, RuleViolation } from '../policy/violation.ts';
+import type { RecordInput } from '../policy/record.ts';
+import { workflowIdOf } from '../policy/workflow_id.ts';
 import * as messages from '../workflows/messages.ts';
 import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
 import { digestOf } from './digest.ts';
 import { type Ending, PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
-import { type PolicyId, startFromRecord, startFromStorage } from './start_operation.ts';
+import { type PolicyId, startFromStorage } from './start_operation.ts';
 
 export interface PolicyClientOptions {
   /**
@@ -72,8 +72,12 @@ export class PolicyClient {
    * @throws {PolicyEnded} when the number's life is over, for any other record
    */
   async openPolicy(input: RecordInput, envelope: Envelope = {}): Promise<Opened> {
-    const record = checked(() => parsedRecord(input));
-    checked(() => parse(bareSchema, withoutNulls(envelope)));
+    const [{ checkedRecord, checkEnvelope }, { startFromRecord }] = await Promise.all([
+      import('./checks.ts'),
+      import('./opening.ts'),
+    ]);
+    const record = checkedRecord(input);
+    checkEnvelope(envelope);
     const digest = digestOf(record);
     const { out_insurance_no } = record.policy;
     const workflow_id = workflowIdOf(record.mchid, out_insurance_no);
@@ -107,7 +111,7 @@ export class PolicyClient {
    * @returns the event's id
    */
   async cancelBySignal(policy: PolicyId, message: CommandInput<'cancel'> = {}): Promise<string> {
-    checked(() => parsedCommand('cancel', message));
+    (await import('./checks.ts')).checkCommand('cancel', message);
     const signal = named(message);
     const id = idOf(policy);
     await this.ask(id, () => this.temporal.workflow.getHandle(id).signal(messages.cancelSignal, signal));
@@ -213,7 +217,7 @@ export class PolicyClient {
     name: CommandName,
     message: Message,
   ): Promise<Answer> {
-    checked(() => parsedCommand(name, message));
+    (await import('./checks.ts')).checkCommand(name, message);
     return this.#update(policy, update as UpdateDefinition<Answer, [Message]>, message);
   }
 
@@ -223,7 +227,7 @@ export class PolicyClient {
     message: Envelope,
     patience?: Patience,
   ): Promise<Result> {
-    checked(() => parse(bareSchema, withoutNulls(message)));
+    (await import('./checks.ts')).checkEnvelope(message);
     return this.#update(policy, update as UpdateDefinition<Result, [Envelope]>, message, patience);
   }
 
@@ -293,16 +297,6 @@ export class PolicyClient {
 
 /** Endings of a workflow whose policy had not come to its own. */
 const CUT_SHORT: ReadonlySet<Ending | undefined> = new Set<Ending>(['CANCELLED', 'TERMINATED', 'TIMED_OUT']);
-
-/** Runs a check of ours before anything is sent. */
-function checked<T>(check: () => T): T {
-  try {
-    return check();
-  } catch (error) {
-    if (!(error instanceof RuleViolation)) throw error;
-    throw new PolicyRefused(error.rule, error.message, error.violations, { cause: error });
-  }
-}
 
 function idOf({ mchid, out_insurance_no }: PolicyId): string {
   return workflowIdOf(mchid, out_insurance_no);

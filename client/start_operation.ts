@@ -1,15 +1,5 @@
-import { WithStartWorkflowOperation, type WorkflowStartOptions } from '@temporalio/client';
-import { plannedWindow, windowTimes } from '../policy/life.ts';
-import { type PolicyRecord, workflowIdOf } from '../policy/record.ts';
-import { shortState } from '../policy/state.ts';
-import { instantOf } from '../policy/time.ts';
-import {
-  type PolicyLifecycle,
-  restart,
-  SEARCH_ATTRIBUTES,
-  WORKFLOW_QUEUE,
-  WORKFLOW_TYPE,
-} from '../workflows/messages.ts';
+import { WithStartWorkflowOperation } from '@temporalio/client';
+import { type PolicyLifecycle, restart, WORKFLOW_TYPE } from '../workflows/messages.ts';
 
 /** Which policy: a number is unique per merchant. */
 export interface PolicyId {
@@ -17,55 +7,15 @@ export interface PolicyId {
   out_insurance_no: string;
 }
 
-type Start = WithStartWorkflowOperation<PolicyLifecycle>;
-type Attributes = NonNullable<WorkflowStartOptions<PolicyLifecycle>['typedSearchAttributes']>;
-
-/** Starts the policy's workflow unless it runs; a number whose workflow has ended is not started again. */
-export function startFromRecord(record: PolicyRecord, digest: string): Start {
-  const { out_insurance_no, insurance_name } = record.policy;
-  return new WithStartWorkflowOperation<PolicyLifecycle>(WORKFLOW_TYPE, {
-    workflowId: workflowIdOf(record.mchid, out_insurance_no),
-    taskQueue: WORKFLOW_QUEUE,
-    args: [record, { digest }],
-    workflowIdReusePolicy: 'REJECT_DUPLICATE',
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    typedSearchAttributes: searchAttributesOf(record),
-    staticSummary: `${insurance_name} ${out_insurance_no}`,
-    staticDetails: detailsOf(record),
-  });
-}
-
 /** Starts a new run of an ended or stopped policy from its record in MongoDB. */
-export function startFromStorage(policy: PolicyId, by: 'reinstate' | 'resume', over?: string): Start {
+export function startFromStorage(
+  policy: PolicyId,
+  by: 'reinstate' | 'resume',
+  over?: string,
+): WithStartWorkflowOperation<PolicyLifecycle> {
   const { typedSearchAttributes, ...options } = restart(policy, by, over);
   return new WithStartWorkflowOperation<PolicyLifecycle>(WORKFLOW_TYPE, {
     ...options,
     typedSearchAttributes: [...typedSearchAttributes],
   });
-}
-
-function searchAttributesOf({ mchid, policy, ...record }: PolicyRecord): Attributes {
-  const opens = plannedWindow(policy) === 'none' ? undefined : windowTimes({ mchid, policy, ...record })?.opens;
-  const expires = instantOf(policy.expired_time);
-  return [
-    { key: SEARCH_ATTRIBUTES.mchid, value: mchid },
-    { key: SEARCH_ATTRIBUTES.state, value: shortState(policy.policy_state) },
-    { key: SEARCH_ATTRIBUTES.type, value: policy.policy_type },
-    { key: SEARCH_ATTRIBUTES.sync, value: 'PENDING' },
-    ...(expires === undefined ? [] : [{ key: SEARCH_ATTRIBUTES.expires, value: new Date(expires) }]),
-    ...(opens === undefined ? [] : [{ key: SEARCH_ATTRIBUTES.opens, value: new Date(opens) }]),
-  ];
-}
-
-/** Markdown for the UI: nothing personal, and nothing that changes. */
-function detailsOf({ mchid, policy }: PolicyRecord): string {
-  const rows: [string, unknown][] = [
-    ['merchant', mchid],
-    ['policy', policy.out_insurance_no],
-    ['product', policy.insurance_name],
-    ['type', policy.policy_type],
-    ['plan', policy.plan_id],
-  ];
-  const known = rows.filter(([, value]) => value !== undefined);
-  return known.map(([name, value]) => `- **${name}**: ${String(value)}`).join('\n');
 }

@@ -8,6 +8,8 @@ import { instantOf, timeFault, toWireTime } from './time.ts';
 import { parse } from './violation.ts';
 import { described, POLICY_WORDS, RECORD_WORDS, RENEWAL_WORDS, UPLOAD_WORDS, VERIFICATION_WORDS } from './words.ts';
 
+export { workflowIdOf } from './workflow_id.ts';
+
 export const POLICY_TYPES = [
   'POLICY_TYPE_OTHER',
   'POLICY_TYPE_MEDICAL',
@@ -321,8 +323,3 @@ export function parsedRecord(input: unknown): PolicyRecord {
 export type RecordInput = z.input<typeof recordSchema>;
 /** As kept: every default filled in but `reinstatement_within`, whose default depends on why the policy ended. */
 export type PolicyRecord = z.output<typeof recordSchema>;
-
-/** `policy/{mchid}/{out_insurance_no}`: the workflow of a policy. */
-export function workflowIdOf(mchid: string, outInsuranceNo: string): string {
-  return `policy/${mchid}/${outInsuranceNo}`;
-}

@@ -3,8 +3,9 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { CommandInput, Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
 import type { DueKind } from '../policy/life.ts';
-import { type RecordInput, workflowIdOf } from '../policy/record.ts';
+import type { RecordInput } from '../policy/record.ts';
 import type { ShortState } from '../policy/state.ts';
+import { workflowIdOf } from '../policy/workflow_id.ts';
 
 /** Name of the workflow type; policies live for years under it. */
 export const WORKFLOW_TYPE = 'policyLifecycle';
@@ -105,15 +106,21 @@ export const resume = defineUpdate<Answer, [Envelope?]>('resume');
 export const verify = defineUpdate<Answer & { differences: Difference[] }, [Envelope?]>('verify');
 export const status = defineQuery<Status>('status');
 
+// Named here, for the SDK exports no name for them, and the types of the package need one.
+interface KeywordKey extends ReturnType<typeof defineSearchAttributeKey<typeof SearchAttributeType.KEYWORD>> {}
+interface DatetimeKey extends ReturnType<typeof defineSearchAttributeKey<typeof SearchAttributeType.DATETIME>> {}
+
 /** Search attributes, each changed only at a transition. */
-export const SEARCH_ATTRIBUTES = {
+export const SEARCH_ATTRIBUTES: Readonly<
+  Record<'state' | 'sync' | 'type' | 'mchid', KeywordKey> & Record<'expires' | 'opens', DatetimeKey>
+> = {
   state: defineSearchAttributeKey('PolicyState', SearchAttributeType.KEYWORD),
   sync: defineSearchAttributeKey('PolicySync', SearchAttributeType.KEYWORD),
   type: defineSearchAttributeKey('PolicyType', SearchAttributeType.KEYWORD),
   mchid: defineSearchAttributeKey('MerchantId', SearchAttributeType.KEYWORD),
   expires: defineSearchAttributeKey('PolicyExpiresAt', SearchAttributeType.DATETIME),
   opens: defineSearchAttributeKey('RenewalOpensAt', SearchAttributeType.DATETIME),
-} as const;
+};
 
 /**
  * How a new run of a policy is started from its record in MongoDB; one that runs is left as it is.

@@ -20,8 +20,11 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const out = join(root, 'out');
 /** What the SDK loads by its path. */
 const CONVERTERS = ['codec/payload_converter', 'codec/failure_converter'];
-/** Kept at the version whose cookie package runs on Node 20: npm warns of a later one at every install there. */
-const PINNED = 'light-my-request';
+/**
+ * Imported by nobody here. `light-my-request` is kept at the version whose cookie package runs on Node 20: npm warns of a
+ * later one at every install there. `@types/ms` is what the types of @temporalio/common lack.
+ */
+const FOR_OTHERS = ['@types/ms', 'light-my-request'];
 
 const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest;
 const README = `# ${manifest.name}-client
@@ -49,7 +52,7 @@ await pack(await stageClient());
 async function checkDependencies(): Promise<void> {
   const rooms = ['client', 'worker', 'sandbox', 'wechatpay', 'policy'].map((room) => `${room}/index`);
   const { packages } = await closureOf(join(root, 'dist'), [...rooms, ...CONVERTERS, 'command/main']);
-  const found = [...packages, PINNED].sort().join(', ');
+  const found = [...packages, ...FOR_OTHERS].sort().join(', ');
   const declared = Object.keys(manifest.dependencies).sort().join(', ');
   if (found !== declared) fail(`package.json: expected the dependencies ${found}, found ${declared}`);
 }
@@ -66,7 +69,7 @@ async function stageClient(): Promise<string> {
     name: `${manifest.name}-client`,
     description: `The client of ${manifest.name} by itself, without the worker.`,
     exports: pick(manifest.exports, ['.', './policy', './package.json']),
-    dependencies: pick(manifest.dependencies, packages),
+    dependencies: pick(manifest.dependencies, [...packages, '@types/ms']),
   };
   await writeFile(join(folder, 'package.json'), `${JSON.stringify(own, null, 2)}\n`);
   await writeFile(join(folder, 'README.md'), README);

@@ -27,8 +27,8 @@ interface Example {
   folder: string;
   /** Of several in the folder. */
   program?: string;
-  /** Without one of these programs it is skipped. */
-  needs: string[];
+  /** What it needs, and a command that fails without: it is skipped then. */
+  needs: Record<string, string>;
   /** Against an engine with payload keys, or without. */
   payloads: 'sealed' | 'plain';
   /** It has no codec, and asks a codec server. */
@@ -37,14 +37,20 @@ interface Example {
   packages?: boolean;
 }
 
+const NPM = { npm: 'npm --version' };
+const GO = { go: 'go version' };
+const JAVA = { mvn: 'mvn --version', 'JDK 17': 'javac --release 17 --version' };
+const PYTHON = { 'Python 3.11': `python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))'` };
+const SHELL = { jq: 'jq --version', openssl: 'openssl version' };
+
 const EXAMPLES: Example[] = [
-  { folder: 'typescript', program: 'policy_life.ts', needs: ['npm'], payloads: 'sealed', packages: true },
-  { folder: 'typescript', program: 'temporal_client.ts', needs: ['npm'], payloads: 'sealed', packages: true },
-  { folder: 'go', needs: ['go'], payloads: 'sealed' },
-  { folder: 'java', needs: ['mvn', 'java'], payloads: 'sealed' },
-  { folder: 'python', needs: ['python3'], payloads: 'sealed' },
-  { folder: 'temporal-cli', needs: ['jq', 'openssl'], payloads: 'plain' },
-  { folder: 'temporal-cli', needs: ['jq', 'openssl'], payloads: 'sealed', codecServer: true },
+  { folder: 'typescript', program: 'policy_life.ts', needs: NPM, payloads: 'sealed', packages: true },
+  { folder: 'typescript', program: 'temporal_client.ts', needs: NPM, payloads: 'sealed', packages: true },
+  { folder: 'go', needs: GO, payloads: 'sealed' },
+  { folder: 'java', needs: JAVA, payloads: 'sealed' },
+  { folder: 'python', needs: PYTHON, payloads: 'sealed' },
+  { folder: 'temporal-cli', needs: SHELL, payloads: 'plain' },
+  { folder: 'temporal-cli', needs: SHELL, payloads: 'sealed', codecServer: true },
 ];
 
 /** What was made by running an example where it is. */
@@ -106,8 +112,8 @@ async function typed(line: string, cwd: string, env: NodeJS.ProcessEnv): Promise
 }
 
 function lacking({ needs }: Example): string | false {
-  const program = needs.find((name) => spawnSync('which', [name]).status !== 0);
-  return program === undefined ? false : `no ${program}`;
+  const lacks = Object.entries(needs).find(([, command]) => spawnSync('sh', ['-c', command]).status !== 0);
+  return lacks ? `no ${lacks[0]}` : false;
 }
 
 let scratch: string;

@@ -1,5 +1,6 @@
 package com.example.policysync;
 
+import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -24,10 +25,13 @@ final class Policy {
   private static final Duration PATIENCE = Duration.ofSeconds(60);
   private static final Duration PAUSE = Duration.ofMillis(500);
 
+  @JsonIgnoreProperties(ignoreUnknown = true)
   record Answer(int revision, String outcome) {}
 
+  @JsonIgnoreProperties(ignoreUnknown = true)
   record Block(String code, String message) {}
 
+  @JsonIgnoreProperties(ignoreUnknown = true)
   record Status(
       String state, String sync, @JsonProperty("synced_revision") int syncedRevision, Block block) {}
 

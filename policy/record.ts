@@ -58,6 +58,8 @@ const amount = z
   })
   .meta({ type: 'integer', minimum: 0 });
 
+const planNumber = z.number().int({ error: 'expected a whole number; one of 16 digits or more as text' }).nonnegative();
+
 function text(most?: number): z.ZodType<string, string> {
   return checked(visible, threeByteCharacters, ...(most === undefined ? [] : [atMost(most)]));
 }
@@ -87,7 +89,7 @@ const fields = described(
     address: text().optional(),
     policy_state: z.enum(POLICY_STATES),
     policy_code: text().optional(),
-    plan_id: z.union([z.number().int().nonnegative(), checked(notEmpty, visible, threeByteCharacters)]).optional(),
+    plan_id: z.union([planNumber, checked(notEmpty, visible, threeByteCharacters)]).optional(),
     out_contract_code: text(32).optional(),
     policy_periods: z.array(z.number().int().nonnegative()).optional(),
     free_insurance: z.boolean().optional(),

@@ -52,17 +52,31 @@ const ZOD_RULES: Record<string, RuleName> = {
  * after what they check. Messages say what was expected and, where the field is not personal, what was found.
  */
 export function violationsOf(error: z.ZodError, input: unknown): [Violation, ...Violation[]] {
-  const found = error.issues.slice(0, MOST_KEPT).map((issue): Violation => {
-    const field = oneLine(issue.path.map(String).join('.'));
-    const own = issue.code === 'custom' ? (issue.params?.rule as RuleName | undefined) : undefined;
-    return {
-      field,
-      rule: own ?? ZOD_RULES[issue.code] ?? 'invalid',
-      message: oneLine(`${field || 'record'}: ${issue.message}${foundAt(issue.path, input)}`),
-    };
-  });
+  const found = error.issues
+    .slice(0, MOST_KEPT)
+    .flatMap(branch)
+    .map((issue): Violation => {
+      const field = oneLine(issue.path.map(String).join('.'));
+      const own = issue.code === 'custom' ? (issue.params?.rule as RuleName | undefined) : undefined;
+      return {
+        field,
+        rule: own ?? ZOD_RULES[issue.code] ?? 'invalid',
+        message: oneLine(`${field || 'record'}: ${issue.message}${foundAt(issue.path, input)}`),
+      };
+    });
   const [first, ...rest] = found;
   return [first ?? { field: '', rule: 'invalid', message: 'the input is not valid' }, ...rest];
+}
+
+/**
+ * Of a value that may have one of several shapes the faults by the shape that it is nearest to, the last of several: that
+ * it has none of them would help nobody.
+ */
+function branch(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
+  const fewest = Math.min(...issue.errors.map(({ length }) => length));
+  const nearest = issue.errors.findLast(({ length }) => length === fewest) ?? [];
+  return nearest.map((one) => ({ ...one, path: [...issue.path, ...one.path] })).flatMap(branch);
 }
 
 const LONGEST_FOUND = 80;

@@ -175,6 +175,7 @@ describe('record', () => {
       [{ first_period_amount: 0.5 }, /^policy\.first_period_amount: expected a whole number of fen, found 0\.5$/],
       [{ policy_periods: [1, 'x'] }, /^policy\.policy_periods\.1: .*number.*, found "x"$/],
       [{ expired_time: wireTime(NOW - DAY) }, /^policy\.expired_time: expected a time after .*, found "20\d\d-/],
+      [{ plan_id: 2 ** 53 }, /^policy\.plan_id: expected a whole number; one of 16 digits or more as text, found 9/],
       [{ effective_time: 'soon' }, /^policy\.effective_time: expected an RFC 3339 time .*, found "soon"$/],
     ] as const)
       assert.match(messageOf(changes), said);
@@ -300,6 +301,13 @@ describe('commands', () => {
     assert.deepEqual(turned.record.policy.insured_name_list, ['乙', '甲']);
     const priced = obey(before, 'amend', { first_period_amount: 100 }, NOW);
     assert.equal(obey(priced, 'amend', { first_period_amount: 0 }, NOW).record.policy.first_period_amount, 0);
+  });
+
+  it('say of a message of several shapes what is wrong by the nearest', () => {
+    assert.throws(() => obey(approved(), 'renew', { expire_time: wireTime(NOW + 700 * DAY) }, NOW), {
+      message: /^expired_time: .*; record: expire_time: there is no such name, the nearest is expired_time$/,
+    });
+    assert.throws(() => obey(approved(), 'renew', { as: 'A-1' }, NOW), { message: /^as: / });
   });
 
   it('take null for absent, but in the fields of an amendment', () => {

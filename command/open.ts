@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
-import type { PolicyClient } from '../client/policy_client.ts';
+import type { Opened, PolicyClient } from '../client/policy_client.ts';
 import type { RecordInput } from '../policy/record.ts';
+import type { Status } from '../workflows/messages.ts';
 import { described, messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
+import { inOrder } from './in_order.ts';
 import { isJson, jsonOf, nameOf, textOf } from './input.ts';
 import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
 import { withCommon } from './options.ts';
@@ -13,10 +15,15 @@ import { answerLine, settled } from './settled.ts';
 export function addOpen(program: Command): void {
   const command = program
     .command('open <FILE>')
-    .description('open policies: a file (or - for standard input) with one JSON record, or one record a line')
+    .description(
+      'open policies: a file (or - for standard input) with one JSON record, or one record a line: 32 at once',
+    )
     .action((file: string, options: MessageOptions) => open(file, options));
   addEnvelope(withCommon(command));
 }
+
+/** Records of a file that are being opened at a time. */
+const AT_ONCE = 32;
 
 export interface Source {
   /** For errors: the file, and the line where it has several. */
@@ -27,17 +34,33 @@ export interface Source {
 async function open(file: string, options: MessageOptions): Promise<void> {
   const sources = sourcesIn(nameOf(file), await textOf(file));
   await withClient(options, async (client) => {
-    if (sources.length === 1 && sources[0]) return openOne(client, sources[0], options);
-    for (const source of sources)
-      await openOne(client, source, options).catch((error) => report(error, source, options));
+    const [only] = sources;
+    if (sources.length === 1 && only) return told(await openOne(client, only, options), options);
+    let open = 0;
+    for await (const { item, result } of inOrder(sources, AT_ONCE, (source) => openOne(client, source, options))) {
+      if (result.status === 'rejected') report(result.reason, item, options);
+      else {
+        told(result.value, options);
+        open++;
+      }
+    }
+    note(`${open} of ${sources.length} records are open`);
   });
 }
 
-async function openOne(client: PolicyClient, { where, content }: Source, options: MessageOptions): Promise<void> {
+interface Done {
+  opened: Opened;
+  status: Status | undefined;
+}
+
+async function openOne(client: PolicyClient, { where, content }: Source, options: MessageOptions): Promise<Done> {
   const opened = await client.openPolicy(recordIn(jsonOf(where, content)), envelopeOf(options));
+  return { opened, status: await settled(client, opened, opened.revision, options) };
+}
+
+function told({ opened, status }: Done, { json }: MessageOptions): void {
   for (const warning of opened.warnings) note(`warning: ${warning}`);
-  const status = await settled(client, opened, opened.revision, options);
-  print(options.json, { ...opened, status }, () => answerLine(opened, opened, status));
+  print(json, { ...opened, status }, () => answerLine(opened, opened, status));
 }
 
 /** The record in a file: what it says to editors is no part of it. */

@@ -175,6 +175,11 @@ describe('open', () => {
     assert.equal(code, 1);
     assert.equal(stdout.trim().split('\n').length, 2);
     assert.match(stderr, /standard input, line 2: policy\.plan_id/);
+    assert.match(stderr, /^policy-sync: 2 of 3 records are open$/m);
+    assert.deepEqual(
+      stdout.match(/T[0-9A-Z]{10,}/g),
+      numbers.filter((_number, at) => at !== 1),
+    );
     assertNothingPersonal(stdout + stderr);
   });
 });

@@ -197,7 +197,7 @@ describe('show', { concurrency: 2 }, () => {
     assert.equal(call?.activity, 'push');
     assert.match(String(call?.last_failure), /FREQUENCY_LIMITED/);
     const wait = Date.parse(String(call?.next_attempt_at)) - Date.now();
-    assert.ok(wait > 500_000 && wait <= 600_000, String(wait));
+    assert.ok(wait > 500_000 && wait <= 720_000, String(wait));
     await fetch(`${stage.sandboxUrl}/_sandbox/faults`, { method: 'PUT', body: '[]' });
   });
 

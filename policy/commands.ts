@@ -298,7 +298,7 @@ const RULES: { [Name in CommandName]: Rule<Name> } = { approve, decline, cancel,
  * @throws {RuleViolation}
  */
 export function parsedCommand<Name extends CommandName>(name: Name, input: unknown): Parsed<Name> {
-  const given = withoutNulls(input ?? {});
+  const given = withoutNulls(input ?? {}, name === 'amend' ? 1 : 2);
   const nulls = name === 'amend' ? nullFields(input) : {};
   return parse(COMMAND_SCHEMAS[name], isObject(given) ? { ...given, ...nulls } : given) as Parsed<Name>;
 }

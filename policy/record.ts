@@ -304,10 +304,11 @@ export function noSuchField(name: string): string {
   return `${said}; a field that WeChat Pay has added is named in extra_fields`;
 }
 
-/** Without the members that are null: they are absent. */
-export function withoutNulls(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== null));
+/** Without the members that are null, for they are absent: of the value, and of those of its own down to so many `levels`. */
+export function withoutNulls(value: unknown, levels = 1): unknown {
+  if (levels === 0 || typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const present = Object.entries(value).filter(([, member]) => member !== null);
+  return Object.fromEntries(present.map(([name, member]) => [name, withoutNulls(member, levels - 1)]));
 }
 
 /**
@@ -315,10 +316,7 @@ export function withoutNulls(value: unknown): unknown {
  * @throws {RuleViolation}
  */
 export function parsedRecord(input: unknown): PolicyRecord {
-  const record = withoutNulls(input);
-  if (typeof record !== 'object' || record === null || Array.isArray(record)) return parse(recordSchema, record);
-  const parts = Object.entries(record).map(([name, part]) => [name, withoutNulls(part)]);
-  return parse(recordSchema, Object.fromEntries(parts));
+  return parse(recordSchema, withoutNulls(input, 2));
 }
 
 /** As handed in: optional parts may lack. */

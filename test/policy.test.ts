@@ -317,6 +317,9 @@ describe('commands', () => {
       ruleOf(() => obey(life, 'amend', { address: null, event_id: null }, NOW)),
       'cannot-clear',
     );
+    const window = { opens_before: '5d', closes_after: null };
+    const renewed = obey(life, 'renew', { expired_time: wireTime(NOW + 700 * DAY), window, as: null }, NOW);
+    assert.deepEqual(renewed.record.renewal, { opens_before: '5d', closes_after: '30d' });
   });
 
   it('renew makes a new term of the same number, APPROVED again after expiry, its window planned anew', () => {

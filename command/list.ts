@@ -54,7 +54,7 @@ async function list(options: Options): Promise<void> {
   const found = await listed(filter, options);
   const { rows, cut } = options.attention ? await withAttention(found, filter, options) : found;
   if (options.json) for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`);
-  else if (rows.length === 0 && !cut) note('no policy found');
+  else if (rows.length === 0 && !cut) note(options.attention ? 'nothing asks for a person' : 'no policy found');
   else process.stdout.write(`${textOf(rows)}\n`);
   if (cut) note(`there are more than --limit ${options.limit} lets through: a higher one shows them`);
 }

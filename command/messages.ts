@@ -112,10 +112,11 @@ function addCancel(program: Command): void {
     )
     .option('--reason <text>', 'in words')
     .option('--at <time>', 'when, RFC 3339; a time past is kept as the business date')
+    .option('--policy-code <code>', "the insurer's policy number, where the policy has none yet")
     .option('--signal', 'send it as a signal: taken also while no worker runs, without an answer')
-    .action((number: string, options: Flags<'cause' | 'reason' | 'at'> & { signal?: boolean }) => {
-      const { cause, reason, at } = options;
-      const fields = { cause: cause as CommandInput<'cancel'>['cause'], reason, at };
+    .action((number: string, options: Flags<'cause' | 'reason' | 'at' | 'policyCode'> & { signal?: boolean }) => {
+      const { cause, reason, at, policyCode: policy_code } = options;
+      const fields = { cause: cause as CommandInput<'cancel'>['cause'], reason, at, policy_code };
       if (options.signal) return signal(number, options, fields);
       return send(number, options, (client, policy, envelope) => client.cancel(policy, { ...envelope, ...fields }));
     });

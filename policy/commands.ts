@@ -1,8 +1,21 @@
 import { z } from 'zod';
 import { differences, isEmpty, sameWish } from './difference.ts';
-import { durationSchema } from './duration.ts';
+import { durationSchema, ms } from './duration.ts';
 import { ANSWER_ONLY, TIME_FIELDS, UPLOAD_ONLY } from './fields.ts';
-import { CAUSES, cancelled, expiryOf, heldPolicy, type Life, plannedWindow, unmarked, withPolicy } from './life.ts';
+import {
+  CAUSES,
+  type Cause,
+  cancelled,
+  closedWindow,
+  dueTimes,
+  expiryOf,
+  heldPolicy,
+  type Life,
+  plannedWindow,
+  unmarked,
+  type Window,
+  withPolicy,
+} from './life.ts';
 import {
   extraFieldsSchema,
   LIFETIME,
@@ -21,7 +34,7 @@ import {
 import type { RuleName } from './rules.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, type PolicyState, shortState } from './state.ts';
 import { atMost, checked, notEmpty, visible } from './text.ts';
-import { instantOf, timeFault, toWireTime } from './time.ts';
+import { instantOf, timeFault, toWireTime, wireTime } from './time.ts';
 import { parse, refuse } from './violation.ts';
 import { described, ENVELOPE_WORDS } from './words.ts';
 
@@ -59,6 +72,7 @@ export const cancelSchema = only({
   cause: z.enum(CAUSES).default('SURRENDER'),
   reason: reason.optional(),
   at: rfc3339.optional(),
+  policy_code: z.string().min(1).optional(),
 });
 export const withdrawSchema = only({ ...envelope });
 export const amendSchema = z.looseObject({ ...envelope, extra_fields: extraFieldsSchema.optional() });
@@ -103,8 +117,10 @@ export interface Envelope {
 }
 
 type Parsed<Name extends CommandName> = z.output<(typeof COMMAND_SCHEMAS)[Name]>;
+/** Whether WeChat Pay holds a value of the field, or may. */
+type MayHold = (field: string) => boolean;
 /** The life after a command; the very same object where the command finds everything already so. */
-type Rule<Name extends CommandName> = (life: Life, command: Parsed<Name>, now: number) => Life;
+type Rule<Name extends CommandName> = (life: Life, command: Parsed<Name>, now: number, there: MayHold) => Life;
 
 /** Refuses a command that the state does not allow, in words that say which states do. */
 function allowed(life: Life, command: CommandName, ...states: PolicyState[]): void {
@@ -137,18 +153,28 @@ const decline: Rule<'decline'> = (life) => {
   if (life.record.policy.policy_state === DECLINED) return life;
   allowed(life, 'decline', ISSUING);
   const { cancellation: _dropped, ...rest } = changed(life, { policy_state: DECLINED });
-  return unmarked(rest, 'issuing-overdue', 'issuing-past-expiry');
+  return unmarked({ ...rest, window: closedWindow(life) }, 'issuing-overdue', 'issuing-past-expiry');
 };
 
-const cancel: Rule<'cancel'> = (life, { cause, at }, now) => {
-  const state = life.record.policy.policy_state;
-  if (state === INACTIVE) return life;
+const cancel: Rule<'cancel'> = (life, { cause, at, policy_code }, now) => {
+  const coded = changed(life, { policy_code });
+  if (life.record.policy.policy_state === INACTIVE) return cancelledAfterEnd(coded, cause);
   allowed(life, 'cancel', ISSUING, APPROVED);
+  if (!coded.record.policy.policy_code)
+    refuse('policy-code', 'cancel: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
   const when = at === undefined ? now : (instantOf(at) ?? now);
-  if (when <= now) return unmarked(cancelled(life, cause, now, at), 'issuing-overdue', 'issuing-past-expiry');
-  if (life.cancellation?.at === when && life.cancellation.cause === cause) return life;
-  return { ...life, cancellation: { cause, at: when } };
+  if (when <= now) return unmarked(cancelled(coded, cause, now, at), 'issuing-overdue', 'issuing-past-expiry');
+  if (life.cancellation?.at === when && life.cancellation.cause === cause) return coded;
+  return { ...coded, cancellation: { cause, at: when } };
 };
+
+/** Nobody renews what was surrendered: a window that outlasts the end of cover closes. */
+function cancelledAfterEnd(life: Life, cause: Cause): Life {
+  const window = closedWindow(life);
+  if (window === life.window) return life;
+  const { inactive } = life;
+  return { ...life, window, ...(inactive && { inactive: { ...inactive, cause } }) };
+}
 
 const withdraw: Rule<'withdraw'> = (life) => {
   const { cancellation, ...rest } = life;
@@ -163,18 +189,25 @@ const AMEND_NEVER: Readonly<Record<string, string>> = {
   policy_state: 'states have commands of their own',
 };
 
-const amend: Rule<'amend'> = (life, { event_id: _e, version: _v, by: _b, extra_fields: added, ...given }) => {
+const amend: Rule<'amend'> = (
+  life,
+  { event_id: _e, version: _v, by: _b, extra_fields: added, ...given },
+  _now,
+  there,
+) => {
   const extended = extendedBy(life, added);
   knownOnly(extended, given);
   const [upload, fields] = uploadAmended(extended, given);
   for (const [field, value] of Object.entries(fields)) {
     if (Object.hasOwn(AMEND_NEVER, field))
       refuse('not-amendable', `amend: ${field} cannot be amended; ${AMEND_NEVER[field]}`, field);
-    if (isEmpty(value) && !isEmpty(life.record.policy[field]))
-      refuse('cannot-clear', `amend: ${field} can be replaced, not emptied`, field);
+    if (isEmpty(value) && !isEmpty(life.record.policy[field]) && (value !== null || there(field)))
+      refuse('cannot-clear', `amend: ${field} can be replaced, not emptied: WeChat Pay holds it, or may`, field);
   }
-  parse(policyFieldsSchema, fields);
-  return replanned(life, changed(upload, fields));
+  const replaced = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+  parse(policyFieldsSchema, replaced);
+  const takenBack = Object.keys(fields).filter((field) => fields[field] === null);
+  return replanned(life, without(changed(upload, replaced), takenBack));
 };
 
 /** The life whose record names fields, too, that the contract has not. */
@@ -191,6 +224,14 @@ function knownOnly({ record }: Life, given: PolicyFields): void {
   const { policy, extra_fields = [] } = record as Partial<PolicyRecord>;
   const [unknown] = unknownNames(given, [...extra_fields, ...Object.keys(policy ?? {})], 'upload');
   if (unknown !== undefined) refuse('unknown-field', `amend: ${unknown}: ${noSuchField(unknown)}`, unknown);
+}
+
+/** The life without fields that WeChat Pay has not got, the whole policy checked again. */
+function without(life: Life, fields: readonly string[]): Life {
+  const entries = Object.entries(life.record.policy);
+  const left = entries.filter(([field]) => !fields.includes(field));
+  if (left.length === entries.length) return life;
+  return { ...life, record: { ...life.record, policy: parse(policySchema, Object.fromEntries(left)) } };
 }
 
 /**
@@ -227,21 +268,39 @@ function renewTerm(life: Life, command: Exclude<Parsed<'renew'>, { as: string }>
   const { event_id: _e, version: _v, by: _b, window, ...term } = command;
   const { start_renewal_time, end_renewal_time, ...spans } = window ?? {};
   const policy = life.record.policy;
-  const same = isSo(policy, { ...term, start_renewal_time, end_renewal_time });
-  if (same && policy.policy_state === APPROVED) return life;
+  const given = { start_renewal_time, end_renewal_time };
+  const sameWindow = isSo(policy, given) && isPlanned(life, spans);
+  if (sameWindow && isSo(policy, term) && policy.policy_state === APPROVED) return life;
   const expiredByTime = policy.policy_state === INACTIVE && life.inactive?.cause === 'EXPIRY';
   if (!expiredByTime) allowed(life, 'renew', APPROVED);
   if (policy.coverage_term_type === LIFETIME) refuse('lifetime', 'renew: cover for life has no terms');
   const [until, next] = [expiryOf(policy) ?? 0, instantOf(term.expired_time) ?? 0];
-  if (next <= until)
+  if (next < until || (next === until && sameWindow))
     refuse('renewal-term', `renew: expected expired_time after ${policy.expired_time}, found ${term.expired_time}`);
   inForce(next, term.expired_time, 'renew', now);
   const { start_renewal_time: _s, end_renewal_time: _n, ...lastTerm } = policy;
-  const given = { start_renewal_time, end_renewal_time };
   const renewed = parse(policySchema, { ...lastTerm, ...defined({ ...term, ...given }), policy_state: APPROVED });
-  const { inactive: _over, continued_as: _by, ...rest } = life;
   const record = { ...life.record, policy: renewed, renewal: { ...life.record.renewal, ...defined(spans) } };
-  return { ...rest, record, ...plannedAnew(life, renewed) };
+  const { inactive: _over, ...rest } = next === until ? life : nextTerm(life, until);
+  return { ...rest, record, ...plannedAnew(rest, renewed) };
+}
+
+/** Whether the window is planned by these spans already, where any are given. */
+function isPlanned({ record }: Life, { opens_before, closes_after }: Partial<Life['record']['renewal']>): boolean {
+  const { policy, renewal } = record;
+  const opens =
+    opens_before === undefined || (!policy.start_renewal_time && ms(opens_before) === ms(renewal.opens_before));
+  return (
+    opens && (closes_after === undefined || (!policy.end_renewal_time && ms(closes_after) === ms(renewal.closes_after)))
+  );
+}
+
+/** The life as it goes into another term: no other policy continues it, and no cancellation of later than the old one ends it. */
+function nextTerm(life: Life, until: number): Life {
+  const { continued_as: _by, cancellation, ...rest } = life;
+  if (cancellation && cancellation.at <= until)
+    refuse('cancellation-pending', `renew: a cancellation waits for ${wireTime(cancellation.at)}; withdraw it first`);
+  return rest;
 }
 
 const reinstate: Rule<'reinstate'> = (life, { expired_time }, now) => {
@@ -265,9 +324,14 @@ function defined<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Ke
   return Object.fromEntries(entries) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }
 
-/** The window of a term that has changed; whether WeChat Pay holds a window is remembered. */
+/**
+ * The window of a term that has changed; whether WeChat Pay holds a window is remembered. It stays closed as long as another
+ * policy continues this one, and closes where the term has none any more.
+ */
 function plannedAnew(life: Life, policy: Policy): Pick<Life, 'window' | 'window_sent'> {
-  const window = plannedWindow(policy);
+  const planned = plannedWindow(policy);
+  const closes = planned === 'none' ? closedWindow(life) === 'closed' : life.continued_as !== undefined;
+  const window = closes ? 'closed' : planned;
   return { window, window_sent: life.window_sent || window === 'given' };
 }
 
@@ -314,10 +378,17 @@ function isObject(value: unknown): value is object {
 
 /**
  * The life after a command. Returns the very same object where everything is already so. Times are ms since the epoch.
+ * @param there whether WeChat Pay holds a value of a field, or may: what it does not hold can be taken back
  * @throws {RuleViolation} when the command is malformed or illegal now; `rule` names why.
  */
-export function obey<Name extends CommandName>(life: Life, name: Name, input: unknown, now: number): Life {
-  return (RULES[name] as Rule<Name>)(life, parsedCommand(name, input), now);
+export function obey<Name extends CommandName>(
+  life: Life,
+  name: Name,
+  input: unknown,
+  now: number,
+  there: MayHold = () => true,
+): Life {
+  return (RULES[name] as Rule<Name>)(life, parsedCommand(name, input), now, there);
 }
 
 /**
@@ -334,12 +405,47 @@ export function adopted(life: Life, remote: PolicyFields, fields: readonly strin
     else policy[field] = TIME_FIELDS.has(field) && typeof theirs === 'string' ? toWireTime(theirs) : theirs;
   }
   const record = { ...life.record, policy: parse(policySchema, policy) };
-  const reopened = found.some(({ field, theirs }) => field === 'support_renewal' && theirs === true);
-  const taken = reopened
-    ? { ...life, record, ...plannedAnew(life, record.policy) }
-    : replanned(life, { ...life, record });
-  const state = record.policy.policy_state;
-  if (state === life.record.policy.policy_state) return taken;
-  const { inactive: _was, cancellation: _dropped, ...rest } = taken;
+  const taken = withWindowThere(life, { ...life, record }, { remote, fields }, now);
+  const { policy_state: state, expired_time } = record.policy;
+  const { inactive: was, cancellation, expiry_waived: _former, ...rest } = taken;
+  if (state === APPROVED && expired_time !== undefined && (expiryOf(record.policy) ?? Number.POSITIVE_INFINITY) <= now)
+    Object.assign(rest, { expiry_waived: expired_time });
+  if (state === life.record.policy.policy_state)
+    return { ...rest, ...(was && { inactive: was }), ...(cancellation && { cancellation }) };
   return state === INACTIVE ? { ...rest, inactive: { cause: 'GIVEN', since: now } } : rest;
+}
+
+/**
+ * The accepted life with a window that asks WeChat Pay for nothing it does not hold, but what was to be sent `before`, and
+ * that no time already past opens or closes: the one that our rules plan where it is such, else its own, or none.
+ */
+function withWindowThere(
+  before: Life,
+  accepted: Life,
+  { remote, fields }: { remote: PolicyFields; fields: readonly string[] },
+  now: number,
+): Life {
+  const differing = (life: Life): string[] => differences(heldPolicy(life), remote).map(({ field }) => field);
+  const onItsWay = differing(before).filter((field) => !fields.includes(field));
+  const fits = (life: Life): boolean =>
+    differing(life).every((field) => !WINDOW_FIELDS.includes(field) || onItsWay.includes(field)) &&
+    !dueTimes(life).some(({ what, at }) => what.startsWith('window-') && at <= now);
+  const { start_renewal_time, end_renewal_time } = remote;
+  const there = start_renewal_time !== undefined || end_renewal_time !== undefined;
+  const { start_renewal_time: _start, end_renewal_time: _end, ...timeless } = accepted.record.policy;
+  const inWindow = (window: Window, policy: Policy = timeless): Life => ({
+    ...accepted,
+    record: { ...accepted.record, policy },
+    window,
+    window_sent: there || window === 'given',
+  });
+  const theirs = policySchema.safeParse({ ...timeless, ...defined({ start_renewal_time, end_renewal_time }) });
+  const choices = [
+    replanned(before, accepted),
+    { ...accepted, ...plannedAnew(accepted, accepted.record.policy) },
+    inWindow('planned'),
+    ...(there && theirs.success ? [inWindow('given', theirs.data)] : []),
+    inWindow('closed'),
+  ];
+  return choices.find(fits) ?? inWindow('none');
 }

@@ -1,5 +1,5 @@
 import { DAY, ms } from './duration.ts';
-import { LIFETIME, type Policy, type PolicyFields, type PolicyRecord } from './record.ts';
+import { LIFETIME, type Policy, type PolicyFields, type PolicyRecord, WINDOW_LIMIT } from './record.ts';
 import { APPROVED, INACTIVE, ISSUING } from './state.ts';
 import { instantOf, wireTime, withinYears } from './time.ts';
 
@@ -29,6 +29,8 @@ export interface Life {
   cancellation?: { cause: Cause; at: number };
   /** Why the policy is INACTIVE, and since when, in ms since the epoch. */
   inactive?: { cause: Cause | 'EXPIRY' | 'GIVEN'; since: number; business_date?: string };
+  /** The `expired_time` past which WeChat Pay has the policy in force, accepted as ours: it does not end cover. */
+  expiry_waived?: string;
   /** The number of the policy that continues this one. */
   continued_as?: string;
   /** What a person should look at, by name of the rule; nothing else depends on it. */
@@ -60,20 +62,38 @@ export function expiryOf(policy: Policy): number | undefined {
   return policy.coverage_term_type === LIFETIME ? undefined : instantOf(policy.expired_time);
 }
 
-/** The window's times in ms since the epoch, as given or as computed from the end of cover; start after effective. */
-export function windowTimes(record: PolicyRecord): { opens: number; closes: number } | undefined {
-  const expires = expiryOf(record.policy);
-  if (expires === undefined) return undefined;
-  const effective = instantOf(record.policy.effective_time) ?? 0;
-  const opens = instantOf(record.policy.start_renewal_time) ?? expires - ms(record.renewal.opens_before);
-  const closes = instantOf(record.policy.end_renewal_time) ?? expires + ms(record.renewal.closes_after);
-  return { opens: withinYears(Math.max(opens, effective + 1000)), closes: withinYears(closes) };
+/** Whether WeChat Pay was given a window that it still holds. */
+function windowIsThere({ window, window_sent }: Life): boolean {
+  return window === 'open' || window === 'given' || (window === 'planned' && window_sent);
+}
+
+/** Where the window stands once it has lost its sense: one that WeChat Pay was given closes. */
+export function closedWindow(life: Life): Window {
+  return windowIsThere(life) ? 'closed' : life.window;
 }
 
 /**
- * What WeChat Pay should hold now: the record, and the window as it stands. Before a planned window opens its times
- * are not sent, but where WeChat Pay holds those of a former term, they are replaced at once: left as they are,
- * they would offer a renewal that has already happened.
+ * The window's times in ms since the epoch, as given or as computed from the end of cover; start after effective. A half
+ * that is computed, and would make a window that ends before it starts, goes as far as WeChat Pay allows.
+ */
+export function windowTimes(record: PolicyRecord): { opens: number; closes: number } | undefined {
+  const expires = expiryOf(record.policy);
+  if (expires === undefined) return undefined;
+  const earliest = (instantOf(record.policy.effective_time) ?? 0) + 1000;
+  const [start, end] = [instantOf(record.policy.start_renewal_time), instantOf(record.policy.end_renewal_time)];
+  const opens = start ?? withinYears(Math.max(expires - ms(record.renewal.opens_before), earliest));
+  const closes = end ?? withinYears(expires + ms(record.renewal.closes_after));
+  if (opens < closes) return { opens, closes };
+  return {
+    opens: start ?? withinYears(Math.max(expires - ms(WINDOW_LIMIT), earliest)),
+    closes: end ?? withinYears(expires + ms(WINDOW_LIMIT)),
+  };
+}
+
+/**
+ * What WeChat Pay should hold now: the record, and the window as it stands, both its times. Before a planned window
+ * opens its times are not sent, but where WeChat Pay holds those of a former term, they are replaced at once: left as
+ * they are, they would offer a renewal that has already happened.
  */
 export function heldPolicy(life: Life): Policy {
   const policy = life.record.policy;
@@ -82,7 +102,7 @@ export function heldPolicy(life: Life): Policy {
     const { start_renewal_time: _start, end_renewal_time: _end, ...rest } = policy;
     return { ...rest, support_renewal: false };
   }
-  if (!times || !(life.window === 'open' || (life.window === 'planned' && life.window_sent))) return policy;
+  if (!times || !windowIsThere(life)) return policy;
   return { ...policy, start_renewal_time: wireTime(times.opens), end_renewal_time: wireTime(times.closes) };
 }
 
@@ -123,7 +143,7 @@ export function dueTimes(life: Life): Due[] {
     if (!life.attention.includes('issuing-past-expiry')) add('issuing-past-expiry', expires);
   }
   if (state === APPROVED) {
-    add('expiry', expires);
+    if (life.expiry_waived !== life.record.policy.expired_time) add('expiry', expires);
     if (life.window === 'planned') add('window-opens', times?.opens);
   }
   if (life.cancellation && (state === ISSUING || state === APPROVED)) add('cancellation', life.cancellation.at);
@@ -180,8 +200,7 @@ export function settleDue(life: Life, now: number): { life: Life; applied: Due[]
 /** A policy that ends before its time; a window that WeChat Pay was given closes in the same PATCH. */
 export function cancelled(life: Life, cause: Cause, since: number, businessDate?: string): Life {
   const { cancellation: _taken, ...rest } = life;
-  const given = life.window === 'open' || life.window === 'given' || (life.window === 'planned' && life.window_sent);
-  const window = given ? 'closed' : life.window;
+  const window = closedWindow(life);
   const inactive = { cause, since, ...(businessDate !== undefined && { business_date: businessDate }) };
   return withPolicy({ ...rest, window, inactive }, { policy_state: INACTIVE });
 }

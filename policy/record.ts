@@ -189,6 +189,14 @@ function windowFaults(policy: Partial<Shape>): { field: string; message: string 
   }
   if (start !== undefined && effective !== undefined && start <= effective)
     faults.push({ field: 'start_renewal_time', message: `expected after effective_time ${policy.effective_time}` });
+  // The other half is computed, and has to find a place.
+  if (start !== undefined && end === undefined && expired !== undefined && start >= expired + WINDOW_LIMIT_MS)
+    faults.push({
+      field: 'start_renewal_time',
+      message: `expected before the last day of the ${WINDOW_LIMIT} after expired_time`,
+    });
+  if (start === undefined && end !== undefined && effective !== undefined && end <= effective + 1000)
+    faults.push({ field: 'end_renewal_time', message: `expected after effective_time ${policy.effective_time}` });
   if (start !== undefined && end !== undefined && end <= start)
     faults.push({
       field: 'end_renewal_time',

@@ -32,7 +32,7 @@ export const RULES = {
   'expired-after-effective': ['cover that ends before it begins', 'correct expired_time or effective_time'],
   'car-number': ['POLICY_TYPE_CAR without car_number', 'give car_number'],
   'pet-name': ['POLICY_TYPE_PET without pet_name', 'give pet_name'],
-  'policy-code': ['APPROVED without policy_code', 'give policy_code'],
+  'policy-code': ['APPROVED, or a cancellation, without policy_code', 'give policy_code'],
   'renewal-window': [
     'a window more than 60 days from expired_time, that begins before cover, or ends before it begins',
     'correct start_renewal_time and end_renewal_time, or leave them out',
@@ -46,9 +46,16 @@ export const RULES = {
     'an amendment of the number, the state, or of upload data after the upload',
     'states have messages of their own',
   ],
-  'cannot-clear': ['an amendment that empties a field', 'give another value: WeChat Pay cannot empty a field'],
+  'cannot-clear': [
+    'an amendment that empties a field which WeChat Pay holds, or may hold',
+    'give another value: WeChat Pay cannot empty a field; one that it does not hold is taken back by null',
+  ],
   lifetime: ['a renewal of cover for life', 'nothing: it has no terms'],
   'renewal-term': ['a renewal that does not end later than the term before', 'give a later expired_time'],
+  'cancellation-pending': [
+    'a renewal, while a cancellation of before the end of the term waits',
+    'withdraw the cancellation, then renew',
+  ],
   expired: ['a term whose end is past already', 'give an expired_time to come'],
   'nothing-to-accept': [
     'accept, while WeChat Pay holds no record of the policy',

@@ -376,6 +376,166 @@ describe('commands', () => {
   });
 });
 
+describe('windows', () => {
+  const given = { start_renewal_time: wireTime(NOW + 320 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
+  const expired_time = wireTime(NOW + 730 * DAY);
+
+  it('a renewal with half a window plans the other half: nothing of the old term stays', () => {
+    const life = openedLife(record({ policy_state: APPROVED, ...given }), NOW);
+    const early = obey(life, 'renew', { expired_time, window: { start_renewal_time: wireTime(NOW + 700 * DAY) } }, NOW);
+    assert.equal(heldPolicy(early).end_renewal_time, wireTime(NOW + 760 * DAY));
+    const late = obey(life, 'renew', { expired_time, window: { end_renewal_time: wireTime(NOW + 740 * DAY) } }, NOW);
+    assert.equal(heldPolicy(late).start_renewal_time, wireTime(NOW + 670 * DAY));
+  });
+
+  it('no half that is given makes a window that ends before it starts, or lies outside what WeChat Pay takes', () => {
+    const span = fc.integer({ min: 1, max: 60 }).map((days) => `${days}d`);
+    const half = fc.constantFrom('start_renewal_time' as const, 'end_renewal_time' as const);
+    const days = fc.integer({ min: -59, max: 59 });
+    fc.assert(
+      fc.property(
+        span,
+        span,
+        half,
+        days,
+        fc.integer({ min: 1, max: 500 }),
+        (opens_before, closes_after, which, day, term) => {
+          const end = NOW + term * DAY;
+          const changes = { policy_state: APPROVED, expired_time: wireTime(end), [which]: wireTime(end + day * DAY) };
+          let life: Life;
+          try {
+            life = openedLife(record(changes, { renewal: { opens_before, closes_after } }), NOW);
+          } catch (error) {
+            assert.ok(error instanceof RuleViolation && error.rule === 'renewal-window', String(error));
+            return;
+          }
+          const held = heldPolicy(life);
+          assert.deepEqual(rulesOf({ ...held }), []);
+          assert.ok((instantOf(held.start_renewal_time) ?? 0) < (instantOf(held.end_renewal_time) ?? 0));
+        },
+      ),
+    );
+  });
+
+  it('renew with the same expired_time and other spans plans the window anew', () => {
+    const life = openedLife(record({ policy_state: APPROVED, ...given }), NOW);
+    const { expired_time: same } = life.record.policy;
+    const anew = obey(life, 'renew', { expired_time: same, window: { opens_before: '10d' } }, NOW);
+    assert.equal(anew.window, 'planned');
+    assert.equal(heldPolicy(anew).start_renewal_time, wireTime(NOW + 355 * DAY));
+    assert.equal(obey(anew, 'renew', { expired_time: same, window: { opens_before: '240h' } }, NOW), anew);
+  });
+
+  for (const [what, fields] of [
+    ['cover for life', { coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME' }],
+    ['a record without renewal', { support_renewal: false }],
+  ] as const)
+    it(`an amendment to ${what} closes the window that WeChat Pay has in the same PATCH`, () => {
+      const open = settleDue(approved(), NOW + 310 * DAY).life;
+      const sent = openedLife(record({ policy_state: APPROVED, ...given }), NOW);
+      for (const life of [open, sent]) {
+        const after = obey(life, 'amend', fields, NOW);
+        const body = patchOf(heldPolicy(after), heldPolicy(life));
+        assert.equal(body.support_renewal, false);
+        assert.ok(!('start_renewal_time' in body) && !('end_renewal_time' in body));
+        assert.deepEqual(
+          dueTimes(after).filter(({ what: due }) => due.startsWith('window')),
+          [],
+        );
+      }
+    });
+
+  it('a policy that is declined offers no renewal: the window that its record gave closes', () => {
+    const declined = obey(openedLife(record(given), NOW), 'decline', { reason: 'r' }, NOW);
+    assert.equal(heldPolicy(declined).support_renewal, false);
+  });
+
+  it('a window stays closed while another policy continues this one, after a reinstatement too', () => {
+    const open = settleDue(approved(), NOW + 310 * DAY).life;
+    const continued = obey(open, 'renew', { as: 'NEXT1' }, NOW + 311 * DAY);
+    const cancelled = obey(continued, 'cancel', {}, NOW + 312 * DAY);
+    const again = obey(cancelled, 'reinstate', { reason: 'paid' }, NOW + 313 * DAY);
+    assert.equal(heldPolicy(again).support_renewal, false);
+    assert.equal(settleDue(again, NOW + 360 * DAY).life.window, 'closed');
+  });
+
+  it('a surrender after expiry closes an open window, and the policy is not renewed', () => {
+    const expired = settleDue(approved(), NOW + 366 * DAY).life;
+    assert.equal(expired.window, 'open');
+    const surrendered = obey(expired, 'cancel', {}, NOW + 367 * DAY);
+    assert.equal(heldPolicy(surrendered).support_renewal, false);
+    assert.equal(obey(surrendered, 'cancel', {}, NOW + 368 * DAY), surrendered, 'already so');
+    const renew = () => obey(surrendered, 'renew', { expired_time }, NOW + 368 * DAY);
+    assert.equal(ruleOf(renew), 'illegal-transition');
+  });
+});
+
+describe('cancellations', () => {
+  const expired_time = wireTime(NOW + 730 * DAY);
+
+  it('one dated after the end of the term never ends the next, whichever of renewal and expiry comes first', () => {
+    const cancelled = obey(approved(), 'cancel', { at: wireTime(NOW + 370 * DAY) }, NOW);
+    const renewed = obey(cancelled, 'renew', { expired_time }, NOW + DAY);
+    assert.equal(renewed.cancellation, undefined);
+    assert.equal(settleDue(renewed, NOW + 400 * DAY).life.record.policy.policy_state, APPROVED);
+  });
+
+  it('one dated before the end of the term makes renew refuse until it is withdrawn', () => {
+    for (const days of [100, 365]) {
+      const cancelled = obey(approved(), 'cancel', { at: wireTime(NOW + days * DAY) }, NOW);
+      assert.equal(
+        ruleOf(() => obey(cancelled, 'renew', { expired_time }, NOW)),
+        'cancellation-pending',
+      );
+      const withdrawn = obey(cancelled, 'withdraw', {}, NOW);
+      assert.equal(obey(withdrawn, 'renew', { expired_time }, NOW).record.policy.expired_time, expired_time);
+    }
+  });
+
+  it('a cancellation takes the policy_code that WeChat Pay asks for, and is refused where there is none', () => {
+    const life = openedLife(record({ policy_code: undefined }), NOW);
+    for (const at of [undefined, wireTime(NOW + DAY)])
+      assert.equal(
+        ruleOf(() => obey(life, 'cancel', { at }, NOW)),
+        'policy-code',
+      );
+    const cancelled = obey(life, 'cancel', { policy_code: 'C9' }, NOW);
+    assert.deepEqual(patchOf(heldPolicy(cancelled), heldPolicy(life)), {
+      policy_state: INACTIVE,
+      policy_code: 'C9',
+    });
+    const later = obey(life, 'cancel', { policy_code: 'C9', at: wireTime(NOW + DAY) }, NOW);
+    assert.equal(settleDue(later, NOW + 2 * DAY).life.record.policy.policy_code, 'C9');
+    const mended = obey(
+      openedLife(record({ policy_code: undefined, policy_state: INACTIVE }), NOW),
+      'cancel',
+      { policy_code: 'C9' },
+      NOW,
+    );
+    assert.equal(mended.record.policy.policy_code, 'C9');
+  });
+});
+
+describe('what WeChat Pay does not hold', () => {
+  it('is taken back by an amendment with null, what it holds, or may, is not, and no rule of the record is broken', () => {
+    const life = openedLife(record({ pet_color: 'brown' }, { extra_fields: ['pet_color', 'never_had'] }), NOW);
+    const taken = obey(life, 'amend', { pet_color: null, never_had: null }, NOW, () => false);
+    assert.ok(!('pet_color' in taken.record.policy));
+    assert.equal(
+      ruleOf(() => obey(life, 'amend', { pet_color: null }, NOW)),
+      'cannot-clear',
+    );
+    assert.equal(
+      ruleOf(() => obey(life, 'amend', { pet_color: '' }, NOW, () => false)),
+      'cannot-clear',
+    );
+    assert.notEqual(
+      ruleOf(() => obey(life, 'amend', { insurance_name: null }, NOW, () => false)),
+      'none',
+    );
+  });
+});
+
 describe('due times', () => {
   it('the window opens 60 days before the end of cover and closes 30 days after it', () => {
     const life = approved();

@@ -100,6 +100,10 @@ const MARKS: Record<string, Row> = {
     'a signal that this rule forbids, and that was ignored',
     'send what was meant; `resume` takes the mark off',
   ],
+  reset: [
+    "Temporal's reset brought back an earlier state of the workflow, which MongoDB has later numbers of",
+    'look at what is DIVERGED, then `accept` or `resume`; `resume` takes the mark off',
+  ],
   'contested:FIELD': [
     'the field drifted three times in seven days, and is not pushed again',
     'find out who changes it; then `accept` or `resume`',

@@ -49,7 +49,7 @@ const WORDS: Record<string, string> = {
   at: 'When: a time to come waits, a time past acts now and is kept as the business date. Without it: now.',
   as: 'Number of the policy that continues this one: the window of this one closes. It goes with no other field.',
   window:
-    'The renewal window of the new term: either half as a time, or as a span. What is not given is as in the record.',
+    'The renewal window of the new term: either half as a time, or as a span. What is not given is as in the record. With the same expired_time the window alone is planned anew.',
 };
 
 /** The rules of a policy as a whole, which a message may make it break. */
@@ -67,10 +67,10 @@ const WHOLE = [
 export const REFUSED_BY: Record<CommandName, readonly RuleName[]> = {
   approve: ['illegal-transition', ...WHOLE],
   decline: ['illegal-transition'],
-  cancel: ['illegal-transition'],
+  cancel: ['illegal-transition', ...WHOLE],
   withdraw: ['illegal-transition'],
   amend: ['not-amendable', 'cannot-clear', ...WHOLE],
-  renew: ['illegal-transition', 'lifetime', 'renewal-term', 'expired', ...WHOLE],
+  renew: ['illegal-transition', 'lifetime', 'renewal-term', 'expired', 'cancellation-pending', ...WHOLE],
   reinstate: ['illegal-transition', 'expired', ...WHOLE],
 };
 

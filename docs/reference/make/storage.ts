@@ -74,7 +74,8 @@ const COMMANDS: Words<StoredCommand> = {
   _id: '`{_id of the policy}/{id}`.',
   policy: '`_id` of the policy.',
   mchid: 'Merchant id.',
-  command: '`open`, `cancel`, …; `due:expiry`, … for what came due of itself; `restored` for a restart.',
+  command:
+    '`open`, `cancel`, …; `due:expiry`, … for what came due of itself; `restored` for a restart; `reset` where a reset of the workflow was recognised.',
   by: 'Who asked; sealed.',
   event_id: 'Id of the event in your system.',
   version: 'Its version there.',

@@ -14,7 +14,7 @@ import {
 } from './attempt.ts';
 import { checkFormat, later } from './failure.ts';
 import type { CallActivities, CallInput, CallResult, Waiting } from './inputs.ts';
-import { recordSnapshot } from './recording.ts';
+import { orBehind, recordSnapshot } from './recording.ts';
 import { Verifications } from './verification.ts';
 
 /**
@@ -23,7 +23,7 @@ import { Verifications } from './verification.ts';
  */
 export function callActivities(settings: CallSettings): CallActivities {
   const verifications = new Verifications(settings);
-  return {
+  const told: CallActivities = {
     query: (input) =>
       concluded(settings, input, {
         method: 'GET',
@@ -40,6 +40,12 @@ export function callActivities(settings: CallSettings): CallActivities {
         send: (client, out_insurance_no, call) => client.uploadPolicy({ ...input.fields, out_insurance_no }, call),
       }),
     verify: (input) => verifications.verify(input),
+  };
+  return {
+    query: (input) => orBehind(() => told.query(input)),
+    push: (input) => orBehind(() => told.push(input)),
+    upload: (input) => orBehind(() => told.upload(input)),
+    verify: (input) => orBehind(() => told.verify(input)),
   };
 }
 

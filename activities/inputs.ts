@@ -147,6 +147,11 @@ export interface VerifyInput {
   age: number;
   /** The longest time between two, in ms. */
   every: number;
+  /**
+   * An attempt of ours may still land for so many ms after the activity was scheduled: the first answer after that is told,
+   * whatever it shows. Absent where none may.
+   */
+  settles_in?: number;
   /** Id of the payload key of the workflow's run; another active key is a finding, for the run to be made anew. */
   payload_key?: string;
 }
@@ -203,8 +208,14 @@ export interface KeyChanged extends Recorded {
   outcome: 'key-changed';
 }
 
-export type CallResult = Confirmed | Refused | Unknown | Waiting;
-export type VerifyResult = Confirmed | Refused | KeyChanged;
+/** MongoDB has greater numbers of the same life, of a run that a reset of Temporal's undid; nothing was sent. */
+export interface Behind extends Recorded {
+  outcome: 'behind';
+  ahead: { revision: number; step: number };
+}
+
+export type CallResult = Confirmed | Refused | Unknown | Waiting | Behind;
+export type VerifyResult = Confirmed | Refused | KeyChanged | Behind;
 
 export interface RecordInput {
   format: typeof FORMAT;
@@ -257,7 +268,7 @@ export interface RecordActivities {
     over?: string;
   }): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }>;
   /** Writes the snapshot, guarded by revision and step. */
-  record(input: RecordInput): Promise<{ payload_key?: string }>;
+  record(input: RecordInput): Promise<{ payload_key?: string } | Behind>;
 }
 
 /** What an audit does: see `policyAudit`. */

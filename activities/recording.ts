@@ -5,8 +5,16 @@ import { writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageError } from '../storage/errors.ts';
-import { documentId, type End, type PolicySnapshot, writePolicy, writeVerification } from '../storage/policies.ts';
-import type { OwedAttempts, Snapshot } from './inputs.ts';
+import {
+  documentId,
+  type End,
+  type Pair,
+  type PolicySnapshot,
+  pairAhead,
+  writePolicy,
+  writeVerification,
+} from '../storage/policies.ts';
+import type { Behind, OwedAttempts, Snapshot } from './inputs.ts';
 import { fault, type Log } from './log.ts';
 
 export interface Place {
@@ -54,12 +62,33 @@ export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<P
   };
 }
 
+/** Temporal's reset brought back an earlier state of the workflow: MongoDB has later numbers of the same life. */
+export class RunIsBehind extends Error {
+  readonly ahead: Pair;
+
+  constructor(ahead: Pair) {
+    super('MongoDB has a later record of this life: its workflow was reset');
+    this.ahead = ahead;
+  }
+}
+
+/** What a run that is behind is told in place of a result; nothing was sent to WeChat Pay. */
+export async function orBehind<T>(run: () => Promise<T>): Promise<T | Behind> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof RunIsBehind) return { outcome: 'behind', recorded: false, ahead: error.ahead };
+    throw error;
+  }
+}
+
 /** Runs a write that the call must not depend on. False, and a line, when MongoDB did not take it. */
 export async function written(place: Place, what: string, write: () => Promise<unknown>): Promise<boolean> {
   try {
     await write();
     return true;
   } catch (error) {
+    if (error instanceof RunIsBehind) throw error;
     const message = 'MongoDB did not take a record; the call goes on';
     if (error instanceof StorageError) place.log.warn({ what, reason: error.message }, message);
     // What is known of a call must not be lost by a bug in writing it down: the server would make the call again.
@@ -68,7 +97,10 @@ export async function written(place: Place, what: string, write: () => Promise<u
   }
 }
 
-/** Writes the snapshot, guarded by revision and step, and what it says of commands, discrepancies and owed attempts. */
+/**
+ * Writes the snapshot, guarded by revision and step, and what it says of commands, discrepancies and owed attempts.
+ * @throws {RunIsBehind}
+ */
 export async function writeSnapshot(
   { storage }: Place,
   snapshot: Snapshot,
@@ -82,7 +114,10 @@ export async function writeSnapshot(
     writeDiscrepancies(storage, { ...of, discrepancies }),
     ...owed.map((one) => writeOwed(storage, owedOf(snapshot, one))),
   ]);
-  await writePolicy(storage, { ...documentOf(snapshot), ...changes });
+  const document = { ...documentOf(snapshot), ...changes };
+  if ((await writePolicy(storage, document)) === 'written') return;
+  const ahead = await pairAhead(storage, document);
+  if (ahead) throw new RunIsBehind(ahead);
 }
 
 /** The snapshot alone, where no request is made. */

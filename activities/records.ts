@@ -3,7 +3,7 @@ import { StorageError, StorageUnavailable } from '../storage/errors.ts';
 import { claim, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
 import type { RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
-import { documentOf, type Place, writeSnapshot } from './recording.ts';
+import { documentOf, orBehind, type Place, writeSnapshot } from './recording.ts';
 
 export interface RecordSettings extends Place {
   /** Id of the payload key that encrypts now. */
@@ -16,10 +16,12 @@ export function recordActivities({ payloadKey, ...place }: RecordSettings): Reco
     claim: ({ format, snapshot }) => taken(format, () => claimed(place, snapshot)),
     restore: ({ format, by, ...life }) => taken(format, () => restored(place, by, life)),
     record: ({ format, snapshot, end }) =>
-      taken(format, async () => {
-        await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
-        return { payload_key: payloadKey };
-      }),
+      taken(format, () =>
+        orBehind(async () => {
+          await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
+          return { payload_key: payloadKey };
+        }),
+      ),
   };
 }
 

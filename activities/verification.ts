@@ -34,7 +34,8 @@ export class Verifications {
         payload_key: payloadKey,
       };
     const { out_insurance_no } = input.snapshot;
-    const first = nextVerification(out_insurance_no, 1, input.age, input.every);
+    const { settles_in = Number.POSITIVE_INFINITY } = input;
+    const first = Math.min(nextVerification(out_insurance_no, 1, input.age, input.every), settles_in);
     if (input.age < first && waited() < first) return this.#arm(input, first - waited());
     const attempted = await attempt(this.#settings, input.snapshot, {
       method: 'GET',
@@ -45,11 +46,13 @@ export class Verifications {
     const found = proven(this.#settings, attempted);
     this.#unanswered = found ? 0 : this.#unanswered + 1;
     if (!found) throw again(attempted);
-    if (found.outcome === 'confirmed' && this.#differs(input, found)) return found;
+    const settled = waited() >= settles_in;
+    if (found.outcome === 'confirmed' && (settled || this.#differs(input, found))) return found;
     const expected =
       found.outcome === 'refused' && (found.status === 404 ? input.expect_absent && !input.refused : input.refused);
     if (found.outcome === 'refused' && !expected) return found;
-    const next = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
+    const usual = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
+    const next = settled ? usual : Math.min(usual, settles_in - waited());
     if (found.outcome === 'refused' && found.status !== 404) throw later('refused', `${found.code}, as before`, next);
     return this.#quiet(input.snapshot, found.outcome, attempted.recorded, next);
   }

@@ -65,6 +65,9 @@ export type ReadPolicy = PolicyDocument & { unreadable: Unreadable[] };
 type Identity = Pick<PolicyDocument, 'mchid' | 'out_insurance_no'>;
 type Mutable = Omit<PolicyDocument, '_id' | 'updated_at'>;
 
+/** What orders the writes of a policy. */
+export type Pair = Pick<PolicyDocument, 'revision' | 'step'>;
+
 /** A policy just opened: everything but how it ends. */
 export type NewPolicy = Omit<Mutable, 'end' | 'ended_at'>;
 /** A write of the workflow: whose, which, and the fields that it says anything about. */
@@ -157,6 +160,26 @@ export async function writePolicy(storage: Storage, snapshot: PolicySnapshot): P
     // Of two writes that both found no document, the newer may have come second: once more, over what is there now.
     return update(false);
   });
+}
+
+/**
+ * The pair on record where another run of the same life wrote it and it is the greater one: the run that asks was brought back by
+ * a reset of Temporal's, and counts what another has counted already. Undefined for every other run that is still going on.
+ * @throws StorageError
+ */
+export async function pairAhead(
+  storage: Storage,
+  { mchid, out_insurance_no, life, revision, step, workflow_run }: PolicySnapshot,
+): Promise<Pair | undefined> {
+  const greater = { $or: [{ revision: { $gt: revision } }, { revision, step: { $gt: step } }] };
+  const _id = documentId(mchid, out_insurance_no);
+  const found = await storage.read(() =>
+    storage.policies.findOne(
+      { _id, life, workflow_run: { $ne: workflow_run }, ...greater },
+      { projection: { revision: 1, step: 1 } },
+    ),
+  );
+  return found ? { revision: found.revision, step: found.step } : undefined;
 }
 
 /** A verification that found nothing: it changes no pair, and says something about exactly one. */

@@ -84,6 +84,17 @@ describe('the first attempt', () => {
   });
 });
 
+describe('a verification while an attempt of ours may still land', () => {
+  it('comes as soon as no attempt of ours can land any more, and its answer is told whatever it shows', async () => {
+    const snapshot = await stage.policy();
+    const lands = { settles_in: 15 * MINUTE };
+    assert.equal(quiet(await verify(snapshot, lands, { attempt: 5, waited: 10 * MINUTE }), 'verified'), 5 * MINUTE);
+    const { result } = await verify(snapshot, lands, { attempt: 6, waited: 15 * MINUTE });
+    assert.equal(result?.outcome, 'confirmed');
+    assert.equal(quiet(await verify(snapshot, { settles_in: 20_000 }, {}), 'confirmed'), 20_000);
+  });
+});
+
 describe('an attempt that finds nothing', () => {
   const TIME = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+08:00`;
 

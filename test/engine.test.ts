@@ -520,6 +520,43 @@ describe('messages', () => {
     assert.equal((await world.held(number))?.address, 'B');
   });
 
+  /** Sends so many messages of which none changes anything; true once a fresh run has taken over. */
+  async function handsOver(number: string, send: () => Promise<unknown>, most = 1000): Promise<boolean> {
+    const { runId } = await handleOf(number).describe();
+    const fresh = async (): Promise<boolean> => (await handleOf(number).describe()).runId !== runId;
+    for (let sent = 0; sent < most && !(await fresh()); sent += 5) await Promise.all([1, 2, 3, 4, 5].map(send));
+    return fresh();
+  }
+
+  it('without effect let a fresh run come like any other: neither updates nor signals make a policy deaf', async () => {
+    const { policy, number, record } = await approved();
+    const { address } = record.policy;
+    const same = () => world.client.amend(policy, { address });
+    assert.ok(await handsOver(number, same), 'after unchanged updates');
+    const late = () => world.client.amend(policy, { address: 'late', version: 1 });
+    await world.client.amend(policy, { address, version: 2 });
+    assert.ok(await handsOver(number, late), 'after superseded updates');
+    await world.client.cancel(policy);
+    await synced(number);
+    assert.ok(await handsOver(number, () => handleOf(number).signal('cancel', {})), 'after unchanged signals');
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'B');
+  });
+
+  it('let a fresh run come though a caller of verify waits in vain: it is told to verify again', async () => {
+    const { policy, number } = await approved();
+    await world.client.cancel(policy);
+    await synced(number);
+    await world.faults(fault(number, { method: 'GET', do: { status: 503, code: 'SYSTEM_ERROR' } }));
+    const asked = assert.rejects(world.client.verify(policy), { name: 'Unavailable', message: /verify again/ });
+    await world.until(number, ({ call }) => call === 'query');
+    assert.ok(await handsOver(number, () => handleOf(number).signal('cancel', {})), 'after unchanged signals');
+    await asked;
+    await world.faults();
+    await synced(number);
+  });
+
   it('an illegal update is refused with its rule and leaves no trace in the history', async () => {
     const { policy, number } = await approved();
     const before = await events(number, lastingEventNames);
@@ -659,6 +696,43 @@ describe('records', () => {
         ['cancel', 'enum'],
       ],
     );
+  });
+
+  it("a run that Temporal's reset brought back takes its numbers above what is on record, and is marked", async () => {
+    const { policy, number } = await approved();
+    const handle = handleOf(number);
+    const { events: before } = await handle.fetchHistory();
+    const finished = before?.findLast(({ workflowTaskCompletedEventAttributes: task }) => task)?.eventId;
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    const undone = await commands(number, (all) => all.length === 2 && all.every((one) => one.confirmed_at !== null));
+    await world.temporal.workflowService.resetWorkflowExecution({
+      namespace: world.namespace,
+      workflowExecution: { workflowId: handle.workflowId, runId: (await handle.describe()).runId },
+      workflowTaskFinishEventId: finished,
+      requestId: `reset-${number}`,
+      reason: 'a test',
+      resetReapplyExcludeTypes: [1, 2],
+    } as never);
+    const status = await world.until(
+      number,
+      ({ attention, sync }) => attention.includes('reset') && sync === 'DIVERGED',
+    );
+    assert.deepEqual(status.diverged, ['address'], 'what the reset undid is reported, and not undone at WeChat Pay');
+    assert.ok(status.revision > (undone.at(-1)?.revision ?? 0));
+    await world.client.accept(policy);
+    await world.client.amend(policy, { pet_name: 'after the reset' });
+    await synced(number);
+    const document = async () => (await findPolicy(world.storage, world.mchid, number))?.record.policy;
+    await until(async () => (await document())?.pet_name === 'after the reset');
+    assert.deepEqual([(await document())?.address, (await world.held(number))?.address], ['B', 'B']);
+    const told = await commands(number, (all) => all.length === 5);
+    assert.deepEqual(
+      told.map(({ command }) => command),
+      ['open', 'amend', 'reset', 'accept', 'amend'],
+    );
+    await world.client.resume(policy);
+    await world.until(number, ({ attention }) => attention.length === 0);
   });
 
   it('a life terminated in the middle is not reinstated: told to resume it first, its caller can', async () => {

@@ -223,6 +223,22 @@ describe('a whole life', { timeout: 120_000 }, () => {
     assert.equal((await world.held(number))?.address, 'after the stop');
   });
 
+  it('a surrender leaves as soon as a caller of verify, whom WeChat Pay does not answer, has given up', async () => {
+    const { policy, number } = await approved({ retry_alert_after: '300d' });
+    await world.faults({
+      match: { out_insurance_no: number, method: 'GET' },
+      do: { status: 503, code: 'SYSTEM_ERROR' },
+    });
+    const asked = assert.rejects(world.client.verify(policy), { name: 'Unavailable' });
+    await world.until(number, ({ call }) => call === 'query');
+    await world.client.cancelBySignal(policy);
+    await skip((await now()) + 61_000);
+    await asked;
+    await world.until(number, ({ sync }) => sync === 'SYNCED');
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+    await world.faults();
+  });
+
   it('tells of a change that waits for longer than retry_alert_after', async () => {
     const { policy, number } = await approved({ retry_alert_after: '15m' });
     await world.faults({ match: { out_insurance_no: number }, do: { status: 429, code: 'FREQUENCY_LIMITED' } });

@@ -410,6 +410,233 @@ describe('a refusal', () => {
   });
 });
 
+describe('an attempt that may still land', () => {
+  const MINUTE = 60_000;
+
+  /** Approved with unknown outcome, which a GET did not show; then surrendered, and the surrender confirmed. */
+  function surrendered(): Reconciler {
+    const reconciler = opened();
+    const issuing = { ...reconciler.held };
+    get(reconciler, issuing);
+    command(reconciler, 'approve', { policy_code: 'C1' });
+    reconciler.unknown({ policy_state: APPROVED, policy_code: 'C1' }, NOW);
+    command(reconciler, 'cancel', {});
+    get(reconciler, issuing);
+    const { fields } = reconciler.next() as { fields: PolicyFields };
+    reconciler.confirm({ policy: reconciler.held, unreadable: [] }, fields, NOW);
+    assert.equal(reconciler.next().call, 'verify');
+    return reconciler;
+  }
+
+  it('is ours when it lands after what was sent since, and the newest state is sent again', () => {
+    const reconciler = surrendered();
+    assert.equal(reconciler.landsBy, NOW + 15 * MINUTE);
+    get(reconciler, { ...reconciler.held, policy_state: APPROVED }, NOW + 14 * MINUTE);
+    assert.deepEqual(reconciler.standing.discrepancies, []);
+    const { policy_code } = reconciler.held;
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { policy_state: INACTIVE, policy_code } });
+  });
+
+  it('is ours when the first answer after its time shows it, and a stranger does it from then on', () => {
+    const late = surrendered();
+    get(late, { ...late.held, policy_state: APPROVED }, NOW + 20 * MINUTE);
+    assert.equal(late.next().call, 'push');
+    const settled = surrendered();
+    get(settled, settled.held, NOW + 15 * MINUTE);
+    assert.equal(settled.landsBy, undefined);
+    get(settled, { ...settled.held, policy_state: APPROVED }, NOW + 20 * MINUTE);
+    assert.equal(settled.sync, 'DIVERGED');
+  });
+
+  it('of a field is ours too, though the amendments after it were confirmed', () => {
+    const reconciler = opened({ verification: { on_drift: 'report' } });
+    get(reconciler, reconciler.held);
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.unknown({ address: 'B' }, NOW);
+    get(reconciler, { ...reconciler.held, address: SEED.address });
+    for (const address of ['C', 'D']) {
+      command(reconciler, 'amend', { address });
+      reconciler.confirm({ policy: reconciler.held, unreadable: [] }, { address }, NOW);
+    }
+    assert.equal(reconciler.next().call, 'verify', 'nothing is carried again');
+    get(reconciler, { ...reconciler.held, address: 'B' }, NOW + MINUTE);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'D' } });
+  });
+});
+
+describe('names that no key opens', () => {
+  /** WeChat Pay holds names that nobody can open. */
+  function sealed(settings: Record<string, unknown> = {}): { reconciler: Reconciler; there: PolicyFields } {
+    const reconciler = opened(settings, { policy_state: APPROVED });
+    const { insured_name_list: _sealed, ...there } = reconciler.held;
+    get(reconciler, reconciler.held);
+    blind(reconciler, there);
+    return { reconciler, there };
+  }
+
+  function blind(reconciler: Reconciler, policy: PolicyFields, sent?: PolicyFields): void {
+    reconciler.confirm({ policy, unreadable: ['insured_name_list'] }, sent, NOW);
+  }
+
+  it('are replaced by what a command changed: unreadable is never taken for what we want', () => {
+    const { reconciler, there } = sealed();
+    const names = { insured_name_list: ['李四'] };
+    command(reconciler, 'amend', names);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: names });
+    reconciler.unknown(names, NOW);
+    blind(reconciler, there);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: names }, 'a GET that nobody can read tells nothing');
+    blind(reconciler, there, names);
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.equal(reconciler.next().call, 'verify');
+  });
+
+  it('amended before the answer that nobody can open are sent, too', () => {
+    const reconciler = opened();
+    const { insured_name_list: _sealed, ...there } = reconciler.held;
+    command(reconciler, 'amend', { insured_name_list: ['李四'] });
+    blind(reconciler, there);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { insured_name_list: ['李四'] } });
+  });
+
+  it('and turn out to be other than ours are drift, unless a command changed ours meanwhile', () => {
+    const { reconciler } = sealed({ verification: { on_drift: 'report' } });
+    get(reconciler, { ...reconciler.held, insured_name_list: ['王五'] });
+    assert.deepEqual(reconciler.diverged, ['insured_name_list']);
+    const { reconciler: amended } = sealed({ verification: { on_drift: 'report' } });
+    command(amended, 'amend', { insured_name_list: ['李四'] });
+    get(amended, { ...amended.held, insured_name_list: [...SEED.insured_name_list] });
+    assert.deepEqual(amended.next(), { call: 'push', fields: { insured_name_list: ['李四'] } });
+  });
+
+  it('and that WeChat Pay refuses to replace are left as they are by accept', () => {
+    const { reconciler } = sealed();
+    const names = { insured_name_list: ['李四'] };
+    command(reconciler, 'amend', names);
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, names, NOW);
+    assert.equal(reconciler.accept(NOW), true);
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.equal(reconciler.next().call, 'verify');
+  });
+});
+
+describe('accept', () => {
+  function synced(changes: Record<string, unknown> = {}): Reconciler {
+    const reconciler = opened({ extra_fields: ['pet_color'] }, { policy_state: APPROVED, ...changes });
+    get(reconciler, reconciler.held);
+    return reconciler;
+  }
+
+  it('gives up a field that WeChat Pay never takes, and the policy is SYNCED', () => {
+    const reconciler = synced();
+    const there = { ...reconciler.held };
+    command(reconciler, 'amend', { pet_color: 'brown', address: 'B' });
+    reconciler.confirm(
+      { policy: { ...there, address: 'B' }, unreadable: [] },
+      { pet_color: 'brown', address: 'B' },
+      NOW,
+    );
+    assert.equal(reconciler.standing.block?.code, 'NOT_TAKEN');
+    assert.equal(reconciler.accept(NOW), true);
+    assert.ok(!('pet_color' in reconciler.held));
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.equal(reconciler.standing.block, null);
+  });
+
+  it('gives up what was refused, and keeps a change that is on its way', () => {
+    const reconciler = synced();
+    command(reconciler, 'amend', { address: 'bad' });
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, { address: 'bad' }, NOW);
+    command(reconciler, 'cancel', {});
+    assert.equal(reconciler.accept(NOW), true);
+    const { policy_code } = reconciler.held;
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { policy_state: INACTIVE, policy_code } });
+  });
+
+  it('a field that WeChat Pay never takes is taken back by an amendment with null, too', () => {
+    const reconciler = synced();
+    const there = { ...reconciler.held };
+    command(reconciler, 'amend', { pet_color: 'brown' });
+    reconciler.sending = { pet_color: 'brown' };
+    assert.equal(reconciler.mayHold('pet_color'), true, 'as long as it is on its way');
+    reconciler.sending = undefined;
+    reconciler.confirm({ policy: there, unreadable: [] }, { pet_color: 'brown' }, NOW);
+    const taken = obey(reconciler.life, 'amend', { pet_color: null }, NOW, (field) => reconciler.mayHold(field));
+    reconciler.change(taken, URGENCY.user, NOW);
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.equal(reconciler.mayHold('address'), true);
+  });
+
+  it('leaves no window to send where WeChat Pay has lost its times', () => {
+    const late = NOW + 310 * DAY;
+    const reconciler = synced();
+    reconciler.change(settleDue(reconciler.life, late).life, URGENCY.due, late);
+    reconciler.confirm({ policy: reconciler.held, unreadable: [] }, { support_renewal: true }, late);
+    const { start_renewal_time: _start, end_renewal_time: _end, ...rest } = reconciler.held;
+    get(reconciler, rest, late);
+    assert.equal(reconciler.accept(late), true);
+    assert.equal(reconciler.next().call, 'verify');
+    assert.deepEqual(settleDue(reconciler.life, late).applied, []);
+  });
+
+  it('leaves nothing to send, whatever differed, now or by a time already past', () => {
+    const time = fc.integer({ min: -400, max: 500 }).map((days) => wireTime(NOW + days * DAY));
+    const absent = fc.constant(undefined);
+    const drift = fc.record(
+      {
+        policy_state: fc.constantFrom(ISSUING, APPROVED, INACTIVE, DECLINED),
+        support_renewal: fc.oneof(fc.boolean(), absent),
+        start_renewal_time: fc.oneof(time, absent),
+        end_renewal_time: fc.oneof(time, absent),
+        expired_time: time,
+        effective_time: time,
+        coverage_term_type: fc.constantFrom('COVERAGE_TERM_TYPE_LIFETIME', 'COVERAGE_TERM_TYPE_FIXED_DATE'),
+        policy_code: fc.constantFrom('C1', 'C2'),
+        address: fc.constantFrom('X', undefined),
+      },
+      { requiredKeys: [] },
+    );
+    const before = fc.record({
+      day: fc.integer({ min: 0, max: 420 }),
+      given: fc.boolean(),
+      support_renewal: fc.boolean(),
+      command: fc.constantFrom(undefined, ['renew', { as: 'NEXT1' }] as const, ['cancel', {}] as const),
+      attempted: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(before, drift, ({ day, given, support_renewal, command: first, attempted }, theirs) => {
+        const now = NOW + day * DAY;
+        const times = { start_renewal_time: wireTime(NOW + 320 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
+        const reconciler = synced({ support_renewal, ...(given && times) });
+        if (first) tryCommand(reconciler, first);
+        const due = settleDue(reconciler.life, now);
+        if (due.applied.length > 0) reconciler.change(due.life, URGENCY.due, now);
+        reconciler.confirm({ policy: reconciler.held, unreadable: [] }, { ...reconciler.held }, now);
+        if (attempted) reconciler.unknown({ address: 'once' }, now);
+        get(reconciler, { ...reconciler.held, ...theirs } as PolicyFields, now);
+        try {
+          reconciler.accept(now);
+        } catch (error) {
+          assert.ok(error instanceof RuleViolation, String(error));
+          return;
+        }
+        assert.equal(reconciler.next().call, 'verify');
+        assert.equal(reconciler.sync, 'SYNCED');
+        const later = settleDue(reconciler.life, now);
+        assert.deepEqual(
+          later.applied.filter(({ what }) => !what.startsWith('issuing-')),
+          [],
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  function tryCommand(reconciler: Reconciler, [name, input]: readonly [CommandName, Record<string, unknown>]): void {
+    command(reconciler, name, input);
+  }
+});
+
 describe('the first answer', () => {
   const theirs = (reconciler: Reconciler, changes: PolicyFields): PolicyFields => ({ ...reconciler.held, ...changes });
 

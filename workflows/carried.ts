@@ -7,7 +7,7 @@ import type { Journaled } from './journal.ts';
 import type { Standing } from './reconciler.ts';
 
 /** Raised when the shape of `Carried` changes; `fromCarried` then gets a converter from the former one. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** Everything that one run hands to the next, and a stopped life to the one that restarts it. */
 export interface Carried {
@@ -33,11 +33,19 @@ export interface Carried {
 }
 
 /** Format 1 knew no drifts, no journal and no owed attempts. */
-type Carried1 = Omit<Carried, 'format' | 'journal' | 'owed'> & { format: 1; standing: Omit<Standing, 'drifts'> };
+type Carried1 = Omit<Carried2, 'format' | 'journal' | 'owed'> & { format: 1; standing: Omit<Standing2, 'drifts'> };
+/** Format 2 knew what was changed before the first answer only. */
+type Standing2 = Omit<Standing, 'changed'> & { changed_before?: string[] };
+type Carried2 = Omit<Carried, 'format' | 'standing'> & { format: 2; standing: Standing2 };
 
-function fromFormat1(carried: Carried1): Carried {
+function fromFormat1(carried: Carried1): Carried2 {
   const standing = { ...carried.standing, drifts: {} };
-  return { ...carried, format: FORMAT, standing, journal: { entries: [], count: 0, confirmation: null }, owed: [] };
+  return { ...carried, format: 2, standing, journal: { entries: [], count: 0, confirmation: null }, owed: [] };
+}
+
+function fromFormat2(carried: Carried2): Carried {
+  const { changed_before: changed = [], ...standing } = carried.standing;
+  return { ...carried, format: FORMAT, standing: { ...standing, changed } };
 }
 
 export function toCarried(state: Omit<Carried, 'format'>): Carried {
@@ -51,7 +59,9 @@ export function fromCarried(value: unknown): Carried {
     refuse('carried', 'options.carried is made by the workflow only; leave it out');
   // A bug or an older worker, not the policy's fault: the task is retried until a worker that knows it comes.
   if (carried.format > FORMAT) throw new Error(`state of format ${carried.format}: a newer worker is needed`);
-  return carried.format < FORMAT ? fromFormat1(value as Carried1) : carried;
+  const former = value as Carried1 | Carried2;
+  if (former.format === 1) return fromFormat2(fromFormat1(former));
+  return former.format === 2 ? fromFormat2(former) : carried;
 }
 
 /** What a snapshot carries beside what MongoDB keeps by itself: the record, WeChat Pay's answer, what was found and done. */

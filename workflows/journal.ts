@@ -11,6 +11,8 @@ const MOST_CHARACTERS = 131_072;
 
 /** What survives of the journal from run to run: plain JSON. */
 export interface Journaled {
+  /** Makes the ids of entries unique where it is not the life: the run that a reset brought back. */
+  of?: string;
   /** Not yet known to be in MongoDB. */
   entries: CommandEntry[];
   /** How many there ever were: numbers their ids. */
@@ -46,7 +48,7 @@ export class Journal {
     const changed = after ? changes(before ? heldPolicy(before) : {}, heldPolicy(after)) : { before: {}, after: {} };
     const due = after?.cancellation !== before?.cancellation ? after?.cancellation : undefined;
     const entry: CommandEntry = {
-      id: `${life}.${state.count}`,
+      id: `${state.of ?? life}.${state.count}`,
       command,
       ...told,
       ...(due && { business_date: new Date(due.at).toISOString() }),
@@ -57,6 +59,17 @@ export class Journal {
       at,
     };
     state.entries = fitting([...state.entries, entry].slice(-MOST_ENTRIES));
+  }
+
+  /**
+   * After a reset of Temporal's: the run counts anew what another has counted, so its ids are its own from now on. What it has
+   * not yet known to be told is told by them.
+   */
+  restart(run: string): void {
+    const { state } = this;
+    const from = state.count - state.entries.length;
+    state.of = run;
+    state.entries = state.entries.map((entry, index) => ({ ...entry, id: `${run}.${from + index + 1}` }));
   }
 
   /** WeChat Pay holds this revision whole. */

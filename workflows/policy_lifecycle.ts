@@ -11,9 +11,11 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import {
+  type Behind,
   type CallInput,
   type CallResult,
   FORMAT,
+  type RecordActivities,
   type Snapshot,
   type Unknown,
   type VerifyResult,
@@ -40,6 +42,8 @@ import { checkId, existing, failure, refuseUnfit, stopping, unavailable } from '
 /** Age and length at which a run hands over to a fresh one, so that histories, keys and old code die out. */
 const RUN_AGE = 90 * DAY;
 const RUN_EVENTS = 500;
+/** How many more those who asked WeChat Pay may wait for their answer; then a run hands over all the same. */
+const PATIENT_EVENTS = 50;
 /** How long a caller of `verify` waits for WeChat Pay. */
 const VERIFY_PATIENCE = '60s';
 /** How long the record of a stop is tried. */
@@ -225,11 +229,14 @@ class Lifecycle {
     this.#refuseNow(message);
     if (!this.#ready || this.#inbox.answerTo(message, 0)) return;
     try {
-      obey(settleDue(this.#reconciler.life, Date.now()).life, name, message, Date.now());
+      const now = Date.now();
+      obey(settleDue(this.#reconciler.life, now).life, name, message, now, this.#mayHold);
     } catch (error) {
       throw failure(error);
     }
   }
+
+  readonly #mayHold = (field: string): boolean => this.#reconciler.mayHold(field);
 
   #checkBare(message: Envelope | undefined): void {
     this.#refuseNow(message);
@@ -285,7 +292,7 @@ class Lifecycle {
     if (known) return known;
     const now = Date.now();
     this.#settleDue(now);
-    const life = obey(this.#reconciler.life, name, message, now);
+    const life = obey(this.#reconciler.life, name, message, now, this.#mayHold);
     const outcome = life === this.#reconciler.life ? 'unchanged' : 'accepted';
     if (outcome === 'accepted') {
       const before = this.#reconciler.life;
@@ -321,9 +328,11 @@ class Lifecycle {
   /** `accept` and `resume`. */
   async #act(name: 'accept' | 'resume', message: Envelope | undefined): Promise<messages.Answer> {
     if (!this.#ready) await this.#readiness();
-    const { standing, life } = this.#reconciler;
+    const { standing } = this.#reconciler;
     const known = this.#inbox.answerTo(message, standing.revision);
     if (known) return known;
+    this.#settleDue(Date.now());
+    const { life } = this.#reconciler;
     try {
       const outcome = this.#reconciler[name](Date.now()) ? 'accepted' : 'unchanged';
       if (outcome === 'accepted') this.#note(name, message, life);
@@ -342,8 +351,10 @@ class Lifecycle {
     this.#verifiers++;
     this.#askedAt = before;
     this.#wakeups++;
-    const answered = await condition(() => this.#answers > before, VERIFY_PATIENCE);
+    const answered = await condition(() => this.#answers > before || this.#isLong(), VERIFY_PATIENCE);
     this.#verifiers--;
+    if (answered && this.#answers === before)
+      throw unavailable('the policy goes over into a fresh run of its workflow, its history being long; verify again');
     if (!answered) throw unavailable('WeChat Pay gave no answer within 60 s');
     if (this.#refusedQuery) throw unavailable(`WeChat Pay refuses to tell: ${this.#refusedQuery}`);
     const answer: messages.Answer = { revision: this.#reconciler.standing.revision, outcome: 'unchanged' };
@@ -372,14 +383,14 @@ class Lifecycle {
     await CancellationScope.nonCancellable(async () => {
       while (!this.#stopping) {
         this.#settleDue(Date.now());
+        // Before the end: a record of it that MongoDB does not take must not keep the run from being handed over.
+        if (this.#handsOver) await this.#handOver();
+        if (this.#stopping) break;
         const ending = await this.#ended();
         // What was shown last is PENDING, for WeChat Pay was asked before the end.
         if (ending === 'recorded') return this.#show();
         // Whatever came instead is looked at first: no call, and no timer, would come back to the end.
         if (ending === 'interrupted') continue;
-        // Those who asked WeChat Pay are answered first: a run ends only once nobody waits for it.
-        if (this.#freshRunDue() && !this.#isAsked) await this.#handOver();
-        if (this.#stopping) break;
         this.#timer.keep(this.#nextDue);
         this.#show();
         this.#keepRecord();
@@ -397,7 +408,9 @@ class Lifecycle {
   /** Makes the call, until it ends or something else is wanted; then it is cancelled, and its real end awaited. */
   async #perform(action: Action): Promise<void> {
     const seen = this.#wakeups;
-    const awaited = (): boolean => this.#wakeups !== seen;
+    const decided = JSON.stringify(action);
+    // Decided anew whenever what it rests on has changed, be it that a caller of `verify` has given up.
+    const awaited = (): boolean => this.#isWanted(seen) || JSON.stringify(this.#nextAction()) !== decided;
     if (action.call === 'rest') {
       // No call will bring this standing to MongoDB, so a record of its own does.
       this.#oweRecord();
@@ -406,11 +419,18 @@ class Lifecycle {
       return;
     }
     this.#call = action.call;
+    this.#reconciler.sending = 'fields' in action ? action.fields : undefined;
     await this.#absorb(
       action,
       interruptible(() => this.#make(action), awaited),
     );
     this.#call = null;
+    this.#reconciler.sending = undefined;
+  }
+
+  /** Whether the loop should look again: something came since, or made the history so long that a fresh run is due. */
+  #isWanted(seen: number): boolean {
+    return this.#wakeups !== seen || this.#handsOver;
   }
 
   #make(action: Exclude<Action, { call: 'rest' }>): Promise<CallResult | VerifyResult> {
@@ -435,6 +455,7 @@ class Lifecycle {
         refused: reconciler.verificationRefused,
         age: Date.now() - standing.confirmed_at,
         every: ms(life.record.verification.every),
+        ...(reconciler.landsBy !== undefined && { settles_in: Math.max(0, reconciler.landsBy - Date.now()) }),
         payload_key: this.#payloadKey,
       });
     const input: CallInput = {
@@ -464,6 +485,7 @@ class Lifecycle {
     try {
       const result = await call;
       const now = Date.now();
+      if (result.outcome === 'behind') return this.#takeNumbersAbove(result.ahead);
       if (result.owed) this.#debts.take(result.owed);
       this.#payloadKey ??= result.payload_key;
       if (result.payload_key !== this.#payloadKey) {
@@ -486,6 +508,19 @@ class Lifecycle {
       if (failureOf(error) === 'queued-too-long') this.#queuedTooLong();
       else this.#unknown(sent, Date.now());
     }
+  }
+
+  /** This run was brought back by a reset of Temporal's: it goes on above the numbers that another has used, and is marked. */
+  #takeNumbersAbove({ revision, step }: Behind['ahead']): void {
+    const { standing, life } = this.#reconciler;
+    // Told by another activity before.
+    if (standing.revision > revision) return;
+    this.#step = Math.max(this.#step, step);
+    this.#journal.restart(workflowInfo().runId);
+    this.#reconciler.behind(revision);
+    this.#note('reset', undefined, life);
+    this.#oweRecord();
+    this.#wakeups++;
   }
 
   /** No call brings what was accepted to MongoDB while nobody takes one, so a record of its own does. */
@@ -549,7 +584,8 @@ class Lifecycle {
     const declined = reconciler.held.policy_state === DECLINED;
     const due = dueTimes(reconciler.life)[0];
     const endAt = declined ? 0 : due?.what === 'end' ? due.at : Number.POSITIVE_INFINITY;
-    if (endAt > now || reconciler.sync !== 'SYNCED') return 'not-yet';
+    // An attempt that may still land must not do so after the end, when nobody looks any more.
+    if (endAt > now || reconciler.sync !== 'SYNCED' || reconciler.landsBy !== undefined) return 'not-yet';
     const { got_at } = reconciler.standing;
     if (got_at === 0 || got_at < endAt) {
       reconciler.standing.must_query = true;
@@ -566,12 +602,11 @@ class Lifecycle {
   async #record(end: 'DECLINED' | 'INACTIVE', seen: number): Promise<boolean> {
     const input = { format: FORMAT, snapshot: this.#snapshot(), end } as const;
     try {
-      await interruptible(
+      const told = await interruptible(
         () => records(`record the end: ${end}`).record(input),
-        () => this.#wakeups !== seen,
+        () => this.#isWanted(seen),
       );
-      this.#recorded(input.snapshot);
-      return true;
+      return this.#isTaken(told, input.snapshot);
     } catch (error) {
       // An attempt that fails after it was to be cancelled is not tried again, and fails with its own failure.
       if (!isCancellation(error)) failureOf(error);
@@ -579,10 +614,22 @@ class Lifecycle {
     }
   }
 
+  /**
+   * A fresh run is to take over now. Those who asked WeChat Pay are answered first, as a run ends only once nobody waits for
+   * it; but who asks without end, and gets no answer, must not keep the run for ever.
+   */
+  get #handsOver(): boolean {
+    return this.#freshRunDue() && (!this.#isAsked || this.#isLong());
+  }
+
   #freshRunDue(): boolean {
-    const { historyLength, continueAsNewSuggested, runStartTime } = workflowInfo();
-    if (historyLength >= RUN_EVENTS || continueAsNewSuggested || this.#fresh) return true;
+    const { continueAsNewSuggested, runStartTime } = workflowInfo();
+    if (this.#isLong(0) || continueAsNewSuggested || this.#fresh) return true;
     return Date.now() >= runStartTime.getTime() + RUN_AGE;
+  }
+
+  #isLong(patience: number = PATIENT_EVENTS): boolean {
+    return workflowInfo().historyLength >= RUN_EVENTS + patience;
   }
 
   /** Goes over into a fresh run, unless this one is being stopped. */
@@ -602,7 +649,12 @@ class Lifecycle {
       for (let seen = -1; seen !== this.#wakeups; ) {
         seen = this.#wakeups;
         const snapshot = { ...this.#snapshot(), sync: 'STOPPED' };
-        await records('record the stop', STOP_PATIENCE).record({ format: FORMAT, snapshot, end: 'STOPPED' });
+        const told = await records('record the stop', STOP_PATIENCE).record({
+          format: FORMAT,
+          snapshot,
+          end: 'STOPPED',
+        });
+        this.#isTaken(told, snapshot);
       }
     } catch (error) {
       // MongoDB is away: the run ends as cancelled all the same, and that is what an audit goes by.
@@ -627,6 +679,13 @@ class Lifecycle {
     return { ...this.#journal.pending, discrepancies, owed: this.#debts.owed, ...(answer && { answer }) };
   }
 
+  /** Whether MongoDB took the snapshot; it has what was pending then. */
+  #isTaken(told: Awaited<ReturnType<RecordActivities['record']>>, snapshot: Snapshot): boolean {
+    if ('outcome' in told) this.#takeNumbersAbove(told.ahead);
+    else this.#recorded(snapshot);
+    return !('outcome' in told);
+  }
+
   /** MongoDB has what was pending then. */
   #recorded(written: Partial<Snapshot>): void {
     this.#reconciler.recorded(written.discrepancies ?? []);
@@ -649,9 +708,8 @@ class Lifecycle {
     const snapshot = this.#snapshot();
     records('record what MongoDB missed')
       .record({ format: FORMAT, snapshot })
-      .then(({ payload_key }) => {
-        this.#payloadKey ??= payload_key;
-        this.#recorded(snapshot);
+      .then((told) => {
+        if (this.#isTaken(told, snapshot) && !('outcome' in told)) this.#payloadKey ??= told.payload_key;
       })
       .finally(() => {
         this.#recording = false;

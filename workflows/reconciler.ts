@@ -39,16 +39,22 @@ export interface Standing {
   absent: boolean;
   /** The first answer of a life is still to come: `adopt` says what a difference in it means. */
   baseline: boolean;
-  /** Fields changed while the first answer was still to come: `adopt` has no say in them. */
-  changed_before?: string[];
+  /**
+   * Fields that a message or a due time changed since WeChat Pay was last known to hold them: what it holds otherwise in
+   * them is a change on its way, and `adopt` and `accept` have no say in it.
+   */
+  changed: string[];
   /** Nothing is sent before a GET has shown where WeChat Pay stands. */
   must_query: boolean;
   /** WeChat Pay refuses the GET itself: nothing can be known before a person acts. */
   query_refused: boolean;
   /** WeChat Pay refuses the GET of a verification; `blocks` where the block tells of that, and of nothing before it. */
   verify_refused?: { blocks: boolean };
-  /** Attempts since, whose outcome is unknown. */
-  unconfirmed: { fields: PolicyFields; at: number }[];
+  /**
+   * Attempts of unknown outcome that may still land, whatever was sent since: what they carried is ours when it shows, and
+   * carried again with each PATCH, but for fields that have shown or were sent again by now (`overtaken`).
+   */
+  unconfirmed: { fields: PolicyFields; at: number; overtaken?: string[] }[];
   /** Values that WeChat Pay refused or did not take, by field, as comparable text: never sent again as they are. */
   refused: Record<string, string>;
   /** A state was among them: which of them was at fault nobody knows. */
@@ -111,6 +117,7 @@ export function newStanding(now: number): Standing {
     unreadable: [],
     absent: false,
     baseline: true,
+    changed: [],
     must_query: true,
     query_refused: false,
     unconfirmed: [],
@@ -128,8 +135,9 @@ export function newStanding(now: number): Standing {
   };
 }
 
-/** Marks for a person's attention: a signal that was ignored, by its rule; a field that is not pushed again. */
+/** Marks for a person's attention: a signal that was ignored, by its rule; a reset; a field that is not pushed again. */
 export const IGNORED = 'refused-signal:';
+const RESET = 'reset';
 const CONTESTED = 'contested:';
 /** What goes with a state. */
 const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
@@ -159,6 +167,8 @@ function roundBackoff(rounds: number): number {
 export class Reconciler {
   life: Life;
   readonly standing: Standing;
+  /** What a call that runs now carries. */
+  sending: PolicyFields | undefined;
 
   constructor(life: Life, standing: Standing) {
     this.life = life;
@@ -179,13 +189,13 @@ export class Reconciler {
     standing.revision += 1;
     this.#hurry(urgency, now);
     const differs = (field: string): boolean => !sameWish(field, before[field], after[field]);
-    if (standing.baseline) {
-      const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(differs);
-      standing.changed_before = [...new Set([...(standing.changed_before ?? []), ...changed])];
-    }
+    const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(differs);
+    const agrees = (field: string): boolean => sameValue(field, after[field], standing.confirmed?.[field]);
+    const isThere = (field: string): boolean =>
+      standing.confirmed !== null && !standing.unreadable.includes(field) && agrees(field);
+    standing.changed = [...new Set([...standing.changed, ...changed])].filter((field) => !isThere(field));
     this.#retryChanged(differs);
     if (standing.absent && !standing.confirmed && !this.life.record.upload) standing.must_query = true;
-    const agrees = (field: string): boolean => sameValue(field, after[field], standing.confirmed?.[field]);
     for (const field of Object.keys(standing.reported))
       if (differs(field) && (agrees(field) || this.#mayPush(field))) delete standing.reported[field];
     // A new value has not been contested yet.
@@ -241,11 +251,25 @@ export class Reconciler {
   }
 
   /**
-   * Tries at once what is blocked, left different, or waiting, and takes the marks of ignored signals as seen. False when
+   * A reset of Temporal's brought back an earlier state, and `revision` is on record already. What WeChat Pay holds otherwise
+   * may be a later change of ours: it is asked, and reported what differs.
+   */
+  behind(revision: number): void {
+    const standing = this.standing;
+    standing.revision = Math.max(standing.revision, revision) + 1;
+    Object.assign(standing, { must_query: true, not_before: 0, rounds: 0, lagging: true });
+    this.life = marked(this.life, RESET);
+  }
+
+  /**
+   * Tries at once what is blocked, left different, or waiting, and takes the marks of ignored signals and of a reset as seen. False when
    * there is nothing of the kind.
    */
   resume(now: number): boolean {
-    const seen = unmarked(this.life, ...this.life.attention.filter((mark) => mark.startsWith(IGNORED)));
+    const seen = unmarked(
+      this.life,
+      ...this.life.attention.filter((mark) => mark.startsWith(IGNORED) || mark === RESET),
+    );
     const acknowledged = seen.attention.length < this.life.attention.length;
     if (acknowledged) this.life = seen;
     if (this.sync === 'SYNCED') return acknowledged;
@@ -271,22 +295,51 @@ export class Reconciler {
     if (standing.must_query)
       refuse('unknown-outcome', 'accept: it is not known what WeChat Pay holds now; accept once it has answered');
     const life = adopted(this.life, standing.confirmed, this.#foreign, now);
-    if (life === this.life) return false;
+    // What nobody can read, and WeChat Pay refused to replace, stays as it is there.
+    const blind = standing.unreadable.filter((field) => this.#isRefused(field));
+    if (life === this.life && blind.length === 0) return this.#leave(standing.confirmed);
     standing.reported = {};
     standing.drifts = {};
+    standing.changed = standing.changed.filter((field) => !blind.includes(field));
+    for (const field of blind) delete standing.refused[field];
     this.change(life, URGENCY.user, now);
+    this.#leave(standing.confirmed);
     return true;
   }
 
-  /** Fields in which WeChat Pay's record differs by no change of ours. */
+  /** Attempts that may still land are no reason to send again what WeChat Pay holds as we want it. True if one was. */
+  #leave(confirmed: PolicyFields): boolean {
+    const { held, standing } = this;
+    const before = this.#carriedAgain.length;
+    standing.unconfirmed = standing.unconfirmed.map(({ overtaken = [], ...attempt }) => {
+      const left = Object.keys(attempt.fields).filter((field) => sameValue(field, held[field], confirmed[field]));
+      return { ...attempt, overtaken: [...new Set([...overtaken, ...left])] };
+    });
+    this.#settle();
+    return this.#carriedAgain.length < before;
+  }
+
+  /** Fields in which WeChat Pay's record differs by no change of ours that may still reach it. */
   get #foreign(): string[] {
-    const { confirmed, unreadable, revision, synced_revision, discrepancies } = this.standing;
-    const found = differences(this.held, confirmed ?? {}, unreadable).map(({ field }) => field);
-    // Nothing was accepted since WeChat Pay held all of ours, or ever.
-    if (revision <= Math.max(synced_revision, 1)) return found;
-    const left = new Set(this.diverged);
-    for (const { field, became } of discrepancies) if (became === 'healing') left.add(field);
-    return found.filter((field) => left.has(field));
+    const { confirmed, unreadable, changed, discrepancies } = this.standing;
+    const foreign = new Set(this.diverged);
+    for (const { field, became } of discrepancies) if (became === 'healing') foreign.add(field);
+    return differences(this.held, confirmed ?? {}, unreadable)
+      .map(({ field }) => field)
+      .filter((field) => foreign.has(field) || !changed.includes(field) || this.#isRefused(field));
+  }
+
+  /** WeChat Pay refused, or did not take, the value that we have. */
+  #isRefused(field: string): boolean {
+    return this.standing.refused[field] === comparable(field, this.held[field]);
+  }
+
+  /** Whether WeChat Pay holds a value of the field, or may have got one: it could not be taken back by us then. */
+  mayHold(field: string): boolean {
+    const { confirmed, absent, unreadable, unconfirmed, must_query } = this.standing;
+    if (unconfirmed.some(({ fields }) => field in fields) || field in (this.sending ?? {})) return true;
+    if (!confirmed) return !absent || must_query;
+    return must_query || unreadable.includes(field) || !sameValue(field, confirmed[field], undefined);
   }
 
   /** What the policy's only caller does next. */
@@ -315,15 +368,29 @@ export class Reconciler {
 
   /** The body of the PATCH that is due; empty when there is none, or the state stands in the way of all. */
   sendable(): PolicyFields {
-    const { confirmed, unconfirmed, unreadable, refused, reported } = this.standing;
+    const { confirmed, unreadable, changed, reported } = this.standing;
     if (!confirmed || this.stateDiverged) return {};
-    const held = this.held;
-    return patchOf(held, confirmed, {
-      unconfirmed: unconfirmed.map(({ fields }) => fields),
-      unreadable,
-      withheld: (field) =>
-        refused[field] === comparable(field, held[field]) || reported[field] === comparable(field, confirmed[field]),
+    return patchOf(this.held, confirmed, {
+      unconfirmed: this.#carriedAgain,
+      // Nobody can say whether WeChat Pay has what was changed: it is sent.
+      unreadable: unreadable.filter((field) => !changed.includes(field)),
+      withheld: (field) => this.#isRefused(field) || reported[field] === comparable(field, confirmed[field]),
     });
+  }
+
+  /** What attempts of unknown outcome carried, and nothing since. */
+  get #carriedAgain(): PolicyFields[] {
+    return this.standing.unconfirmed
+      .map(({ fields, overtaken = [] }) =>
+        Object.fromEntries(Object.entries(fields).filter(([field]) => !overtaken.includes(field))),
+      )
+      .filter((fields) => Object.keys(fields).length > 0);
+  }
+
+  /** Until when an attempt of ours may still land; undefined where none is under way. */
+  get landsBy(): number | undefined {
+    const { unconfirmed } = this.standing;
+    return unconfirmed.length === 0 ? undefined : Math.max(...unconfirmed.map(({ at }) => at)) + LANDING;
   }
 
   /** WeChat Pay's state is one from which ours must not, or cannot, be reached by us. */
@@ -366,7 +433,7 @@ export class Reconciler {
   /** An answer that verified. `sent` is what the call carried, for a PATCH or an upload. */
   confirm(answer: RemoteAnswer, sent: PolicyFields | undefined, now: number): void {
     const standing = this.standing;
-    const before = standing.confirmed;
+    const before = standing.confirmed && { policy: standing.confirmed, unreadable: standing.unreadable };
     const found = differences(this.held, answer.policy, answer.unreadable);
     this.#noteUnreadable(answer.unreadable, now);
     standing.confirmed = this.#managed(answer.policy);
@@ -385,10 +452,10 @@ export class Reconciler {
     if (standing.baseline && !sent) this.#adopt(found, now);
     else for (const difference of found) this.#judge(difference, before, sent, now);
     standing.baseline = false;
-    delete standing.changed_before;
     if (this.life.record.upload && !this.life.known_there) this.life = { ...this.life, known_there: true };
     delete standing.lagging;
     this.#forgetLanded(answer.policy, sent, now);
+    this.#forgetChanged(answer, sent);
     this.#forgetSettled(answer.policy);
     // The state is through; what was refused beside the one before deserves a try of its own.
     if (standing.refused_with_state && !('policy_state' in standing.refused) && sent?.policy_state) this.#unblock();
@@ -423,9 +490,9 @@ export class Reconciler {
 
   /** The first answer of a life: what became of the record as opened. What was changed since is on its way. */
   #adopt(differing: Difference[], now: number): void {
-    const { changed_before = [] } = this.standing;
+    const { changed } = this.standing;
     const leaves = ({ field, theirs }: Difference): boolean =>
-      changed_before.includes(field) && (field !== 'policy_state' || isTransition(theirs, this.held.policy_state));
+      changed.includes(field) && (field !== 'policy_state' || isTransition(theirs, this.held.policy_state));
     const found = differing.filter((difference) => !leaves(difference));
     if (found.length === 0) return;
     const { adopt } = this.life.record;
@@ -461,7 +528,7 @@ export class Reconciler {
   }
 
   /** A difference in a later answer: not taken, still on its way, or drift. */
-  #judge(difference: Difference, before: PolicyFields | null, sent: PolicyFields | undefined, now: number): void {
+  #judge(difference: Difference, before: RemoteAnswer | null, sent: PolicyFields | undefined, now: number): void {
     const { field, ours, theirs } = difference;
     const standing = this.standing;
     if (sent && field in sent && sameValue(field, sent[field], ours)) {
@@ -473,8 +540,10 @@ export class Reconciler {
       return;
     }
     // A field that is ours since it was last seen, and WeChat Pay has held otherwise all the time, is known too.
-    const known =
-      before !== null && (sameValue(field, before[field], theirs) || !(field in before || field in standing.reported));
+    const isNew =
+      !(field in (before?.policy ?? {}) || field in standing.reported) &&
+      (!before?.unreadable.includes(field) || standing.changed.includes(field));
+    const known = before !== null && (sameValue(field, before.policy[field], theirs) || isNew);
     const attempted = standing.unconfirmed.some(
       ({ fields }) => field in fields && sameValue(field, fields[field], theirs),
     );
@@ -526,19 +595,28 @@ export class Reconciler {
     standing.discrepancies = standing.discrepancies.slice(-MOST_DISCREPANCIES);
   }
 
-  /** An attempt of unknown outcome is over once it shows, once a later call carried its fields, or after its time. */
+  /** An attempt of unknown outcome is over after its time; its fields are carried again until they show or were sent again. */
   #forgetLanded(remote: PolicyFields, sent: PolicyFields | undefined, now: number): void {
     const held = this.held;
     // A field that ours has no more, as the times of a window that was closed, cannot be carried again.
-    const over = (field: string, value: unknown): boolean =>
+    const over = ([field, value]: [string, unknown]): boolean =>
       (sent !== undefined && (field in sent || !(field in held))) || sameValue(field, value, remote[field]);
     this.standing.unconfirmed = this.standing.unconfirmed
       .filter(({ at }) => now - at < LANDING)
-      .map(({ fields, at }) => ({
-        at,
-        fields: Object.fromEntries(Object.entries(fields).filter(([field, value]) => !over(field, value))),
-      }))
-      .filter(({ fields }) => Object.keys(fields).length > 0);
+      .map(({ fields, at, overtaken = [] }) => {
+        const more = Object.entries(fields).filter(over);
+        return { fields, at, overtaken: [...new Set([...overtaken, ...more.map(([field]) => field)])] };
+      });
+  }
+
+  /** Changes that WeChat Pay holds by this answer, or took where nobody can read what it holds. */
+  #forgetChanged({ policy, unreadable }: RemoteAnswer, sent: PolicyFields | undefined): void {
+    const held = this.held;
+    const isThere = (field: string): boolean =>
+      unreadable.includes(field)
+        ? sent !== undefined && field in sent && sameValue(field, sent[field], held[field])
+        : sameValue(field, held[field], policy[field]);
+    this.standing.changed = this.standing.changed.filter((field) => field in held && !isThere(field));
   }
 
   /** Refusals, reports and healings that the answer has made pointless. */
@@ -606,7 +684,7 @@ export class Reconciler {
     for (const [field, value] of Object.entries(sent)) standing.refused[field] = comparable(field, value);
     if ('policy_state' in sent) standing.refused_with_state = true;
     // An earlier attempt may have landed, and the refusal be of the repetition.
-    if (standing.unconfirmed.length > 0) standing.must_query = true;
+    if (this.#carriedAgain.length > 0) standing.must_query = true;
   }
 
   #missing(refusal: Refusal, now: number): void {

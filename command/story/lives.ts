@@ -26,9 +26,9 @@ interface Script {
   title: string;
   outcome: string;
   /** What differs from the seed's example. */
-  fields?: (now: number) => PolicyFields;
+  fields?: (now: number, pace: number) => PolicyFields;
   /** How it is kept; `upload` where the engine brings it to WeChat Pay, which otherwise has it already. */
-  settings?: Omit<RecordInput, 'mchid' | 'policy'>;
+  settings?: (pace: number) => Omit<RecordInput, 'mchid' | 'policy'>;
   act?: (stage: Stage, policy: PolicyId, revision: number) => Promise<unknown>;
   expected: PolicyFields;
   /** What must have been sent, in order, beside the fields of the end. */
@@ -47,7 +47,7 @@ const SCRIPTS: Script[] = [
   {
     title: 'approved',
     outcome: 'uploaded by the engine, then approved',
-    settings: { upload: { appid: 'wx0000000000000000', openid: 'oDemo0000000000000000000000' } },
+    settings: () => ({ upload: { appid: 'wx0000000000000000', openid: 'oDemo0000000000000000000000' } }),
     act: async (stage, policy, revision) => {
       await waitSynced(stage.client, policy, revision);
       await approve(stage, policy);
@@ -76,9 +76,8 @@ const SCRIPTS: Script[] = [
   {
     title: 'renewal',
     outcome: 'timers opened its renewal window, ended its cover and closed the window',
-    // Open for longer than a call takes to be given up whose worker died: its window opens all the same.
-    fields: (now) => ({ expired_time: wireTime(now + 32 * SECOND) }),
-    settings: { renewal: { opens_before: '26s', closes_after: '4s' } },
+    fields: (now, pace) => ({ expired_time: wireTime(now + 12 * pace * SECOND) }),
+    settings: (pace) => ({ renewal: { opens_before: `${8 * pace}s`, closes_after: `${4 * pace}s` } }),
     act: approve,
     expected: { policy_state: INACTIVE, support_renewal: false },
     sent: [
@@ -101,14 +100,18 @@ const SCRIPTS: Script[] = [
   {
     title: 'expired',
     outcome: 'a timer ended its cover',
-    fields: (now) => ({ policy_state: APPROVED, support_renewal: false, expired_time: wireTime(now + 12 * SECOND) }),
+    fields: (now, pace) => ({
+      policy_state: APPROVED,
+      support_renewal: false,
+      expired_time: wireTime(now + 8 * pace * SECOND),
+    }),
     expected: { policy_state: INACTIVE },
   },
   {
     title: 'healed',
     outcome: 'a change behind our back was found, and undone',
     fields: () => ({ policy_state: APPROVED }),
-    settings: { verification: { every: '2s', on_drift: 'heal' } },
+    settings: () => ({ verification: { every: '2s', on_drift: 'heal' } }),
     act: async (stage, policy, revision) => {
       await waitSynced(stage.client, policy, revision);
       await stage.wechatpay.change(policy.out_insurance_no, { address: MOVED });
@@ -118,13 +121,17 @@ const SCRIPTS: Script[] = [
   },
 ];
 
-/** The seven lives of the story, with numbers of their own in every run. */
-export function livesOf(stage: Stage): Life[] {
+/**
+ * The seven lives of the story, with numbers of their own in every run.
+ * @param pace how many times longer than they need their timers take: 1 for a run that nobody watches. From 3 on, a
+ *   window is open for longer than a call takes to be given up whose worker was killed, and so opens all the same.
+ */
+export function livesOf(stage: Stage, pace: number): Life[] {
   const run = `${Date.now().toString(36)}${randomBytes(2).toString('hex')}`;
-  return SCRIPTS.map((script) => lifeOf(stage, script, `${script.title}${run}`));
+  return SCRIPTS.map((script) => lifeOf(stage, script, pace, `${script.title}${run}`));
 }
 
-function lifeOf(stage: Stage, script: Script, out_insurance_no: string): Life {
+function lifeOf(stage: Stage, script: Script, pace: number, out_insurance_no: string): Life {
   const policy = { mchid: stage.mchid, out_insurance_no };
   let isOpen = false;
   let sayOpened = (): void => {};
@@ -133,10 +140,11 @@ function lifeOf(stage: Stage, script: Script, out_insurance_no: string): Life {
   });
   let wanted: PolicyFields = script.expected;
   const live = async (): Promise<void> => {
-    const fields = { ...seed(out_insurance_no, Date.now()), ...script.fields?.(Date.now()) };
+    const fields = { ...seed(out_insurance_no, Date.now()), ...script.fields?.(Date.now(), pace) };
+    const settings = script.settings?.(pace);
     wanted = { ...fields, ...script.expected };
-    if (!script.settings?.upload) await stage.wechatpay.put(out_insurance_no, fields);
-    const record = { mchid: stage.mchid, policy: fields, ...script.settings };
+    if (!settings?.upload) await stage.wechatpay.put(out_insurance_no, fields);
+    const record = { mchid: stage.mchid, policy: fields, ...settings };
     const { revision } = await stage.client.openPolicy(record as RecordInput);
     isOpen = true;
     sayOpened();

@@ -22,7 +22,8 @@ export interface Narration {
 }
 
 export function makeNarration(stream: NodeJS.WriteStream = process.stdout): Narration {
-  return stream.isTTY ? liveTable(stream) : plainLines(stream);
+  // A terminal that says it is 0 wide, as some containers', has no room for a table.
+  return stream.isTTY && stream.columns > 0 ? liveTable(stream) : plainLines(stream);
 }
 
 function liveTable(stream: NodeJS.WriteStream): Narration {

@@ -14,7 +14,9 @@ export interface StoryOptions {
   keep?: string;
 }
 
-/** From the first policy's opening on. Lived without a mishap they take little more than half a minute. */
+/** Slow enough to be watched, and for a worker to be killed and replaced. */
+const WATCHED_PACE = 3;
+/** From the first policy's opening on. Lived without a mishap they take 17 s, or 50 s where they are watched. */
 const BOUND_MS = 90_000;
 const LOOK_MS = 500;
 const INTERRUPTED = 130;
@@ -30,13 +32,7 @@ export async function runStory({ once, keep }: StoryOptions): Promise<number> {
   let stage: Stage | undefined;
   try {
     stage = await setStage({ keep, log: narration.line, interrupted });
-    const lives = livesOf(stage);
-    const verdict = await lived(stage, lives, narration, interrupted);
-    if (interrupted.aborted) return INTERRUPTED;
-    if (once) return verdict;
-    narration.line('Ctrl-C ends it all.');
-    await Promise.race([aborted(interrupted), stage.broken]);
-    return verdict;
+    return await play(stage, livesOf(stage, once ? 1 : WATCHED_PACE), { once, narration, interrupted });
   } catch (error) {
     // What fails because the stage is being taken down is no failure.
     if (interrupted.aborted) return INTERRUPTED;
@@ -47,22 +43,39 @@ export async function runStory({ once, keep }: StoryOptions): Promise<number> {
   }
 }
 
-async function lived(stage: Stage, lives: Life[], narration: Narration, interrupted: AbortSignal): Promise<number> {
+interface Show {
+  once: boolean;
+  narration: Narration;
+  interrupted: AbortSignal;
+}
+
+/** Lives the policies through, and shows them: with `once` until the verdict, else until Ctrl-C. */
+async function play(stage: Stage, lives: Life[], { once, narration, interrupted }: Show): Promise<number> {
   const over = new AbortController();
   const watching = watch(stage, lives, narration, AbortSignal.any([over.signal, interrupted]));
   // Its failure is this function's, but only once it is awaited below.
   watching.catch(() => {});
+  const ends = [aborted(interrupted), stage.broken];
   const failures = new Map<Life, string>();
   const living = liveAll(lives, failures);
   // The first policy to be open shows where to look.
   void showLinks(stage, lives, narration).catch((error) => narration.line(messageOf(error)));
   try {
-    await Promise.race([untilAsExpected(lives, failures, living), aborted(interrupted), stage.broken]);
+    await Promise.race([untilAsExpected(lives, failures, living), ...ends]);
+    if (interrupted.aborted) return INTERRUPTED;
+    if (once) {
+      over.abort();
+      await watching;
+      return await tellVerdict(lives, failures, narration);
+    }
+    const verdict = await tellVerdict(lives, failures, narration);
+    narration.line('Ctrl-C ends it all.');
+    await Promise.race([watching, ...ends]);
+    return verdict;
   } finally {
     over.abort();
     await watching;
   }
-  return interrupted.aborted ? INTERRUPTED : tellVerdict(lives, failures, narration);
 }
 
 /** The first life waits for the worker to be ready; the others begin then, for their times are counted in seconds. */

@@ -377,8 +377,15 @@ describe('with-packages.mjs', { concurrency: true }, () => {
     assert.equal(called().length, 1, 'not without an install');
   });
 
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const)
-    test(`${signal} to npm ends what it runs`, async () => {
+  const direct = ['npm', 'run', '--silent', 'go'] as const;
+  const byNpx = ['npx', '-c', direct.join(' ')] as const;
+  for (const [signal, [command, ...args]] of [
+    ['SIGTERM', direct],
+    ['SIGKILL', direct],
+    ['SIGTERM', byNpx],
+    ['SIGKILL', byNpx],
+  ] as const)
+    test(`${signal} to ${command} ends what it runs`, async () => {
       const at = project();
       await output(start(at));
       const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -386,7 +393,7 @@ describe('with-packages.mjs', { concurrency: true }, () => {
       writeFileSync(join(at, 'package.json'), JSON.stringify({ type: 'module', scripts: { go } }));
       writeFileSync(join(at, 'stay.ts'), 'console.log(process.pid);\nsetInterval(() => {}, 1_000);\n');
       const env = { ...process.env, npm_config_update_notifier: 'false' };
-      const npm = spawn('npm', ['run', '--silent', 'go'], { cwd: at, env, stdio: ['ignore', 'pipe', 'inherit'] });
+      const npm = spawn(command, args, { cwd: at, env, stdio: ['ignore', 'pipe', 'inherit'] });
       const pid = Number(await firstLine(npm));
       assert.ok(pid > 0);
       npm.kill(signal);

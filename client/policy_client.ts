@@ -9,7 +9,6 @@ import type { RecordInput } from '../policy/record.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import * as messages from '../workflows/messages.ts';
 import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
-import { digestOf } from './digest.ts';
 import { type Ending, PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
 import { type PolicyId, startFromStorage } from './start_operation.ts';
@@ -72,8 +71,9 @@ export class PolicyClient {
    * @throws {PolicyEnded} when the number's life is over, for any other record
    */
   async openPolicy(input: RecordInput, envelope: Envelope = {}): Promise<Opened> {
-    const [{ checkedRecord, checkEnvelope }, { startFromRecord }] = await Promise.all([
+    const [{ checkedRecord, checkEnvelope }, { digestOf }, { startFromRecord }] = await Promise.all([
       import('./checks.ts'),
+      import('./digest.ts'),
       import('./opening.ts'),
     ]);
     const record = checkedRecord(input);

@@ -170,6 +170,23 @@ describe('sources', { concurrency: true }, () => {
     assert.equal(said, 'there:7233 ours mongodb://there/ own\n');
   });
 
+  test('of Temporal and its test server, the programs on PATH come first', async () => {
+    const bin = folder();
+    for (const name of ['temporal', 'temporal-test-server']) {
+      writeFileSync(join(bin, name), '#!/bin/sh\necho "temporal version 9 (Server 1.99.0)"\n');
+      chmodSync(join(bin, name), 0o755);
+    }
+    const said = await output(
+      script(
+        `import { findTemporal } from './embedded/temporal_program.ts';
+        import { findTimeSkipping } from './embedded/time_skipping_program.ts';
+        for (const find of [findTemporal, findTimeSkipping]) console.log((await find(() => {})).file);`,
+        { PATH: bin },
+      ),
+    );
+    assert.equal(said, `${join(bin, 'temporal')}\n${join(bin, 'temporal-test-server')}\n`);
+  });
+
   test('a server that ends before it answers is reported in one line with the last of its log', async () => {
     const bin = folder();
     const fake = `#!/bin/sh\ncase "$1" in --version) echo "temporal version 9 (Server 1.99.0)";; *) echo "no disk"; exit 3;; esac\n`;

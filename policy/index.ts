@@ -1,5 +1,12 @@
 // `wechatpay-policy-sync/policy`: the record and the messages, as zod schemas and types, and the rules' names.
-export { bareSchema, COMMAND_SCHEMAS, type CommandInput, type CommandName, type Envelope } from './commands.ts';
+export {
+  bareSchema,
+  COMMAND_SCHEMAS,
+  type CommandInput,
+  type CommandName,
+  type Envelope,
+  parsedCommand,
+} from './commands.ts';
 export type { Difference } from './difference.ts';
 export { CAUSES, type Cause } from './life.ts';
 export {
@@ -7,6 +14,7 @@ export {
   type Policy,
   type PolicyFields,
   type PolicyRecord,
+  parsedRecord,
   policyFieldsSchema,
   policySchema,
   type RecordInput,

@@ -38,7 +38,7 @@ async function testFiles(): Promise<string[]> {
 }
 
 async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const before = ['tsx', new URL('./assert_ok.ts', import.meta.url).href].flatMap((name) => ['--import', name]);
+  const before = ['tsx', new URL('./assert_ok.mjs', import.meta.url).href].flatMap((name) => ['--import', name]);
   const args = [...before, join(folder, 'run_files.ts'), ...patterns, ...files];
   const child = spawn(process.execPath, args, { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));

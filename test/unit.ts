@@ -1,6 +1,6 @@
 // npm run test:unit: the tests of rules that need no server, in this one process; with arguments, only the files whose
 // names contain one of them. `npm test` runs these files too.
-import './assert_ok.ts';
+import './assert_ok.mjs';
 
 const FILES = [
   'client_digest',

@@ -3,8 +3,7 @@
 // too. `npm run test:all` runs every file, `npm run test:all -- --rest` those that `npm test` leaves out.
 // `--test-name-pattern=PATTERN` runs the tests of that name only.
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareServers, startServers } from '../embedded/servers.ts';
@@ -49,11 +48,10 @@ async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
 }
 
 const log = (line: string): void => console.error(line);
-const directory = await mkdtemp(join(tmpdir(), 'policy-sync-test-'));
 try {
   const files = await testFiles();
   await prepareServers({ log, timeSkipping: true });
-  const servers = await startServers({ log, directory, useEnvironment: false });
+  const servers = await startServers({ log, useEnvironment: false });
   try {
     const { temporal, mongo } = servers;
     const own = {
@@ -68,6 +66,4 @@ try {
 } catch (error) {
   console.error(`npm test: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
-} finally {
-  await rm(directory, { recursive: true, force: true });
 }

@@ -4,6 +4,9 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import type { WorkflowHandle } from '@temporalio/client';
+import { pino } from 'pino';
+import { type Keyring, makeKey, parseKeys } from '../codec/keys.ts';
+import { type CodecServer, startCodecServer } from '../codec/server.ts';
 import { findTemporal } from '../embedded/temporal_program.ts';
 import { type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
@@ -37,15 +40,34 @@ async function done(running: Promise<Ran>): Promise<Ran> {
 
 /** `temporal workflow start` as a person types it, with `input` in words: no search attributes, no second argument. */
 function started(world: World, workflowId: string, ...inputs: string[]): Promise<Ran> {
+  return startedBy(world, [], workflowId, ...inputs);
+}
+
+/** The same with more words, those of a codec server. */
+function startedBy(world: World, more: string[], workflowId: string, ...inputs: string[]): Promise<Ran> {
   const what = ['--type', WORKFLOW_TYPE, '--task-queue', WORKFLOW_QUEUE, '--workflow-id', workflowId];
-  return done(temporal(world, 'workflow', 'start', ...what, ...inputs.flatMap((input) => ['--input', input])));
+  return done(temporal(world, 'workflow', 'start', ...what, ...more, ...inputs.flatMap((input) => ['--input', input])));
 }
 
 /** Sends a message by the command line; the input as JSON, none where it is undefined. */
-function sent(world: World, kind: 'signal' | 'update', id: string, name: string, input?: unknown): Promise<Ran> {
+function sent(
+  world: World,
+  kind: 'signal' | 'update',
+  id: string,
+  name: string,
+  input?: unknown,
+  more: string[] = [],
+): Promise<Ran> {
   const words = kind === 'signal' ? ['signal'] : ['update', 'execute'];
   const given = input === undefined ? [] : ['--input', JSON.stringify(input)];
-  return temporal(world, 'workflow', ...words, '--workflow-id', id, '--name', name, ...given);
+  return temporal(world, 'workflow', ...words, '--workflow-id', id, '--name', name, ...given, ...more);
+}
+
+/** The texts of all payloads of a history in JSON. */
+function payloadsIn({ stdout }: Ran): string {
+  const data = [...stdout.matchAll(/"data": *"([^"]*)"/g)];
+  assert.ok(data.length > 0, stdout);
+  return data.map(([, base64 = '']) => Buffer.from(base64, 'base64').toString()).join('\n');
 }
 
 /** How a run that must have failed did. Its result comes from the server: no waiting for a time of ours. */
@@ -213,15 +235,59 @@ describe("Temporal's own command line, where no payload keys are set", { concurr
 });
 
 describe("Temporal's own command line, where payload keys are set", { concurrency: 4 }, () => {
+  const keys = makeKey('cli');
+  const [reader, writer, both] = ['token-of-a-reader', 'token-of-a-writer', 'token-of-an-operator'];
   let world: World;
   let stop: () => Promise<void>;
+  let codec: CodecServer;
   before(async () => {
-    world = await startWorld();
+    world = await startWorld({ keys });
     stop = await world.startWorkers();
+    const tokens = { decode: [reader, both], encode: [writer, both] };
+    const keyring = parseKeys(keys) as Keyring;
+    codec = await startCodecServer({ keyring, tokens, uiOrigins: [], log: pino({ level: 'silent' }) });
   });
   after(async () => {
+    await codec?.close();
     await stop?.();
     await world?.close();
+  });
+
+  const by = (token: string): string[] => [
+    ...['--codec-endpoint', `${codec.url}/{namespace}`],
+    ...['--codec-auth', `Bearer ${token}`],
+  ];
+
+  it('lives a policy with a codec server: starts it, approves it by update, reads it, cancels it by a sealed signal', async () => {
+    const { id, number, record, handle } = policyOf(world);
+    await world.put({ ...record.policy });
+    await startedBy(world, by(both), id, JSON.stringify(record));
+    await world.until(number, ({ sync }) => sync === 'SYNCED');
+    const { stdout } = await done(sent(world, 'update', id, 'approve', { policy_code: CODE }, by(both)));
+    assert.match(stdout, /outcome:accepted revision:2/);
+    await world.until(number, ({ state, sync }) => state === 'APPROVED' && sync === 'SYNCED');
+
+    const name = (record.policy.insured_name_list as string[])[0] as string;
+    const show = ['workflow', 'show', '--workflow-id', id, '--output', 'json'];
+    assert.ok(payloadsIn(await done(temporal(world, ...show, ...by(reader)))).includes(name));
+    assert.ok(!payloadsIn(await done(temporal(world, ...show))).includes(name), 'without it all is sealed');
+    await world.armed(number);
+    const described = await done(temporal(world, 'workflow', 'describe', '--workflow-id', id));
+    assert.match(described.stdout, /OK: confirmed at \S+\+08:00, next at /);
+
+    await done(sent(world, 'signal', id, 'cancel', { cause: 'SURRENDER' }, by(writer)));
+    const status = await world.until(number, ({ state, sync }) => state === 'INACTIVE' && sync === 'SYNCED');
+    assert.deepEqual(status.attention, []);
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+    assert.ok(!payloadsIn(await done(temporal(world, ...show))).includes('SURRENDER'), 'the signal is sealed');
+    assert.equal((await handle.describe()).status.name, 'RUNNING');
+  });
+
+  it('sends nothing by a token that may not seal', async () => {
+    const { id } = policyOf(world);
+    const refused = await sent(world, 'signal', id, 'cancel', { cause: 'SURRENDER' }, by(reader));
+    assert.equal(refused.code, 1, refused.stdout);
+    assert.match(refused.stderr, /the token is none that may ask for this/);
   });
 
   it('a start in the clear ends FAILED with plain-payload, and WeChat Pay hears nothing', async () => {

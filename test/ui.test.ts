@@ -28,7 +28,7 @@ const SEALED = /[A-Za-z0-9+/]{80,}|binary\/encrypted|Encoded failure/;
 
 describe("Temporal's web UI", { skip: program || process.env.CI ? false : missing }, () => {
   const keys = makeKey('ui');
-  const screen = { viewport: { width: 1280, height: 900 } };
+  const screen = { viewport: { width: 1560, height: 900 } };
   let codec: CodecServer;
   let server: Temporal;
   let browser: Browser;

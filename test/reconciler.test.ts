@@ -125,6 +125,32 @@ function inputFor(name: CommandName, days: number, now: number): Record<string, 
   return inputs[name];
 }
 
+describe('a change that comes while a call is under way', () => {
+  it('is with WeChat Pay only after that call, although what was last confirmed agrees with it', () => {
+    const reconciler = opened();
+    get(reconciler, { ...reconciler.held });
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.sending = { address: 'B' };
+    command(reconciler, 'amend', { address: SEED.address });
+    assert.deepEqual([reconciler.sync, reconciler.standing.synced_revision], ['PENDING', 1]);
+    reconciler.sending = undefined;
+    reconciler.confirm({ policy: { ...reconciler.held, address: 'B' }, unreadable: [] }, { address: 'B' }, NOW);
+    assert.equal(reconciler.standing.synced_revision, 1);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: SEED.address } });
+  });
+
+  it('is with WeChat Pay at once where the call was called off before it was made', () => {
+    const reconciler = opened();
+    get(reconciler, { ...reconciler.held });
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.sending = { address: 'B' };
+    command(reconciler, 'amend', { address: SEED.address });
+    reconciler.sending = undefined;
+    reconciler.settle();
+    assert.deepEqual([reconciler.sync, reconciler.standing.synced_revision], ['SYNCED', 3]);
+  });
+});
+
 describe('an answer to a change that proves nothing', () => {
   it('is shown as unverified until one does', () => {
     const told = { code: 'PARAM_ERROR', message: 'an unsigned 400 proves nothing: bad address', request_id: '08A' };

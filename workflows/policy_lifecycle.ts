@@ -484,6 +484,7 @@ class Lifecycle {
     const written = this.#pending;
     try {
       const result = await call;
+      reconciler.sending = undefined;
       const now = Date.now();
       if (result.outcome === 'behind') return this.#takeNumbersAbove(result.ahead);
       if (result.owed) this.#debts.take(result.owed);
@@ -501,12 +502,16 @@ class Lifecycle {
       this.#countAnswer(result, sent !== undefined);
       this.#noteConfirmation(result.request_id);
     } catch (error) {
+      reconciler.sending = undefined;
       // Cancelled while it waited, so certainly without effect.
       if (isCancellation(error)) return;
       const owed = owedBy(error, workflowInfo().runId);
       if (owed) this.#debts.take(owed);
       if (failureOf(error) === 'queued-too-long') this.#queuedTooLong();
       else this.#unknown(sent, Date.now());
+    } finally {
+      // A change that came meanwhile may have left nothing to send.
+      reconciler.settle();
     }
   }
 

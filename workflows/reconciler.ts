@@ -167,7 +167,7 @@ function roundBackoff(rounds: number): number {
 export class Reconciler {
   life: Life;
   readonly standing: Standing;
-  /** What a call that runs now carries. */
+  /** What a call that runs now carries: until it has ended, nobody knows what WeChat Pay holds. */
   sending: PolicyFields | undefined;
 
   constructor(life: Life, standing: Standing) {
@@ -200,7 +200,7 @@ export class Reconciler {
       if (differs(field) && (agrees(field) || this.#mayPush(field))) delete standing.reported[field];
     // A new value has not been contested yet.
     for (const field of Object.keys(standing.drifts)) if (differs(field)) delete standing.drifts[field];
-    this.#settle();
+    this.settle();
     this.#unmark();
   }
 
@@ -315,7 +315,7 @@ export class Reconciler {
       const left = Object.keys(attempt.fields).filter((field) => sameValue(field, held[field], confirmed[field]));
       return { ...attempt, overtaken: [...new Set([...overtaken, ...left])] };
     });
-    this.#settle();
+    this.settle();
     return this.#carriedAgain.length < before;
   }
 
@@ -459,7 +459,7 @@ export class Reconciler {
     this.#forgetSettled(answer.policy);
     // The state is through; what was refused beside the one before deserves a try of its own.
     if (standing.refused_with_state && !('policy_state' in standing.refused) && sent?.policy_state) this.#unblock();
-    this.#settle();
+    this.settle();
     this.#unmark();
   }
 
@@ -634,8 +634,9 @@ export class Reconciler {
   }
 
   /** Nothing left to do for this revision: whoever waited for it need wait no longer. */
-  #settle(): void {
+  settle(): void {
     const standing = this.standing;
+    if (this.sending) return;
     if (standing.must_query || standing.absent || standing.block || !standing.confirmed || this.stateDiverged) return;
     if (Object.keys(this.sendable()).length > 0) return;
     standing.synced_revision = standing.revision;

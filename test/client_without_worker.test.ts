@@ -112,7 +112,7 @@ describe('a caller can tell apart', () => {
   });
 
   it('no worker: unavailable within the time-out, saying what to start; a signal is taken all the same', async () => {
-    const record = recordOf(policyOf());
+    const record = recordOf({ out_insurance_no: uniqueNumber() });
     const policy = policyOf(record.policy.out_insurance_no);
     await assert.rejects(client.openPolicy(record), (error: unknown) => {
       return error instanceof Unavailable && /within 1\.5 s.*policy-sync worker/.test(saidBy(error));
@@ -126,7 +126,7 @@ describe('a caller can tell apart', () => {
   });
 
   it('a policy whose workflow is over: ended, and how', async () => {
-    const record = recordOf(policyOf());
+    const record = recordOf({ out_insurance_no: uniqueNumber() });
     const policy = policyOf(record.policy.out_insurance_no);
     await assert.rejects(client.openPolicy(record), Unavailable);
     await client.temporal.workflow.getHandle(workflowIdOf(policy.mchid, policy.out_insurance_no)).terminate();
@@ -150,7 +150,7 @@ describe('a caller can tell apart', () => {
     const connection = Connection.lazy({ address: NOWHERE });
     const lost = new PolicyClient(new Client({ connection }), { timeout: 300 });
     await assert.rejects(lost.status(policyOf()), ServerUnreachable);
-    await assert.rejects(lost.openPolicy(recordOf(policyOf())), ServerUnreachable);
+    await assert.rejects(lost.openPolicy(recordOf({ out_insurance_no: uniqueNumber() })), ServerUnreachable);
     await connection.close();
   });
 
@@ -205,7 +205,7 @@ describe('a caller can tell apart', () => {
 
 describe('the client', () => {
   it('starts a policy with search attributes to find it by, and nothing of a person anywhere in the clear but its input', async () => {
-    const record = recordOf({ ...policyOf(), policy_type: 'POLICY_TYPE_CAR' });
+    const record = recordOf({ out_insurance_no: uniqueNumber(), policy_type: 'POLICY_TYPE_CAR' });
     await assert.rejects(client.openPolicy(record), Unavailable);
     const id = workflowIdOf(MCHID, record.policy.out_insurance_no);
     const { searchAttributes, type, taskQueue } = await client.temporal.workflow.getHandle(id).describe();

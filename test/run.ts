@@ -10,7 +10,7 @@ import { prepareServers, startServers } from '../embedded/servers.ts';
 
 /** Those that take longest, begun first, so that none of them is left at the end alone. */
 const FIRST = [
-  ...['faults_crashes', 'worker_holds', 'faults_answers', 'faults_mongodb', 'lives', 'faults_rotation', 'engine'],
+  ...['worker_holds', 'faults_answers', 'faults_mongodb', 'lives', 'faults_rotation', 'engine'],
   ...['audit', 'outages', 'embedded', 'secrecy', 'faults_messages', 'owed', 'faults_temporal', 'worker_shutdown'],
 ];
 

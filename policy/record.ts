@@ -121,7 +121,7 @@ export const policyFieldsSchema = z.looseObject(fields).partial();
 
 type Shape = z.output<z.ZodObject<typeof fields, z.core.$loose>>;
 
-/** Of the fields as a whole, those that the contract has not too: whole Unicode, and not too much of it. */
+/** Of the fields as a whole, those that the contract has not too: whole Unicode, numbers that JSON can write, not too much. */
 function fits(fields: object, context: z.RefinementCtx): void {
   const broken = Object.entries(fields).find(([name, value]) => !isWellFormed(name) || !isWellFormed(value));
   // A text of the contract's has its own check, which says the same.
@@ -130,7 +130,8 @@ function fits(fields: object, context: z.RefinementCtx): void {
       code: 'custom',
       path: [broken[0]],
       params: { rule: 'ill-formed' satisfies RuleName },
-      message: 'expected text in Unicode, has half of a surrogate pair, or NUL',
+      message:
+        'expected text in Unicode and finite numbers, has half of a surrogate pair, NUL, or a number beyond 1.8e308',
     });
   const { length } = JSON.stringify(fields);
   if (length <= MOST_CHARACTERS) return;

@@ -15,7 +15,10 @@ export const RULES = {
   'too-long': ['too long a text or list, or too large a number', 'shorten it to what the message names'],
   'too-large': ['more than 16,384 characters of JSON', 'leave out what WeChat Pay does not need'],
   'too-deep': ['lists and objects within each other, more than 32', 'send the record alone'],
-  'ill-formed': ['half of a surrogate pair, or NUL, in a text', 'find the program that cut the text'],
+  'ill-formed': [
+    'half of a surrogate pair, or NUL, in a text; a number too large for JSON to be written again',
+    'find the program that cut the text, or give the number as text',
+  ],
   blank: ['a text of blanks or invisible characters', 'give a text that can be seen, or leave the field out'],
   empty: ['an empty text', 'give a text, or leave the field out'],
   invalid: ['anything else that a schema refuses', 'correct what the message names'],

@@ -38,9 +38,13 @@ const wellFormed: Check = (value) =>
     ? { rule: 'ill-formed', message: 'expected text in Unicode, has half of a surrogate pair, or NUL' }
     : undefined;
 
-/** Whether every text within a value as JSON has it is whole, names of members too. */
+/**
+ * Whether every text within a value as JSON has it is whole, names of members too, and every number can be written again:
+ * `1e400` is read as Infinity, which JSON writes as null.
+ */
 export function isWellFormed(value: unknown): boolean {
   if (typeof value === 'string') return !NO_TEXT.test(value);
+  if (typeof value === 'number') return Number.isFinite(value);
   if (typeof value !== 'object' || value === null) return true;
   return Object.entries(value).every(([name, part]) => isWellFormed(name) && isWellFormed(part));
 }

@@ -93,7 +93,13 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     assert.equal(owed.count, 4, 'three throttled, one confirmed');
     const ids = (await world.requests(number)).map(({ request_id }) => request_id);
     assert.equal(owed.last_request_id, ids.at(-1));
-    assert.equal((await findPolicy(world.storage, world.mchid, number))?.synced_revision, 2);
+    // The attempts are written first, the policy and its commands after them.
+    const recorded = async () => (await findPolicy(world.storage, world.mchid, number))?.synced_revision;
+    for (const from = Date.now(); (await recorded()) !== 2; await delay(200))
+      assert.ok(Date.now() - from < 60_000, `revision ${await recorded()} on record, not 2`);
+    const confirmed = async () => (await listCommands(world.storage, `${world.mchid}/${number}`, 1))[0]?.confirmed_at;
+    for (const from = Date.now(); !(await confirmed()); await delay(200))
+      assert.ok(Date.now() - from < 60_000, 'the command is not on record as confirmed');
     const [told] = await listCommands(world.storage, `${world.mchid}/${number}`, 1);
     assert.deepEqual([told?.command, told?.by, told?.confirmed_at !== null], ['amend', 'somebody', true]);
   });

@@ -2,12 +2,20 @@ import cors from '@fastify/cors';
 import type { Payload } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify';
+import { z } from 'zod';
 import { Access, type AccessSettings, type Verb } from './access.ts';
 import { type Keyring, UnknownKey } from './keys.ts';
 import { payloadCodec } from './payload_codec.ts';
 import { SealBroken } from './seal.ts';
 
 const { Payloads } = proto.temporal.api.common.v1;
+
+/** Bytes are base64: `fromObject` takes all that has a `length` for bytes, and a few characters would be gigabytes. */
+const bytesAsText = z.looseObject({
+  payloads: z.array(
+    z.looseObject({ metadata: z.record(z.string(), z.string()).nullish(), data: z.string().nullish() }),
+  ),
+});
 
 /** A page of a history is 4 MB at most, a third more in base64. */
 const MOST_BYTES = 8 * 1024 * 1024;
@@ -162,7 +170,7 @@ function payloadsOf(body: unknown): Payload[] {
   if (typeof body !== 'object' || body === null) throw new Refusal(400, EXPECTED);
   // Protobuf's JSON leaves out an empty list: the command line sends `{}` for a query without arguments.
   if (Object.keys(body).length === 0 && !Array.isArray(body)) return [];
-  if (!('payloads' in body)) throw new Refusal(400, EXPECTED);
+  if (!bytesAsText.safeParse(body).success) throw new Refusal(400, EXPECTED);
   try {
     return Payloads.fromObject(body).payloads;
   } catch {

@@ -27,7 +27,8 @@ const FAULTS: Record<number, string> = {
   413: `too large: ${MOST_BYTES / 1024 / 1024} MiB at most`,
   415: EXPECTED,
 };
-const THIS_MACHINE = ['localhost', '127.0.0.1', '[::1]'];
+/** As an address to listen on, and as a name in `Host`. */
+const THIS_MACHINE = /^(localhost|::1|\[::1\]|127(\.\d+){3})$/i;
 const NOTED = 'noted';
 
 export interface CodecServerOptions extends AccessSettings {
@@ -68,7 +69,7 @@ class Refusal extends Error {
 export async function startCodecServer(options: CodecServerOptions): Promise<CodecServer> {
   const { host = '127.0.0.1', port = 0 } = options;
   const access = new Access(options);
-  if (access.isOpen && !/^(localhost|::1|127(\.\d+){3})$/.test(host))
+  if (access.isOpen && !THIS_MACHINE.test(host))
     throw new Error(`without a token it listens on 127.0.0.1 only, not on ${host}: set POLICY_SYNC_CODEC_TOKEN`);
   const app = await server(options, access);
   const url = await app.listen({ host, port });
@@ -116,8 +117,7 @@ async function admitPages(app: FastifyInstance, uiOrigins: readonly string[], ac
     if (origin !== undefined && !uiOrigins.includes(origin))
       throw new Refusal(403, 'pages of this origin may not ask: start the codec server with its --ui-origin');
     // A stranger's page under a name that leads to this machine sends no origin but its own host.
-    if (access.isOpen && !THIS_MACHINE.includes(hostname.toLowerCase()))
-      throw new Refusal(403, 'without a token, ask at 127.0.0.1');
+    if (access.isOpen && !THIS_MACHINE.test(hostname)) throw new Refusal(403, 'without a token, ask at 127.0.0.1');
   });
 }
 

@@ -2,12 +2,20 @@ import cors from '@fastify/cors';
 import type { Payload } from '@temporalio/common';
 import proto from '@temporalio/proto';
 import { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify';
+import { z } from 'zod';
 import { Access, type AccessSettings, type Verb } from './access.ts';
 import { type Keyring, UnknownKey } from './keys.ts';
 import { payloadCodec } from './payload_codec.ts';
 import { SealBroken } from './seal.ts';
 
 const { Payloads } = proto.temporal.api.common.v1;
+
+/** Bytes are base64: `fromObject` takes all that has a `length` for bytes, and a few characters would be gigabytes. */
+const bytesAsText = z.looseObject({
+  payloads: z.array(
+    z.looseObject({ metadata: z.record(z.string(), z.string()).nullish(), data: z.string().nullish() }),
+  ),
+});
 
 /** A page of a history is 4 MB at most, a third more in base64. */
 const MOST_BYTES = 8 * 1024 * 1024;
@@ -19,7 +27,8 @@ const FAULTS: Record<number, string> = {
   413: `too large: ${MOST_BYTES / 1024 / 1024} MiB at most`,
   415: EXPECTED,
 };
-const THIS_MACHINE = ['localhost', '127.0.0.1', '[::1]'];
+/** As an address to listen on, and as a name in `Host`. */
+const THIS_MACHINE = /^(localhost|::1|\[::1\]|127(\.\d+){3})$/i;
 const NOTED = 'noted';
 
 export interface CodecServerOptions extends AccessSettings {
@@ -60,7 +69,7 @@ class Refusal extends Error {
 export async function startCodecServer(options: CodecServerOptions): Promise<CodecServer> {
   const { host = '127.0.0.1', port = 0 } = options;
   const access = new Access(options);
-  if (access.isOpen && !/^(localhost|::1|127(\.\d+){3})$/.test(host))
+  if (access.isOpen && !THIS_MACHINE.test(host))
     throw new Error(`without a token it listens on 127.0.0.1 only, not on ${host}: set POLICY_SYNC_CODEC_TOKEN`);
   const app = await server(options, access);
   const url = await app.listen({ host, port });
@@ -108,8 +117,7 @@ async function admitPages(app: FastifyInstance, uiOrigins: readonly string[], ac
     if (origin !== undefined && !uiOrigins.includes(origin))
       throw new Refusal(403, 'pages of this origin may not ask: start the codec server with its --ui-origin');
     // A stranger's page under a name that leads to this machine sends no origin but its own host.
-    if (access.isOpen && !THIS_MACHINE.includes(hostname.toLowerCase()))
-      throw new Refusal(403, 'without a token, ask at 127.0.0.1');
+    if (access.isOpen && !THIS_MACHINE.test(hostname)) throw new Refusal(403, 'without a token, ask at 127.0.0.1');
   });
 }
 
@@ -162,7 +170,7 @@ function payloadsOf(body: unknown): Payload[] {
   if (typeof body !== 'object' || body === null) throw new Refusal(400, EXPECTED);
   // Protobuf's JSON leaves out an empty list: the command line sends `{}` for a query without arguments.
   if (Object.keys(body).length === 0 && !Array.isArray(body)) return [];
-  if (!('payloads' in body)) throw new Refusal(400, EXPECTED);
+  if (!bytesAsText.safeParse(body).success) throw new Refusal(400, EXPECTED);
   try {
     return Payloads.fromObject(body).payloads;
   } catch {

@@ -37,9 +37,9 @@ export function addCodecServer(program: Command): void {
         import('./codec_settings.ts'),
         import('../worker/log.ts'),
       ]);
-      const settings = codecSettings(process.env);
+      const { logLevel, ...settings } = codecSettings(process.env);
       const told = untilTold();
-      const log = makeLog(process.env.POLICY_SYNC_LOG_LEVEL ?? 'info');
+      const log = makeLog(logLevel);
       const server = await startCodecServer({ ...settings, host, port, uiOrigins: uiOrigin, log }).catch((error) => {
         throw new UsageError(messageOf(error));
       });

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { AccessSettings } from '../codec/access.ts';
 import { type Keyring, parseKeys } from '../codec/keys.ts';
+import { LOG_LEVELS } from '../worker/settings.ts';
 import { UsageError } from './usage.ts';
 
 const SHORTEST_TOKEN = 16;
@@ -17,17 +18,23 @@ const provider = z.object({
 });
 
 /**
- * Keys of the codec server, and who may use it.
+ * Keys of the codec server, who may use it, and how much it logs.
  * @throws {UsageError}, {InvalidKeys} in one line that names the setting and no secret
  */
-export function codecSettings(env: NodeJS.ProcessEnv): AccessSettings & { keyring: Keyring } {
+export function codecSettings(env: NodeJS.ProcessEnv): AccessSettings & { keyring: Keyring; logLevel: string } {
   const keyring = parseKeys(env.POLICY_SYNC_KEYS);
   if (!keyring)
     throw new UsageError('POLICY_SYNC_KEYS: expected the payload keys of workers and clients, found nothing');
   const decode = tokensOf(env, 'POLICY_SYNC_CODEC_TOKEN');
   const encode = tokensOf(env, 'POLICY_SYNC_CODEC_ENCODE_TOKEN');
   const signedIn = signedInOf(env);
-  return { keyring, tokens: { decode, encode }, ...(signedIn && { signedIn }) };
+  return { keyring, logLevel: logLevelOf(env), tokens: { decode, encode }, ...(signedIn && { signedIn }) };
+}
+
+function logLevelOf({ POLICY_SYNC_LOG_LEVEL: level = 'info' }: NodeJS.ProcessEnv): string {
+  const levels: readonly string[] = LOG_LEVELS;
+  if (levels.includes(level)) return level;
+  throw new UsageError(`POLICY_SYNC_LOG_LEVEL: expected ${levels.join(', ')}, found ${JSON.stringify(level)}`);
 }
 
 /** Of the setting itself, or of the file that `…_FILE` names: one token, or several with blanks or line ends between. */

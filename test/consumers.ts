@@ -25,13 +25,22 @@ interface Consumer {
   build?: string[];
   /** Arguments of Node. */
   main: string[];
-  /** Measures something, once. */
+  /** Measures something, once; fails where it is too much. */
   measure?: string;
+  /** How much may be installed. */
+  mostMb?: number;
 }
 
 const CONSUMERS: readonly Consumer[] = [
   { name: 'typescript', packages: [MAIN, CLIENT], build: ['run', 'build'], main: ['built/main.js'] },
-  { name: 'esm', packages: [CLIENT], options: ['--omit=dev'], main: ['main.js'], measure: 'import_ratio.js' },
+  {
+    name: 'esm',
+    packages: [CLIENT],
+    options: ['--omit=dev'],
+    main: ['main.js'],
+    measure: 'import_ratio.js',
+    mostMb: 60,
+  },
   { name: 'sandbox', packages: [MAIN], main: ['--test', 'main.test.js'] },
   { name: 'worker', packages: [MAIN], options: ['--omit=dev', '--omit=optional'], main: ['main.js'] },
 ];
@@ -83,7 +92,11 @@ async function tryConsumer(consumer: Consumer, nodes: readonly string[], env: No
     console.log(`✓ ${consumer.name} on Node ${version.trim()}`);
   }
   if (consumer.measure) console.log(`  ${(await run(process.execPath, [consumer.measure], { cwd })).stdout.trim()}`);
-  console.log(`  ${consumer.name}: ${sizeOf(join(cwd, 'node_modules'))} MB installed`);
+  const size = sizeOf(join(cwd, 'node_modules'));
+  console.log(`  ${consumer.name}: ${size} MB installed`);
+  const { mostMb = Number.POSITIVE_INFINITY } = consumer;
+  // A size that could not be told is NaN.
+  if (!(size <= mostMb)) throw new Error(`${consumer.name}: expected at most ${mostMb} MB installed, found ${size}`);
 }
 
 async function tarballOf(name: string): Promise<string> {

@@ -3,7 +3,7 @@ import type { NativeConnectionOptions } from '@temporalio/worker';
 import { z } from 'zod';
 import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
 
-const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 export interface Settings {
   temporal: { namespace: string; connection: NativeConnectionOptions; address: string };

@@ -7,6 +7,7 @@ const times = { [ours]: [], [peer]: [] };
 for (let turn = 0; turn < 9; turn++) for (const name of [ours, peer]) times[name].push(importTime(name));
 const [our, their] = [ours, peer].map((name) => Math.min(...times[name]));
 console.log(`${ours} ${our} ms, ${peer} ${their} ms: ${(our / their).toFixed(2)} times`);
+if (our > 1.3 * their) throw new Error(`expected at most 1.3 times, found ${(our / their).toFixed(2)}`);
 
 function importTime(name) {
   const script = `const from = process.cpuUsage();

@@ -192,7 +192,7 @@ describe('a call', () => {
         );
         await fc.assert(
           fc.asyncProperty(fields, async (sent) => {
-            const expected = JSON.parse(JSON.stringify({ ...sent, ...HOLDS }));
+            const expected = JSON.parse(JSON.stringify({ ...sent, ...HOLDS }), (_, value) => exactly(value));
             assert.deepEqual((await client.updatePolicy(NUMBER, sent)).policy, expected);
           }),
           { numRuns: 40 },
@@ -201,6 +201,12 @@ describe('a call', () => {
       },
     ));
 });
+
+/** Integers that a number cannot hold to the last digit come as text; JSON writes them with their digits up to 1e21. */
+function exactly(value: unknown): unknown {
+  const isLost = Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value as number) < 1e21;
+  return isLost ? String(value) : value;
+}
 
 describe('an answer', () => {
   it('is the whole policy, unknown fields too, names in the clear, with its Request-ID', () =>

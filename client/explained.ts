@@ -150,7 +150,7 @@ export function notConnected(error: unknown, server: Server): PolicySyncError {
 
 function unreachable(cause: unknown, server: Server): ServerUnreachable {
   return new ServerUnreachable(
-    `the Temporal server${placeOf(server)} does not answer: start it (\`npm start\` brings one), or set TEMPORAL_ADDRESS`,
+    `the Temporal server${placeOf(server)} does not answer: start it, or set TEMPORAL_ADDRESS`,
     { cause },
   );
 }

@@ -15,7 +15,8 @@ export async function amendmentOf(words: string[], jsonFile: string | undefined)
 function fieldOf(word: string): [string, unknown] {
   const [, field, text] = /^(\w+)=(.*)$/s.exec(word) ?? [];
   // The word is not quoted: whatever it is may be about a person.
-  if (field === undefined || text === undefined) throw new UsageError('amend: expected field=value');
+  if (field === undefined || text === undefined)
+    throw new UsageError('amend: expected field=value, the field by its bare name');
   return [field, meantBy(field, text)];
 }
 

@@ -2,8 +2,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { InvalidSetting } from '../client/errors.ts';
 import { explained } from '../client/explained.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
+import { durationOf } from '../policy/duration.ts';
 import { endWith } from './exit_code.ts';
-import { type Common, milliseconds, withCommon } from './options.ts';
+import { type Common, withCommon } from './options.ts';
 import { note, print, tableOf } from './output.ts';
 import { withClient } from './session.ts';
 import { withStorage } from './storage.ts';
@@ -26,9 +27,14 @@ export function addAudit(program: Command): void {
 
 function period(text: string): number | 'off' {
   if (text === 'off') return text;
-  const every = milliseconds(text);
-  if (every < 60_000) throw new InvalidArgumentError('Expected a minute at least, say 6h, or off.');
+  const every = durationOf(text);
+  if (every === undefined || every < 60_000)
+    throw new InvalidArgumentError('Expected a minute at least, say 6h, or off.');
   return every;
+}
+
+function spoken(every: number): string {
+  return every % 3_600_000 === 0 ? `${every / 3_600_000} h` : `${every / 60_000} min`;
 }
 
 function run(client: PolicyClient, options: Options): Promise<void> {
@@ -44,11 +50,7 @@ async function schedule(client: PolicyClient, every: number | 'off', { fix = fal
   }
   await client.ask(undefined, () => scheduleAudit(client.temporal, { every, fix }));
   const how = fix ? 'and fixes what it finds' : 'and fixes nothing: add --fix for that';
-  print(
-    json,
-    { scheduled: true, every, fix },
-    () => `Temporal audits all policies every ${every / 60_000} min, ${how}`,
-  );
+  print(json, { scheduled: true, every, fix }, () => `Temporal audits all policies every ${spoken(every)}, ${how}`);
 }
 
 async function auditNow(client: PolicyClient, { fix = false, json }: Options): Promise<void> {

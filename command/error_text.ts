@@ -1,7 +1,10 @@
 /** Anything thrown, in one line, without its stack. */
 export function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message || error.name : String(error);
-  return message.replace(/\s*\n\s*/g, ' | ').trim();
+  const line = message.replace(/\s*\n\s*/g, ' | ').trim();
+  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    ? `${line}: choose another port`
+    : line;
 }
 
 /** An error as `--json` shows it: its class, its message, and what a program may branch on. */

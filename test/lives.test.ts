@@ -225,9 +225,11 @@ describe('a whole life', { timeout: 120_000 }, () => {
 
   it('a surrender leaves as soon as a caller of verify, whom WeChat Pay does not answer, has given up', async () => {
     const { policy, number } = await approved({ retry_alert_after: '300d' });
+    // The GET has to be waiting when it is given up: this server never ends one that is cancelled while its attempt runs,
+    // and then fails. The real one does.
     await world.faults({
       match: { out_insurance_no: number, method: 'GET' },
-      do: { status: 503, code: 'SYSTEM_ERROR' },
+      do: { status: 503, code: 'SYSTEM_ERROR', retry_after: 3600 },
     });
     const asked = assert.rejects(world.client.verify(policy), { name: 'Unavailable' });
     await world.until(number, ({ call }) => call === 'query');

@@ -218,6 +218,8 @@ describe('kill -9 of a worker', { timeout: 300_000 }, () => {
     const silence = mongodb.hold('request');
     await Promise.all(policies.map(approve));
     await Promise.all(held.map(({ reached }) => reached));
+    // Temporal has to know of the attempts: the worker tells it beside the request, and may die in between.
+    for (const policy of policies) await eventually(() => hasHeartbeat(policy), Boolean);
     await worker.kill();
     silence.lose();
     workers = [await stage.startWorker()];
@@ -234,6 +236,13 @@ describe('kill -9 of a worker', { timeout: 300_000 }, () => {
   function heldAtOneOf(some: WorkerProcess[], hold: (lines: WorkerProcess['lines']) => Held) {
     const holds = some.map((worker) => ({ worker, held: hold(worker.lines) }));
     return Promise.race(holds.map((one) => one.held.reached.then(() => one)));
+  }
+
+  /** Whether the call under way has told Temporal of its attempt. */
+  async function hasHeartbeat({ mchid, out_insurance_no }: Policy): Promise<boolean> {
+    const workflow = stage.client.temporal.workflow.getHandle(workflowIdOf(mchid, out_insurance_no));
+    const { pendingActivities } = (await workflow.describe()).raw;
+    return pendingActivities?.some(({ heartbeatDetails }) => heartbeatDetails?.payloads?.length) ?? false;
   }
 
   /** How many attempts `calls` has as a number only, once they are so many, or after a while. */

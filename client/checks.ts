@@ -3,20 +3,24 @@
 import { bareSchema, type CommandName, type Envelope, parsedCommand } from '../policy/commands.ts';
 import { type PolicyRecord, parsedRecord, type RecordInput, withoutNulls } from '../policy/record.ts';
 import { parse, RuleViolation } from '../policy/violation.ts';
+import { expectObject } from './arguments.ts';
 import { PolicyRefused } from './errors.ts';
 
 /** @throws {PolicyRefused} with every rule that it breaks */
 export function checkedRecord(input: RecordInput): PolicyRecord {
+  expectObject(input, 'record');
   return checked(() => parsedRecord(input));
 }
 
 /** @throws {PolicyRefused} */
 export function checkCommand(name: CommandName, message: Envelope): void {
+  expectObject(message, name);
   checked(() => parsedCommand(name, message));
 }
 
 /** Of a message that carries nothing else. @throws {PolicyRefused} */
 export function checkEnvelope(message: Envelope): void {
+  expectObject(message, 'message');
   checked(() => parse(bareSchema, withoutNulls(message)));
 }
 

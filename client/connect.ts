@@ -8,6 +8,7 @@ import {
 import type { loadClientConnectConfig } from '@temporalio/envconfig';
 import { dataConverter } from '../codec/data_converter.ts';
 import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
+import { expectNumber, expectObject } from './arguments.ts';
 import { InvalidSetting } from './errors.ts';
 import { notConnected } from './explained.ts';
 import { ANSWER_MS, PolicyClient, type PolicyClientOptions } from './policy_client.ts';
@@ -33,7 +34,11 @@ export interface ConnectOptions extends PolicyClientOptions {
  * @throws {InvalidSetting}, {ServerUnreachable}, {ServerRefused}
  */
 export async function connectPolicyClient(options: ConnectOptions = {}): Promise<PolicyClient> {
+  expectObject(options, 'options');
   const { env = process.env, boundCalls = false, connectTimeout, ...rest } = options;
+  expectObject(env, 'options.env');
+  for (const name of ['timeout', 'connectTimeout'] as const)
+    if (options[name] !== undefined) expectNumber(options[name], `options.${name}`);
   const { namespace = 'default', connectionOptions } = await temporalSettings(env);
   const converter = dataConverter(keyringOf(env), { allowPlain: allowsPlain(env) });
   const address = connectionOptions.address ?? 'localhost:7233';

@@ -1,5 +1,6 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../workflows/messages.ts';
+import { expectObject, expectText, wrongType } from './arguments.ts';
 import type { PolicyClient } from './policy_client.ts';
 import type { PolicyId } from './start_operation.ts';
 
@@ -32,6 +33,7 @@ export interface ListedPolicy extends PolicyId {
  * @throws the errors of `errors.ts`
  */
 export async function* listPolicies(client: PolicyClient, filter: ListFilter = {}): AsyncGenerator<ListedPolicy> {
+  check(filter);
   const found = client.temporal.workflow.list({ query: queryOf(filter), pageSize: 100 })[Symbol.asyncIterator]();
   for (;;) {
     const { value, done } = await client.ask(undefined, () => found.next());
@@ -39,6 +41,17 @@ export async function* listPolicies(client: PolicyClient, filter: ListFilter = {
     const listed = listedOf(value);
     if (listed && (value.status.name === 'RUNNING' || (await isLatest(client, value)))) yield listed;
   }
+}
+
+/** @throws {PolicyRefused} `type` */
+function check(filter: ListFilter): void {
+  expectObject(filter, 'filter');
+  const { sync, expires_before, ...texts } = filter;
+  for (const [name, value] of Object.entries(texts)) if (value !== undefined) expectText(value, `filter.${name}`);
+  if (sync !== undefined && !Array.isArray(sync)) throw wrongType('filter.sync', 'a list', sync);
+  for (const one of sync ?? []) expectText(one, 'filter.sync');
+  const isDate = expires_before instanceof Date && !Number.isNaN(expires_before.getTime());
+  if (expires_before !== undefined && !isDate) throw wrongType('filter.expires_before', 'a Date', expires_before);
 }
 
 /** A life that was restarted has older runs, whose attributes tell of a time gone by. */

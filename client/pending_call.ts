@@ -1,6 +1,6 @@
 import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
 import proto, { type temporal } from '@temporalio/proto';
-import { workflowIdOf } from '../policy/workflow_id.ts';
+import { idOf } from './arguments.ts';
 import type { PolicyClient } from './policy_client.ts';
 import type { PolicyId } from './start_operation.ts';
 
@@ -38,7 +38,7 @@ const { PENDING_ACTIVITY_STATE_STARTED } = proto.temporal.api.enums.v1.PendingAc
  * @throws the errors of `errors.ts`
  */
 export async function describePolicy(client: PolicyClient, policy: PolicyId): Promise<Execution> {
-  const workflowId = workflowIdOf(policy.mchid, policy.out_insurance_no);
+  const workflowId = idOf(policy);
   const found = await client.ask(workflowId, () => client.temporal.workflow.getHandle(workflowId).describe());
   const activities = found.raw.pendingActivities ?? [];
   return {

@@ -9,6 +9,7 @@ import type { RecordInput } from '../policy/record.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import * as messages from '../workflows/messages.ts';
 import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
+import { expectNumber, expectObject, expectText, idOf } from './arguments.ts';
 import { type Ending, PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
 import { type PolicyId, startFromStorage } from './start_operation.ts';
@@ -48,7 +49,8 @@ interface Patience {
 
 /**
  * Every message of a policy as a typed function. All throw the errors of `errors.ts` and nothing else of the
- * network; all give the message an `event_id` where it has none, and the same `event_id` twice is done once.
+ * network; all give the message an `event_id` where it has none, and the same `event_id` twice is done once. An argument
+ * of another kind than its type says is refused before anything is sent (`PolicyRefused`, `type`).
  */
 export class PolicyClient {
   readonly temporal: Client;
@@ -58,6 +60,8 @@ export class PolicyClient {
   readonly #close: (() => Promise<void>) | undefined;
 
   constructor(temporal: Client, options: PolicyClientOptions = {}) {
+    expectObject(options, 'options');
+    if (options.timeout !== undefined) expectNumber(options.timeout, 'options.timeout');
     this.temporal = temporal;
     this.timeout = options.timeout ?? ANSWER_MS;
     this.#verifyTimeout = options.timeout ?? VERIFY_MS;
@@ -111,9 +115,9 @@ export class PolicyClient {
    * @returns the event's id
    */
   async cancelBySignal(policy: PolicyId, message: CommandInput<'cancel'> = {}): Promise<string> {
+    const id = idOf(policy);
     (await import('./checks.ts')).checkCommand('cancel', message);
     const signal = named(message);
-    const id = idOf(policy);
     await this.ask(id, () => this.temporal.workflow.getHandle(id).signal(messages.cancelSignal, signal));
     return signal.event_id;
   }
@@ -136,6 +140,7 @@ export class PolicyClient {
    * @throws {PolicyRefused} with rule `stopped` where its workflow was cancelled, terminated or timed out: resume it first
    */
   async reinstate(policy: PolicyId, message: CommandInput<'reinstate'>): Promise<Answer> {
+    (await import('./checks.ts')).checkCommand('reinstate', message);
     const event = named(message);
     try {
       return await this.#command(policy, messages.reinstate, 'reinstate', event);
@@ -150,6 +155,7 @@ export class PolicyClient {
 
   /** Tries at once what is BLOCKED or waits to be retried. A STOPPED policy begins a new run from its record. */
   async resume(policy: PolicyId, message: Envelope = {}): Promise<Answer> {
+    (await import('./checks.ts')).checkEnvelope(message);
     const event = named(message);
     try {
       return await this.#bare(policy, messages.resume, event);
@@ -177,13 +183,14 @@ export class PolicyClient {
   }
 
   /** Where the policy stands; of an ended one too, while Temporal keeps its history. No personal data. */
-  status(policy: PolicyId): Promise<Status> {
+  async status(policy: PolicyId): Promise<Status> {
     const id = idOf(policy);
     return this.ask(id, () => this.temporal.workflow.getHandle(id).query(messages.status));
   }
 
   /** Whether some worker takes the merchant's calls. */
   async isServed(mchid: string): Promise<boolean> {
+    expectText(mchid, 'mchid');
     const { pollers } = await this.ask(undefined, () =>
       this.temporal.workflowService.describeTaskQueue({
         namespace: this.temporal.options.namespace,
@@ -217,8 +224,9 @@ export class PolicyClient {
     name: CommandName,
     message: Message,
   ): Promise<Answer> {
+    const id = idOf(policy);
     (await import('./checks.ts')).checkCommand(name, message);
-    return this.#update(policy, update as UpdateDefinition<Answer, [Message]>, message);
+    return this.#update(id, update as UpdateDefinition<Answer, [Message]>, message);
   }
 
   async #bare<Result>(
@@ -227,18 +235,18 @@ export class PolicyClient {
     message: Envelope,
     patience?: Patience,
   ): Promise<Result> {
+    const id = idOf(policy);
     (await import('./checks.ts')).checkEnvelope(message);
-    return this.#update(policy, update as UpdateDefinition<Result, [Envelope]>, message, patience);
+    return this.#update(id, update as UpdateDefinition<Result, [Envelope]>, message, patience);
   }
 
   #update<Result, Message extends Envelope>(
-    policy: PolicyId,
+    id: string,
     update: UpdateDefinition<Result, [Message]>,
     message: Message,
     patience?: Patience,
   ): Promise<Result> {
     const event = named(message);
-    const id = idOf(policy);
     const options = { args: [event] as [Message], updateId: event.event_id };
     return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), patience);
   }
@@ -297,10 +305,6 @@ export class PolicyClient {
 
 /** Endings of a workflow whose policy had not come to its own. */
 const CUT_SHORT: ReadonlySet<Ending | undefined> = new Set<Ending>(['CANCELLED', 'TERMINATED', 'TIMED_OUT']);
-
-function idOf({ mchid, out_insurance_no }: PolicyId): string {
-  return workflowIdOf(mchid, out_insurance_no);
-}
 
 /** The message with an id of its own where the source system gave none. */
 function named<Message extends Envelope>(message: Message): Message & { event_id: string } {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Status } from '../workflows/messages.ts';
+import { expectNumber, expectObject } from './arguments.ts';
 import { NotBegun, NotSynced } from './errors.ts';
 import type { PolicyClient } from './policy_client.ts';
 import type { PolicyId } from './start_operation.ts';
@@ -24,8 +25,12 @@ export async function waitSynced(
   client: PolicyClient,
   policy: PolicyId,
   revision: number,
-  { timeout = 60_000 }: WaitOptions = {},
+  options: WaitOptions = {},
 ): Promise<Status> {
+  expectNumber(revision, 'revision');
+  expectObject(options, 'options');
+  const { timeout = 60_000 } = options;
+  expectNumber(timeout, 'options.timeout');
   const deadline = Date.now() + timeout;
   for (let pause = FIRST_MS; ; pause = Math.min(pause * 1.5, MOST_MS)) {
     const status = await client.status(policy).catch((error: unknown) => {

@@ -10,7 +10,7 @@ import { findPolicy } from '../storage/policies.ts';
 import { WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { DAY, recordOf, SEED, uniqueNumber } from './fixtures.ts';
-import { anyJson, isOneLine, mutated } from './fuzz_arbitraries.ts';
+import { anyJson, isOneLine, Json, mutated } from './fuzz_arbitraries.ts';
 import { startWorld, type World } from './world.ts';
 
 // On the dev server, with a worker: what policy/ refuses is refused by library, workflow and storage too.
@@ -53,6 +53,11 @@ const message = fc
       .map((input) => [name, input] as const),
   );
 
+/** What is no message at all, of each: tried every time, not only when chance has it. */
+const NONE = (Object.keys(MESSAGES) as Message[]).flatMap((name) =>
+  ['null', '[]', '"text"', '7'].map((text) => [[name, new Json(text)] as const] as [readonly [Message, Json]]),
+);
+
 const synced = (number: string) =>
   world.until(number, ({ sync, revision, synced_revision }) => sync !== 'PENDING' || revision === synced_revision);
 
@@ -87,7 +92,7 @@ describe('on a running policy', () => {
         assertRefused(error);
         assert.equal((await world.client.status(policy)).revision, revision);
       }),
-      runs(30),
+      { ...runs(NONE.length + 30), examples: NONE },
     );
     const answer = await world.client.amend(policy, { plan_id: 815 });
     const { revision } = await world.until(

@@ -3,6 +3,7 @@
 import './assert_ok.mjs';
 
 const FILES = [
+  'client_arguments',
   'client_digest',
   'codec',
   'codec_vectors',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { AccessSettings } from '../codec/access.ts';
 import { type Keyring, parseKeys } from '../codec/keys.ts';
+import { OWN_WORDS } from '../policy/expected.ts';
 import { LOG_LEVELS } from '../worker/settings.ts';
 import { UsageError } from './usage.ts';
 
@@ -63,7 +64,7 @@ function textOf(file: string, setting: string): string {
 
 function signedInOf(env: NodeJS.ProcessEnv): AccessSettings['signedIn'] {
   if (!Object.keys(provider.shape).some((name) => env[name] !== undefined)) return undefined;
-  const { success, error, data } = provider.safeParse(env);
+  const { success, error, data } = provider.safeParse(env, OWN_WORDS);
   if (!success) {
     const [issue] = error.issues;
     throw new UsageError(

@@ -72,7 +72,7 @@ export const cancelSchema = only({
   cause: z.enum(CAUSES).default('SURRENDER'),
   reason: reason.optional(),
   at: rfc3339.optional(),
-  policy_code: z.string().min(1).optional(),
+  policy_code: checked(notEmpty, visible).optional(),
 });
 export const withdrawSchema = only({ ...envelope });
 export const amendSchema = z.looseObject({ ...envelope, extra_fields: extraFieldsSchema.optional() });
@@ -83,7 +83,7 @@ const termWindowSchema = only({
   end_renewal_time: rfc3339.optional(),
 });
 export const renewSchema = z.union([
-  only({ ...envelope, as: z.string().regex(/^[0-9A-Za-z]{1,32}$/) }),
+  only({ ...envelope, as: z.string().regex(/^[0-9A-Za-z]{1,32}$/, { error: 'expected 1 to 32 letters and digits' }) }),
   only({
     ...envelope,
     expired_time: rfc3339,

@@ -10,7 +10,7 @@ export function kindOf(value: unknown): string {
     case 'number':
       return Number.isFinite(value) ? 'a number' : `${value}`;
     case 'boolean':
-      return `${value}`;
+      return 'a boolean';
     case 'object':
       return `a ${value.constructor?.name || 'value of another kind'}`;
     default:

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { foundKind, nearestOf, OWN_WORDS, valueAt } from './expected.ts';
 import { isPersonal } from './fields.ts';
 import { DEEPEST, nestsTooDeep } from './nesting.ts';
 import type { RuleName } from './rules.ts';
@@ -61,7 +62,7 @@ export function violationsOf(error: z.ZodError, input: unknown): [Violation, ...
       return {
         field,
         rule: own ?? ZOD_RULES[issue.code] ?? 'invalid',
-        message: oneLine(`${field || 'record'}: ${issue.message}${foundAt(issue.path, input)}`),
+        message: oneLine(`${field || 'record'}: ${issue.message}${foundAt(issue, input)}`),
       };
     });
   const [first, ...rest] = found;
@@ -74,19 +75,19 @@ export function violationsOf(error: z.ZodError, input: unknown): [Violation, ...
  */
 function branch(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
-  const fewest = Math.min(...issue.errors.map(({ length }) => length));
-  const nearest = issue.errors.findLast(({ length }) => length === fewest) ?? [];
-  return nearest.map((one) => ({ ...one, path: [...issue.path, ...one.path] })).flatMap(branch);
+  return nearestOf(issue.errors)
+    .map((one) => ({ ...one, path: [...issue.path, ...one.path] }))
+    .flatMap(branch);
 }
 
 const LONGEST_FOUND = 80;
 
-/** `, found …` with a single value of a field that is known to be impersonal; otherwise nothing. */
-function foundAt(path: readonly PropertyKey[], input: unknown): string {
-  const field = path.findLast((part) => typeof part === 'string');
-  if (field === undefined || isPersonal(field)) return '';
-  const value = path.reduce<unknown>((at, part) => (at as Record<PropertyKey, unknown> | undefined)?.[part], input);
-  if (value === undefined || (typeof value === 'object' && value !== null)) return '';
+/** `, found …`: a single value of a field that is known to be impersonal, the kind of what has a wrong one; otherwise nothing. */
+function foundAt(issue: z.core.$ZodIssue, input: unknown): string {
+  const field = issue.path.findLast((part) => typeof part === 'string');
+  const value = valueAt(issue, input);
+  const single = value !== undefined && (typeof value !== 'object' || value === null);
+  if (field === undefined || isPersonal(field) || !single) return foundKind(issue, input);
   return `, found ${JSON.stringify(typeof value === 'string' ? value.slice(0, LONGEST_FOUND) : value)}`;
 }
 
@@ -99,7 +100,7 @@ function oneLine(text: string): string {
 /** Parses or throws `RuleViolation`. What nests so deep that no reader could follow is refused before. */
 export function parse<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   if (nestsTooDeep(input)) refuse('too-deep', `record: expected JSON that nests at most ${DEEPEST} deep`);
-  const result = schema.safeParse(input);
+  const result = schema.safeParse(input, OWN_WORDS);
   if (!result.success) throw new RuleViolation(violationsOf(result.error, input));
   return result.data;
 }

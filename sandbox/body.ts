@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { OWN_WORDS } from '../policy/expected.ts';
 import { TIME_FIELDS } from '../policy/fields.ts';
 import { type PolicyFields, policyFieldsSchema } from '../policy/record.ts';
 import { jsonIn } from '../wechatpay/json.ts';
@@ -38,7 +39,7 @@ export function policyFieldsIn(body: Buffer, wechatpayKey: KeyObject): PolicyFie
       throw paramError(field, `expected at most ${LONGEST_TIME} characters`);
   }
   const opened = names === undefined ? {} : { insured_name_list: openedNames(names, wechatpayKey) };
-  const { data, error } = policyFieldsSchema.safeParse({ ...rest, ...opened });
+  const { data, error } = policyFieldsSchema.safeParse({ ...rest, ...opened }, OWN_WORDS);
   const issue = error?.issues[0];
   if (issue) throw paramError(issue.path.map(String).join('.'), issue.message);
   const { insured_name_list, ...fields } = data ?? {};

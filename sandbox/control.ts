@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { OWN_WORDS } from '../policy/expected.ts';
 import { anyJsonIn, objectIn } from './body.ts';
 import type { Parts } from './exchange.ts';
 import { notFound, paramError, Refusal } from './refusal.ts';
@@ -68,7 +69,7 @@ function policyIn(body: Buffer | undefined, out_insurance_no: string): Record<st
   const policy = objectIn(body ?? Buffer.alloc(0));
   if (policy.out_insurance_no !== undefined && policy.out_insurance_no !== out_insurance_no)
     throw paramError('out_insurance_no', 'expected that of the path, or none');
-  const issue = sealableSchema.nullable().safeParse(policy.insured_name_list).error?.issues[0];
+  const issue = sealableSchema.nullable().safeParse(policy.insured_name_list, OWN_WORDS).error?.issues[0];
   if (issue) throw paramError(['insured_name_list', ...issue.path].map(String).join('.'), issue.message);
   return policy;
 }

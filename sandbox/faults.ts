@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { foundKind, OWN_WORDS } from '../policy/expected.ts';
 
 /** Ways to answer with a signature that must not be believed; `forge` of a fault. */
 export const FORGERIES = ['signature', 'timestamp', 'signtest', 'unsigned', 'serial'] as const;
@@ -110,9 +111,9 @@ export class Faults {
   }
 
   #keep(rules: unknown, before: readonly FaultRule[]): string | undefined {
-    const { data, error } = z.array(faultRuleSchema).safeParse(rules);
+    const { data, error } = z.array(faultRuleSchema).safeParse(rules, OWN_WORDS);
     const issue = error?.issues[0];
-    if (issue) return `${['faults', ...issue.path].map(String).join('.')}: ${issue.message}`;
+    if (issue) return `${['faults', ...issue.path].map(String).join('.')}: ${issue.message}${foundKind(issue, rules)}`;
     this.#rules = [...before, ...(data ?? [])];
     return undefined;
   }

@@ -176,7 +176,7 @@ describe('record', () => {
     };
     for (const [changes, said] of [
       [{ policy_type: 'POLICY_TYPE_X' }, /^policy\.policy_type: .*POLICY_TYPE_OTHER.*, found "POLICY_TYPE_X"$/],
-      [{ support_renewal: 'yes' }, /^policy\.support_renewal: .*boolean.*, found "yes"$/],
+      [{ support_renewal: 'yes' }, /^policy\.support_renewal: expected true or false, found "yes"$/],
       [{ first_period_amount: 0.5 }, /^policy\.first_period_amount: expected a whole number of fen, found 0\.5$/],
       [{ policy_periods: [1, 'x'] }, /^policy\.policy_periods\.1: .*number.*, found "x"$/],
       [{ expired_time: wireTime(NOW - DAY) }, /^policy\.expired_time: expected a time after .*, found "20\d\d-/],
@@ -185,7 +185,28 @@ describe('record', () => {
     ] as const)
       assert.match(messageOf(changes), said);
     for (const changes of [{ address: '绝密路1号😀' }, { insured_name_list: ['绝密', 7] }, { pet_name: { 绝密: 1 } }])
-      assert.doesNotMatch(messageOf(changes), /绝密|found/);
+      assert.doesNotMatch(messageOf(changes), /绝密|found (?!an? |text)/);
+  });
+
+  it('says what it expected and what it found in words of its own', () => {
+    const said = (input: unknown): string => {
+      try {
+        return JSON.stringify(parsedRecord(input));
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    const of = (policy: object): unknown => ({ ...recordOf(), policy: { ...recordOf().policy, ...policy } });
+    for (const [input, message] of [
+      [[], 'record: expected an object, found a list'],
+      [{ ...recordOf(), mchid: 7 }, 'mchid: expected text, found a number'],
+      [{ ...recordOf(), adopt: 'pull' }, 'adopt: expected one of push, remote, report'],
+      [of({ address: {} }), 'policy.address: expected text, found an object'],
+      [of({ support_renewal: 'yes' }), 'policy.support_renewal: expected true or false, found "yes"'],
+      [of({ policy_periods: [-1] }), 'policy.policy_periods.0: expected at least 0, found -1'],
+      [of({ policy_periods: {} }), 'policy.policy_periods: expected a list, found an object'],
+    ] as const)
+      assert.equal(said(input), message);
   });
 
   it('lets cover for life have no end', () => {

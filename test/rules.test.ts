@@ -26,6 +26,27 @@ describe('the list of rules', () => {
     );
   });
 
+  it('is told in words of ours wherever a schema meets what comes from outside', async () => {
+    const source = await sourceOf([
+      'policy',
+      'workflows',
+      'client',
+      'command',
+      'worker',
+      'wechatpay',
+      'sandbox',
+      'codec',
+    ]);
+    const parses = source.split('\n').filter((line) => line.includes('.safeParse('));
+    // Where only the success is asked for, nothing is told.
+    const told = parses.filter((line) => !/\.success\b/.test(line) && !/\bconst theirs = /.test(line));
+    assert.ok(told.length >= 7, told.join('\n'));
+    assert.deepEqual(
+      told.filter((line) => !line.includes('OWN_WORDS')),
+      [],
+    );
+  });
+
   it('has no rule that the code does not name', async () => {
     const source = await sourceOf(['policy', 'workflows', 'client']);
     assert.deepEqual(

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { utf8In } from '../policy/encoding.ts';
+import { foundKind, OWN_WORDS } from '../policy/expected.ts';
 import { apiV3KeyIn, certificateIn, type Findings, type NamedFile, privateKeyIn, publicKeyIn } from './key_file.ts';
 import type { Merchant, MerchantKey, WechatPayKey } from './merchant.ts';
 import { type MerchantSettings, merchantSettingsSchema } from './merchant_settings.ts';
@@ -74,9 +75,9 @@ async function merchantOf(
   findings: Findings,
 ): Promise<Merchant | undefined> {
   if (!/^\d{8,10}$/.test(mchid)) findings.faults.push(`${mchid}: expected a merchant id of 8 to 10 digits`);
-  const result = merchantSettingsSchema.safeParse(input);
-  for (const { path, message } of result.error?.issues ?? [])
-    findings.faults.push(`${[mchid, ...path].map(String).join('.')}: ${message}`);
+  const result = merchantSettingsSchema.safeParse(input, OWN_WORDS);
+  for (const issue of result.error?.issues ?? [])
+    findings.faults.push(`${[mchid, ...issue.path].map(String).join('.')}: ${issue.message}${foundKind(issue, input)}`);
   if (!result.success) return undefined;
   const settings = result.data;
   warnOfClearText(mchid, settings, findings);

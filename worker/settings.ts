@@ -2,6 +2,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnectionOptions } from '@temporalio/worker';
 import { z } from 'zod';
 import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
+import { OWN_WORDS } from '../policy/expected.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
@@ -58,7 +59,7 @@ function found(expected: string): (issue: { input?: unknown }) => string {
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const faults: string[] = [];
-  const own = settingsSchema.safeParse(env);
+  const own = settingsSchema.safeParse(env, OWN_WORDS);
   if (!own.success) faults.push(...own.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`));
   const keyring = collected(faults, () => parseKeys(env.POLICY_SYNC_KEYS));
   const temporal = collected(faults, () => temporalSettings(env));

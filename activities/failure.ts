@@ -25,7 +25,7 @@ export function quiet(
   wait: number,
 ): ApplicationFailure {
   const standing = `${sync === 'SYNCED' ? 'OK' : sync}${recorded ? '' : ', not recorded'}`;
-  return benign(what, `${standing}: ${what} at ${wireTime(at)}, next at ${wireTime(Date.now() + wait)}`, wait);
+  return benign(what, `${standing}: verified at ${wireTime(at)}, next at ${wireTime(Date.now() + wait)}`, wait);
 }
 
 function benign(type: string, message: string, wait: number): ApplicationFailure {

@@ -3,7 +3,7 @@ import { ApplicationFailure, DefaultFailureConverter, type PayloadConverter } fr
 type Failure = ReturnType<DefaultFailureConverter['errorToFailure']>;
 
 /** What a quiet verification says (`quiet` of activities/failure.ts): how the policy stands, and two times. */
-const QUIET = /^(OK|[A-Z]{4,8})(, not recorded)?: (confirmed|verified) at [-\dT:+]{25}, next at [-\dT:+]{25}$/;
+const QUIET = /^(OK|[A-Z]{4,8})(, not recorded)?: verified at [-\dT:+]{25}, next at [-\dT:+]{25}$/;
 
 /**
  * Puts messages and stack traces of failures where the payload codec seals them, but for what a quiet verification says:

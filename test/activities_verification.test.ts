@@ -101,7 +101,7 @@ describe('an attempt that finds nothing', () => {
   it('reads as health where the policy is as it should be, in Beijing time', async () => {
     const snapshot = { ...(await stage.policy()), sync: 'SYNCED' };
     const confirmed = (await verify(snapshot, { age: 0 }, {})).failure?.message ?? '';
-    assert.match(confirmed, new RegExp(`^OK: confirmed at ${TIME}, next at ${TIME}$`));
+    assert.match(confirmed, new RegExp(`^OK: verified at ${TIME}, next at ${TIME}$`));
     const verified = (await verify(snapshot)).failure?.message ?? '';
     const [, at = '', next = ''] = new RegExp(`^OK: verified at (${TIME}), next at (${TIME})$`).exec(verified) ?? [];
     assert.ok(Math.abs(Date.parse(at) - Date.now()) < 10_000, verified);

@@ -273,7 +273,7 @@ describe("Temporal's own command line, where payload keys are set", { concurrenc
     assert.ok(!payloadsIn(await done(temporal(world, ...show))).includes(name), 'without it all is sealed');
     await world.armed(number);
     const described = await done(temporal(world, 'workflow', 'describe', '--workflow-id', id));
-    assert.match(described.stdout, /OK: confirmed at \S+\+08:00, next at /);
+    assert.match(described.stdout, /OK: verified at \S+\+08:00, next at /);
 
     await done(sent(world, 'signal', id, 'cancel', { cause: 'SURRENDER' }, by(writer)));
     const status = await world.until(number, ({ state, sync }) => state === 'INACTIVE' && sync === 'SYNCED');

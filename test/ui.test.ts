@@ -164,7 +164,7 @@ describe("Temporal's web UI", { skip: program || process.env.CI ? false : missin
       await pictured(page, 'ui-record');
 
       await opened(page, world, blocked, 'pending-activities');
-      await page.getByText(/BLOCKED: confirmed at \S+\+08:00, next at/).waitFor();
+      await page.getByText(/BLOCKED: verified at \S+\+08:00, next at/).waitFor();
       await legible(page);
     });
   });
@@ -178,7 +178,7 @@ describe("Temporal's web UI", { skip: program || process.env.CI ? false : missin
 
       for (const one of [page, blind]) {
         await opened(one, world, id, 'pending-activities');
-        await one.getByText(/OK: confirmed at \S+\+08:00, next at \S+\+08:00/).waitFor();
+        await one.getByText(/OK: verified at \S+\+08:00, next at \S+\+08:00/).waitFor();
         await legible(one);
       }
       await pictured(page, 'ui-health');

@@ -48,7 +48,10 @@ export function showDetails({ block, ...status }: Status): void {
     ['Differs', status.diverged.join(', ')],
     ['Attention', status.attention.join(', ')],
   ].filter((row): row is [string, string] => Boolean(row[1]));
-  setCurrentDetails(['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${cell(value)} |`)].join('\n'));
+  // The UI sets no space between columns.
+  setCurrentDetails(
+    ['| | |', '|---|---|', ...rows.map(([name, value]) => `| ${name}\u00a0 | ${cell(value)} |`)].join('\n'),
+  );
 }
 
 /** Words of WeChat Pay's in a table of Markdown. */

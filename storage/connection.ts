@@ -9,6 +9,7 @@ import type { StoredFinding } from './findings.ts';
 import type { StoredHold } from './holds.ts';
 import { createIndexes } from './indexes.ts';
 import type { StoredPolicy } from './policies.ts';
+import type { StoredSweep } from './sweeps.ts';
 
 /** A record may cost a call this much and no more: the call itself goes on without it. */
 const OPERATION_MS = 2000;
@@ -28,6 +29,12 @@ export interface Storage {
   readonly commands: Collection<StoredCommand>;
   readonly merchants: Collection<StoredHold>;
   readonly findings: Collection<StoredFinding>;
+  readonly sweeps: Collection<StoredSweep>;
+  /**
+   * What time it is at the server: it answers.
+   * @throws StorageUnavailable, StorageRefused
+   */
+  clock(): Promise<Date>;
   /**
    * Runs reads for at most 2 s.
    * @throws StorageUnavailable, StorageRefused
@@ -81,6 +88,10 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
     get findings() {
       return client.current().db(name).collection<StoredFinding>('findings');
     },
+    get sweeps() {
+      return client.current().db(name).collection<StoredSweep>('sweeps');
+    },
+    clock: () => storage.read(async () => (await client.current().db(name).command({ hello: 1 })).localTime),
     read: (operation) => bounded(operation, OPERATION_MS),
     readPage: (operation) => bounded(operation, PAGE_MS),
     write: (id, operation) => bounded(operation, OPERATION_MS, id),

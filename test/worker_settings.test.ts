@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { makeKey } from '../codec/keys.ts';
 import { readSettings, SettingsError } from '../worker/settings.ts';
+import { DAY } from './fixtures.ts';
 
 const NEEDED = { MONGODB_URI: 'mongodb://127.0.0.1:27017/policies', WECHATPAY_MERCHANTS: 'merchants.json' };
 
@@ -35,6 +36,7 @@ describe('settings of a worker', () => {
       allowPlain: false,
       merchantsFile: 'merchants.json',
       logLevel: 'info',
+      callsKept: 90 * DAY,
       metrics: undefined,
     });
   });
@@ -47,8 +49,11 @@ describe('settings of a worker', () => {
       POLICY_SYNC_KEYS: makeKey('k1'),
       POLICY_SYNC_ALLOW_PLAIN: '1',
       POLICY_SYNC_LOG_LEVEL: 'debug',
+      POLICY_SYNC_CALLS_KEPT: '1 day',
       POLICY_SYNC_METRICS_PORT: '9464',
     });
+    assert.equal(settings.callsKept, DAY);
+    assert.equal(readSettings({ ...NEEDED, POLICY_SYNC_CALLS_KEPT: 'forever' }).callsKept, Number.POSITIVE_INFINITY);
     assert.deepEqual([settings.temporal.address, settings.temporal.namespace], ['temporal.example:7233', 'policies']);
     assert.equal(settings.keyring?.active.id, 'k1');
     assert.deepEqual([settings.allowPlain, settings.logLevel], [true, 'debug']);
@@ -60,12 +65,14 @@ describe('settings of a worker', () => {
       POLICY_SYNC_KEYS: '',
       POLICY_SYNC_ALLOW_PLAIN: 'yes',
       POLICY_SYNC_LOG_LEVEL: 'loud',
+      POLICY_SYNC_CALLS_KEPT: '0',
       POLICY_SYNC_METRICS_PORT: '70000',
     });
     const names = faults.map((fault) => fault.split(':')[0]);
     assert.deepEqual(names.sort(), [
       'MONGODB_URI',
       'POLICY_SYNC_ALLOW_PLAIN',
+      'POLICY_SYNC_CALLS_KEPT',
       'POLICY_SYNC_KEYS',
       'POLICY_SYNC_LOG_LEVEL',
       'POLICY_SYNC_METRICS_PORT',

@@ -2,6 +2,7 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnectionOptions } from '@temporalio/worker';
 import { z } from 'zod';
 import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
+import { DAY, durationOf } from '../policy/duration.ts';
 import { OWN_WORDS } from '../policy/expected.ts';
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -16,6 +17,8 @@ export interface Settings {
   /** The WECHATPAY_MERCHANTS file. */
   merchantsFile: string;
   logLevel: (typeof LOG_LEVELS)[number];
+  /** How long calls are kept in MongoDB, in ms; Infinity: for ever. */
+  callsKept: number;
   /** Where metrics are served; nowhere without a port. */
   metrics: { host: string; port: number } | undefined;
 }
@@ -41,6 +44,10 @@ export const settingsSchema = z.object({
     .min(1, { error: 'expected the path of the merchants file (JSON), found an empty text' }),
   POLICY_SYNC_ALLOW_PLAIN: z.enum(['0', '1'], { error: found('0 or 1') }).default('0'),
   POLICY_SYNC_LOG_LEVEL: z.enum(LOG_LEVELS, { error: found(LOG_LEVELS.join(', ')) }).default('info'),
+  POLICY_SYNC_CALLS_KEPT: z
+    .string()
+    .refine((text) => keptOf(text) >= DAY, { error: found('a duration of a day at least, such as 90d, or forever') })
+    .default('90d'),
   POLICY_SYNC_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   POLICY_SYNC_METRICS_PORT: z
     .string()
@@ -48,6 +55,11 @@ export const settingsSchema = z.object({
     .refine((port) => Number(port) <= 65_535, { error: found('a port, 0 to 65535') })
     .optional(),
 });
+
+/** In ms; 0 for what is no duration. */
+function keptOf(text: string): number {
+  return text === 'forever' ? Number.POSITIVE_INFINITY : (durationOf(text) ?? 0);
+}
 
 function found(expected: string): (issue: { input?: unknown }) => string {
   return ({ input }) => `expected ${expected}, found ${JSON.stringify(input)}`;
@@ -72,6 +84,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     allowPlain: rest.POLICY_SYNC_ALLOW_PLAIN === '1',
     merchantsFile: WECHATPAY_MERCHANTS,
     logLevel: rest.POLICY_SYNC_LOG_LEVEL,
+    callsKept: keptOf(rest.POLICY_SYNC_CALLS_KEPT),
     metrics: port === undefined ? undefined : { host: rest.POLICY_SYNC_METRICS_HOST, port: Number(port) },
   };
 }

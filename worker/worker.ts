@@ -16,6 +16,7 @@ import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
+import { keepDeletingOldCalls } from './old_calls.ts';
 import { pause } from './pause.ts';
 import { Running } from './running.ts';
 import { ensureSearchAttributes } from './search_attributes.ts';
@@ -146,7 +147,9 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   metrics.attention = attentionOf(storage, log);
   atEnd(async () => holds.end());
   const clearing = clearAbandoned(place, probeEvery, signal);
-  atEnd(() => Promise.allSettled([clearing]));
+  // By their index, without which it is long work for MongoDB.
+  const deleting = indexing.then(() => keepDeletingOldCalls(place, settings.callsKept, signal));
+  atEnd(() => Promise.allSettled([clearing, deleting]));
   const clientOf = (mchid: string) => {
     const client = merchants.client(mchid);
     return typeof client === 'object' && holds.isHeld(mchid) ? 'held' : client;
@@ -172,7 +175,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const following = follow({ merchants, holds, calls }, signal);
   await Promise.race([following.begun, following.done]);
   atEnd(() => Promise.allSettled([following.done]));
-  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following.done, indexing, clearing])]).then(
+  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following.done, deleting, clearing])]).then(
     () => {},
   );
   const version = { connection, namespace, buildId };

@@ -28,6 +28,10 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'The merchant that commands about one policy mean. Without it, the only one of WECHATPAY_MERCHANTS.',
   ],
   POLICY_SYNC_LOG_LEVEL: ['w, s', '`debug`, `info`, `warn`, `error`.'],
+  POLICY_SYNC_CALLS_KEPT: [
+    'w',
+    'How long `calls` are kept in MongoDB: a duration of a day at least, or `forever`. The last 20 of each policy always are.',
+  ],
   POLICY_SYNC_METRICS_PORT: ['w', 'Port where metrics are served; without it they are not.'],
   POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
   POLICY_SYNC_CODEC_TOKEN: [

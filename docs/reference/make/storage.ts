@@ -5,6 +5,7 @@ import type { StoredFinding } from '../../../storage/findings.ts';
 import type { StoredHold } from '../../../storage/holds.ts';
 import { INDEXES } from '../../../storage/indexes.ts';
 import type { StoredPolicy } from '../../../storage/policies.ts';
+import type { StoredSweep } from '../../../storage/sweeps.ts';
 import { code, words } from './markdown.ts';
 
 type Words<Document> = Record<keyof Document, string>;
@@ -125,6 +126,11 @@ const FINDINGS: Words<StoredFinding> = {
   found_at: 'Found by the last one.',
 };
 
+const SWEEPS: Words<StoredSweep> = {
+  _id: '`calls`: old calls are deleted.',
+  begun_at: 'When a worker last began it; another may a day later.',
+};
+
 const FIELD = ['field', ''] as const;
 
 /** A block for each collection: its fields, and how it is indexed. */
@@ -136,6 +142,7 @@ export const collectionBlocks: Record<string, () => string> = {
   discrepancies: () => `${words(FIELD, DISCREPANCIES)}\n\n${indexes('discrepancies')}`,
   merchants: () => words(FIELD, MERCHANTS),
   findings: () => words(FIELD, FINDINGS),
+  sweeps: () => words(FIELD, SWEEPS),
 };
 
 function indexes(collection: keyof typeof INDEXES): string {

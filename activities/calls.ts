@@ -95,6 +95,6 @@ function waiting(settings: CallSettings, attempted: Attempted, alertAfter = Numb
   const wait = waitOf(attempted);
   const asked = attempted.error?.retry_after_ms ?? 0;
   if (left > 0 && asked <= left) throw again(attempted, Math.min(wait, left));
-  const told = { code: codeOf(attempted.error), wait, ...facts(settings, attempted) };
+  const told = { code: codeOf(attempted.error), attempts: activityInfo().attempt, wait, ...facts(settings, attempted) };
   return { outcome: 'waiting', ...told, ...(left > 0 && { early: true }) };
 }

@@ -197,6 +197,8 @@ export interface Unknown extends Recorded {
 export interface Waiting extends Recorded {
   outcome: 'waiting';
   code: string;
+  /** Requests of this activity, so far all without effect. Absent where none was made. */
+  attempts?: number;
   /** `Retry-After` asks for a wait beyond `alert_after`, which is not over yet. Absent: it is. */
   early?: true;
   /** The next call is to be made in so many ms, and not before, unless something else is wanted. Absent: at once. */

@@ -8,6 +8,7 @@ import { Client } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { callActivities } from '../activities/calls.ts';
+import type { Log } from '../activities/log.ts';
 import { recordActivities } from '../activities/records.ts';
 import { PolicyClient } from '../client/policy_client.ts';
 import { dataConverter } from '../codec/data_converter.ts';
@@ -23,10 +24,14 @@ import { connect, type Storage } from '../storage/connection.ts';
 import { WechatPay } from '../wechatpay/client.ts';
 import { readMerchants } from '../wechatpay/merchants_file.ts';
 import { buildWorkflows } from '../worker/bundle.ts';
+import { logSinks } from '../worker/log.ts';
 import { callQueueOf, type Status, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { makeNamespace } from './client_namespace.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** A line that workflows wrote into the worker's log. */
+export type Logged = { level: 'info' | 'warn'; message: string } & Record<string, unknown>;
 
 export interface WorldOptions {
   /** The calendar: years in seconds. */
@@ -68,6 +73,8 @@ export interface World {
    * attempt runs, and then fails, never ends; the real one ends it.
    */
   armed(number: string): Promise<void>;
+  /** What workflows told the worker's log of a policy, without its number. */
+  logged(number: string): Logged[];
   close(): Promise<void>;
 }
 
@@ -84,6 +91,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), 'policy-sync-world-'));
   const closers: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
   const log = (): void => {};
+  const lines: Logged[] = [];
+  const at = (level: Logged['level']) => (fields: object, message: string) => {
+    lines.push({ ...fields, level, message });
+  };
+  const policyLog = { ...silent, info: at('info'), warn: at('warn') } as never as Log;
   const keyring = options.keys === null ? undefined : parseKeys(options.keys ?? makeKey('test'));
   const converter = dataConverter(keyring, { allowPlain: false });
 
@@ -146,6 +158,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         await Worker.create({
           ...common,
           taskQueue: WORKFLOW_QUEUE,
+          sinks: logSinks(policyLog),
           workflowBundle: (await buildWorkflows(keyring !== undefined)).bundle,
           activities: recordActivities(place),
         }),
@@ -207,6 +220,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       for (const from = Date.now(); !(await attempts())?.some((attempt) => attempt > 1); await delay(50))
         if (Date.now() - from > 20_000) throw new Error(`no verification waits: ${JSON.stringify(await attempts())}`);
     },
+    logged: (number) =>
+      lines
+        .filter(({ out_insurance_no }) => out_insurance_no === number)
+        .map(({ mchid: _mchid, out_insurance_no: _number, ...line }) => line as Logged),
     close: async () => {
       for (const close of closers.reverse()) await close();
     },

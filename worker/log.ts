@@ -1,6 +1,8 @@
 import { IllegalStateError } from '@temporalio/common';
-import { type LogEntry, Runtime } from '@temporalio/worker';
+import { type InjectedSinks, type LogEntry, Runtime } from '@temporalio/worker';
 import { type Logger, pino } from 'pino';
+import type { Log } from '../activities/log.ts';
+import type { LogSinks } from '../workflows/transitions.ts';
 
 /** JSON lines on standard error. Nothing personal goes into them: numbers, codes, field names and Request-IDs only. */
 export function makeLog(level: string): Logger {
@@ -42,6 +44,16 @@ export function installLog(log: Pick<Logger, 'debug' | 'warn' | 'error'>): void 
   } catch (error) {
     if (!(error instanceof IllegalStateError)) throw error;
   }
+}
+
+/** What workflows log with. */
+export function logSinks(log: Log): InjectedSinks<LogSinks> {
+  return {
+    policyLog: {
+      info: { fn: (_workflow, line, message) => log.info(line, message) },
+      warn: { fn: (_workflow, line, message) => log.warn(line, message) },
+    },
+  };
 }
 
 /** Name or type, and the place in our code: an error's text may quote a payload. */

@@ -14,6 +14,7 @@ import { CallWorkers } from './call_workers.ts';
 import { deploymentVersion, promote, warnUnlessCurrent } from './deployment.ts';
 import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
+import { logSinks } from './log.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
 import { keepDeletingOldCalls } from './old_calls.ts';
@@ -126,6 +127,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       ...common,
       taskQueue: WORKFLOW_QUEUE,
       workflowBundle: bundle,
+      sinks: logSinks(log),
       activities: { ...recordActivities(place), ...auditActivities({ temporal, ...place }) },
       workerDeploymentOptions: {
         version: deploymentVersion(buildId),

@@ -30,6 +30,8 @@ export interface Carried {
   owed: OwedAttempts[];
   /** Id of the payload key that encrypts, as last seen; absent before any was. */
   payload_key?: string;
+  /** The worker's log was told that the policy is out of step, and not yet that it is back. */
+  out_of_step?: true;
 }
 
 /** Format 1 knew no drifts, no journal and no owed attempts. */

@@ -38,6 +38,7 @@ import * as messages from './messages.ts';
 import { showAttributes, showDetails } from './presentation.ts';
 import { type Action, IGNORED, newStanding, Reconciler, URGENCY } from './reconciler.ts';
 import { checkId, existing, failure, refuseUnfit, stopping, unavailable } from './refusal.ts';
+import { type LastAnswer, Transitions, tellIgnored, tellRefused } from './transitions.ts';
 
 /** Age and length at which a run hands over to a fresh one, so that histories, keys and old code die out. */
 const RUN_AGE = 90 * DAY;
@@ -95,6 +96,8 @@ class Lifecycle {
   #answers = 0;
   /** The code by which the last of these was refused. */
   #refusedQuery: string | undefined;
+  #transitions = new Transitions();
+  #lastAnswer: LastAnswer = {};
   /** Callers of `verify` who wait, and how many answers there were when the last of them asked. */
   #verifiers = 0;
   #askedAt = 0;
@@ -127,6 +130,7 @@ class Lifecycle {
       // Stopped in its first act: an attempt that fails meanwhile is no fault of the record.
       if (this.#stopping && error instanceof ActivityFailure) throw new CancelledFailure('stopped before it had begun');
       this.#refusal = failure(error);
+      tellRefused(this.#refusal.type);
       // Messages that came with the start are answered with the same refusal before the run ends.
       await condition(allHandlersFinished);
       throw this.#refusal;
@@ -190,6 +194,7 @@ class Lifecycle {
     this.#journal = new Journal(carried.journal);
     this.#debts = new Debts(carried.owed);
     this.#payloadKey = carried.payload_key;
+    this.#transitions = new Transitions({ status: this.#status(), outOfStep: carried.out_of_step ?? false });
   }
 
   // ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -321,6 +326,7 @@ class Lifecycle {
       this.#reconciler.life = marked(life, `${IGNORED}${error.rule}`);
       const refused = { rule: error.rule, revision: standing.revision, at: Date.now() };
       this.#journal.note(this.#lifeId, { command: 'cancel', message, ...refused });
+      tellIgnored('cancel', error.rule);
       this.#wakeups++;
     }
   }
@@ -484,6 +490,7 @@ class Lifecycle {
     const written = this.#pending;
     try {
       const result = await call;
+      this.#lastAnswer = answerIn(result);
       reconciler.sending = undefined;
       const now = Date.now();
       if (result.outcome === 'behind') return this.#takeNumbersAbove(result.ahead);
@@ -495,7 +502,7 @@ class Lifecycle {
       }
       if (result.recorded) this.#recorded(written);
       else this.#oweRecord({ answer: true });
-      if (result.outcome === 'confirmed') reconciler.confirm(result, sent, now);
+      if (result.outcome === 'confirmed') this.#transitions.heal(reconciler.confirm(result, sent, now));
       else if (result.outcome === 'refused') reconciler.refuse(result, sent, now);
       else if (result.outcome === 'unknown') this.#unknown(sent, now, result);
       else if (result.outcome === 'waiting') reconciler.wait(result, now);
@@ -530,6 +537,7 @@ class Lifecycle {
 
   /** No call brings what was accepted to MongoDB while nobody takes one, so a record of its own does. */
   #queuedTooLong(): void {
+    this.#lastAnswer = { code: 'queued-too-long' };
     this.#reconciler.alert();
     this.#oweRecord();
   }
@@ -735,6 +743,7 @@ class Lifecycle {
       journal: this.#journal.state,
       owed: this.#debts.owed,
       ...(this.#payloadKey !== undefined && { payload_key: this.#payloadKey }),
+      ...(this.#transitions.outOfStep && { out_of_step: true }),
     });
   }
 
@@ -771,6 +780,7 @@ class Lifecycle {
     const status = this.#status();
     showAttributes(this.#reconciler.life, status.mchid, status.sync);
     showDetails(status);
+    this.#transitions.look(status, this.#lastAnswer);
   }
 
   #status(): messages.Status {
@@ -797,6 +807,13 @@ class Lifecycle {
       under_way: !['verify', 'rest'].includes(this.#nextAction().call),
     };
   }
+}
+
+function answerIn(result: CallResult | VerifyResult): LastAnswer {
+  const { request_id } = result;
+  return 'code' in result
+    ? { code: result.code, request_id, ...('attempts' in result && { attempts: result.attempts }) }
+    : { request_id };
 }
 
 function summaryOf(action: Exclude<Action, { call: 'rest' }>, revision: number): string {

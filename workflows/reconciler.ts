@@ -430,9 +430,13 @@ export class Reconciler {
     return 'SYNCED';
   }
 
-  /** An answer that verified. `sent` is what the call carried, for a PATCH or an upload. */
-  confirm(answer: RemoteAnswer, sent: PolicyFields | undefined, now: number): void {
+  /**
+   * An answer that verified. `sent` is what the call carried, for a PATCH or an upload.
+   * @returns the fields that had drifted, and are as we want them again
+   */
+  confirm(answer: RemoteAnswer, sent: PolicyFields | undefined, now: number): string[] {
     const standing = this.standing;
+    const healing = standing.discrepancies.filter(({ became }) => became === 'healing');
     const before = standing.confirmed && { policy: standing.confirmed, unreadable: standing.unreadable };
     const found = differences(this.held, answer.policy, answer.unreadable);
     this.#noteUnreadable(answer.unreadable, now);
@@ -461,6 +465,7 @@ export class Reconciler {
     if (standing.refused_with_state && !('policy_state' in standing.refused) && sent?.policy_state) this.#unblock();
     this.settle();
     this.#unmark();
+    return healing.filter(({ became }) => became === 'healed').map(({ field }) => field);
   }
 
   /** Fields that no key opens any more, or again: an alert, never drift. */

@@ -127,10 +127,32 @@ async function unanswered(cause: unknown, asked: Asked): Promise<unknown> {
     // Whatever it was, the server does not answer.
     return unreachable(cause, asked.client);
   }
-  const late = asked.workflowId === undefined ? 'the Temporal server is slow: try again, or wait longer' : asked.late;
   const time = `${asked.timeout / 1000} s`;
+  // Where that cannot be seen either, nothing is lost but a better reason.
+  const waits = await firstActWaits(asked).catch(() => undefined);
+  if (waits !== undefined)
+    return new Unavailable(
+      `no answer within ${time}: a worker cannot begin the policy yet, and does once it can: ${waits}`,
+      { cause },
+    );
+  const late = asked.workflowId === undefined ? 'the Temporal server is slow: try again, or wait longer' : asked.late;
   if (late) return new Unavailable(`no answer within ${time}: ${late}`, { cause });
   return noWorker(`no worker answered within ${time}`, cause);
+}
+
+/** The first acts of a run: records that must be in MongoDB before anything else. */
+const FIRST_ACTS: ReadonlySet<string> = new Set(['claim', 'restore']);
+
+/** What hinders the first act of the policy's run, where a worker has taken it. */
+async function firstActWaits({ client, workflowId }: Asked): Promise<string | undefined> {
+  if (workflowId === undefined) return undefined;
+  const { pendingCallsOf } = await import('./pending_call.ts');
+  const { raw } = await client.withDeadline(Date.now() + LOOK_MS, () =>
+    client.workflow.getHandle(workflowId).describe(),
+  );
+  const pending = await pendingCallsOf(client, workflowId, raw.pendingActivities ?? []);
+  const taken = pending.find(({ activity, running, attempt }) => FIRST_ACTS.has(activity) && (running || attempt > 1));
+  return taken && (taken.last_failure ?? 'MongoDB has not answered yet; wait longer');
 }
 
 function noWorker(what: string, cause: unknown): Unavailable {

@@ -1,3 +1,4 @@
+import type { Client } from '@temporalio/client';
 import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
 import proto, { type temporal } from '@temporalio/proto';
 import { idOf } from './arguments.ts';
@@ -40,7 +41,6 @@ const { PENDING_ACTIVITY_STATE_STARTED } = proto.temporal.api.enums.v1.PendingAc
 export async function describePolicy(client: PolicyClient, policy: PolicyId): Promise<Execution> {
   const workflowId = idOf(policy);
   const found = await client.ask(workflowId, () => client.temporal.workflow.getHandle(workflowId).describe());
-  const activities = found.raw.pendingActivities ?? [];
   return {
     workflow_id: workflowId,
     run_id: found.runId,
@@ -48,16 +48,21 @@ export async function describePolicy(client: PolicyClient, policy: PolicyId): Pr
     started_at: found.startTime.toISOString(),
     closed_at: found.closeTime?.toISOString() ?? null,
     history_length: found.historyLength,
-    pending: await Promise.all(activities.map((activity) => pendingCallOf(client, workflowId, activity))),
+    pending: await pendingCallsOf(client.temporal, workflowId, found.raw.pendingActivities ?? []),
   };
 }
 
-async function pendingCallOf(
-  client: PolicyClient,
+/** Pending activities of a workflow as people read them, failures opened where there is a key. */
+export function pendingCallsOf(
+  temporal: Client,
   workflowId: string,
-  activity: PendingActivity,
-): Promise<PendingCall> {
-  const { loadedDataConverter, namespace } = client.temporal.options;
+  activities: readonly PendingActivity[],
+): Promise<PendingCall[]> {
+  return Promise.all(activities.map((activity) => pendingCallOf(temporal, workflowId, activity)));
+}
+
+async function pendingCallOf(temporal: Client, workflowId: string, activity: PendingActivity): Promise<PendingCall> {
+  const { loadedDataConverter, namespace } = temporal.options;
   const context = { type: 'workflow', workflowId, namespace } as const;
   const failure = await decodeOptionalFailureToOptionalError(loadedDataConverter, activity.lastFailure, context);
   const running = activity.state === PENDING_ACTIVITY_STATE_STARTED;

@@ -4,6 +4,7 @@ import { instantOf, timeForPeople } from '../policy/time.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
 import { messageOf } from './error_text.ts';
+import { endWith, exitCodeOf } from './exit_code.ts';
 import { note } from './output.ts';
 import { withStorage } from './storage.ts';
 
@@ -65,6 +66,7 @@ async function known(filter: ListFilter, sync: string | undefined, limit: number
     return all ?? nothing;
   } catch (error) {
     note(`marks, held merchants and findings are not shown: ${messageOf(error)}`);
+    endWith(exitCodeOf(error));
     return nothing;
   }
 }

@@ -4,6 +4,8 @@ import { POLICY_TYPES } from '../policy/record.ts';
 import { POLICY_STATES, shortState } from '../policy/state.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';
+import { messageOf } from './error_text.ts';
+import { endWith, exitCodeOf } from './exit_code.ts';
 import { type OfPolicy, wholeNumber, withCommon } from './options.ts';
 import { note, tableOf } from './output.ts';
 import { withClient } from './session.ts';
@@ -51,12 +53,24 @@ async function list(options: Options): Promise<void> {
     type: options.type,
     expires_before: options.expiresBefore,
   };
-  const found = await listed(filter, options);
+  const found = await listed(filter, options).catch((error: unknown): Listing => {
+    // What MongoDB knows asks for a person all the same.
+    if (!options.attention || exitCodeOf(error) !== 3) throw error;
+    note(`policies out of step are not shown: ${messageOf(error)}`);
+    endWith(3);
+    return { rows: [], cut: false };
+  });
   const { rows, cut } = options.attention ? await withAttention(found, filter, options) : found;
   if (options.json) for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`);
-  else if (rows.length === 0 && !cut) note(options.attention ? 'nothing asks for a person' : 'no policy found');
+  else if (rows.length === 0 && !cut) noteNone(options);
   else process.stdout.write(`${textOf(rows)}\n`);
   if (cut) note(`there are more than --limit ${options.limit} lets through: a higher one shows them`);
+}
+
+/** Not where a part could not be asked for: it may be what asks for a person. */
+function noteNone({ attention }: Options): void {
+  if (!attention) note('no policy found');
+  else if (!process.exitCode) note('nothing asks for a person');
 }
 
 async function listed(filter: ListFilter, options: Options): Promise<Listing> {

@@ -42,10 +42,13 @@ async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
     Promise.allSettled([keptOf(policy, options.reveal)]),
   ]);
   if (workflow.status === 'rejected' && !known(kept)) {
+    const isUnknown = workflow.reason instanceof UnknownPolicy;
     // An ended policy may be known to MongoDB alone, and that one has told nothing.
-    if (kept.status === 'rejected') note(messageOf(kept.reason));
-    else if (workflow.reason instanceof UnknownPolicy && !process.env.MONGODB_URI)
-      note('MongoDB was not asked: MONGODB_URI is not set');
+    if (kept.status === 'rejected') {
+      note(messageOf(isUnknown ? workflow.reason : kept.reason));
+      throw isUnknown ? kept.reason : workflow.reason;
+    }
+    if (isUnknown && !process.env.MONGODB_URI) note('MongoDB was not asked: MONGODB_URI is not set');
     throw workflow.reason;
   }
   const failures = [workflow, status, kept].flatMap((part) => (part.status === 'rejected' ? [part.reason] : []));

@@ -8,7 +8,7 @@ import { superviseWorker } from '../command/story/worker_process.ts';
 import { merchantsFile } from '../sandbox/keys.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';
-import { startDatabase } from './storage_fixture.ts';
+import { type Line, lineTo, startDatabase } from './storage_fixture.ts';
 
 // A machine that runs other tests too takes its time to build the workflows' bundle.
 const START_MS = 120_000;
@@ -20,6 +20,8 @@ export interface Stage {
   /** For commands in processes of their own. */
   env: NodeJS.ProcessEnv;
   sandboxUrl: string;
+  /** The ways of worker, client and commands to the servers. */
+  lines: { temporal: Line; mongodb: Line };
   /** For files of the test's own; removed at the end. */
   directory: string;
   /** What the supervisor of the worker said: `worker: process …`, `the worker has ended …`. */
@@ -39,13 +41,17 @@ export async function setStage({ keys = makeKey('test') }: { keys?: string | nul
     ends.push(() => temporal.stop());
     const database = await startDatabase();
     ends.push(() => database.stop());
+    const [host = '', port] = temporal.address.split(':');
+    const lines = { temporal: await lineTo({ host, port: Number(port) }), mongodb: await lineTo(database.address) };
+    for (const line of Object.values(lines)) ends.push(() => line.cut());
     const sandbox = await startSandbox({ keys: join(directory, 'keys'), strict: true });
     ends.push(() => sandbox.close());
     const merchants = join(directory, 'merchants.json');
     await writeFile(merchants, JSON.stringify(merchantsFile(sandbox.keys, join(directory, 'keys'), sandbox.url)));
     const env = {
       ...temporal.env,
-      MONGODB_URI: database.uri,
+      TEMPORAL_ADDRESS: `127.0.0.1:${lines.temporal.port}`,
+      MONGODB_URI: database.uri.replace(/\/\/[^/]+/, `//127.0.0.1:${lines.mongodb.port}`),
       POLICY_SYNC_KEYS: keys ?? undefined,
       POLICY_SYNC_MCHID: sandbox.keys.mchid,
       WECHATPAY_MERCHANTS: merchants,
@@ -61,7 +67,7 @@ export async function setStage({ keys = makeKey('test') }: { keys?: string | nul
     ends.push(() => client.close());
     // A worker that cannot run is told at once, not by every test's time-out.
     await Promise.race([worker.broken, until(() => client.isServed(sandbox.keys.mchid), START_MS)]);
-    return { temporal, client, env, sandboxUrl: sandbox.url, directory, said, stop };
+    return { temporal, client, env, sandboxUrl: sandbox.url, lines, directory, said, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -94,7 +94,10 @@ describe('what rests on disk', { concurrency: 2 }, () => {
     assert.deepEqual(leaks, []);
     for (const file of ['worker.log', 'errors.log', 'metrics.txt', 'list.json', 'list---attention.json', 'audit.json'])
       assert.ok(files.includes(file), file);
-    assert.match(await readFile(join(keep, 'worker.log'), 'utf8'), /"level":20,/);
+    const logged = await readFile(join(keep, 'worker.log'), 'utf8');
+    assert.match(logged, /"level":20,/);
+    for (const sync of ['BLOCKED', 'DIVERGED', 'STOPPED'])
+      assert.match(logged, new RegExp(`"level":40,[^\\n]*"sync":"${sync}"[^\\n]*a policy is ${sync}`));
   });
 });
 

@@ -2,24 +2,43 @@ import type { Log } from '../activities/log.ts';
 import type { Storage } from '../storage/connection.ts';
 import { StorageError } from '../storage/errors.ts';
 import { countAttention } from '../storage/lives.ts';
+import { pause } from './pause.ts';
+import { ANSWER_MS } from './up.ts';
 
 /** Counting may read much: however often metrics are asked for, it is done no more often. */
 const EVERY_MS = 60_000;
 
-/** What asks for a person, counted by kind: the last count while that is fresh, undefined when MongoDB does not answer. */
+/**
+ * What asks for a person, counted by kind: the last count, which is renewed where it is a minute old and MongoDB answers;
+ * undefined before the first.
+ */
 export function attentionOf(storage: Storage, log: Log): () => Promise<Record<string, number> | undefined> {
-  let counted: Promise<Record<string, number> | undefined> | undefined;
-  let at = 0;
-  return () => {
-    if (counted && Date.now() - at < EVERY_MS) return counted;
-    at = Date.now();
-    counted = countAttention(storage).catch((error: unknown) => {
-      // The next to ask counts again.
-      at = 0;
+  let last: Record<string, number> | undefined;
+  let at = Number.NEGATIVE_INFINITY;
+  let counting: Promise<void> | undefined;
+  const count = async (): Promise<void> => {
+    try {
+      last = await countAttention(storage);
+      at = Date.now();
+    } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       log.debug({ reason: error.message }, 'what asks for a person could not be counted');
-      return undefined;
-    });
-    return counted;
+    } finally {
+      counting = undefined;
+    }
   };
+  return async () => {
+    if (Date.now() - at < EVERY_MS) return last;
+    counting ??= count();
+    // Whoever waits is told of a fault; it may come when nobody does any more.
+    counting.catch(() => {});
+    await inTime(counting);
+    return last;
+  };
+}
+
+/** Until it is done, or has taken so long that the other metrics should not wait for it. */
+async function inTime(work: Promise<void>): Promise<void> {
+  const enough = new AbortController();
+  await Promise.race([work, pause(ANSWER_MS, enough.signal)]).finally(() => enough.abort());
 }

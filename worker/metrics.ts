@@ -35,12 +35,15 @@ export class Metrics {
 
   /** Merchants whose calls wait, and why. */
   held: () => ReadonlyMap<string, HoldReason> = () => new Map();
-  /** What asks for a person, counted by kind; undefined while MongoDB does not tell. */
+  /** What asks for a person, counted by kind; undefined before MongoDB has told. */
   attention: () => Promise<Record<string, number> | undefined> = async () => undefined;
+  /** Which servers answer; before there is a connection to Temporal, it does not. */
+  up: () => Promise<Record<string, boolean>> = async () => ({ temporal: false });
 
   constructor(merchants: () => readonly Merchant[]) {
     const held = () => this.held();
     const attention = () => this.attention();
+    const up = () => this.up();
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'policy_sync_merchant_held',
@@ -54,13 +57,23 @@ export class Metrics {
     });
     new Gauge({
       name: 'policy_sync_attention',
-      help: 'What asks for a person, by kind, over all workers; absent while MongoDB does not answer',
+      help: 'What asks for a person, by kind, over all workers, as last counted: see policy_sync_up{server="mongodb"}',
       labelNames: ['kind'],
       registers: [this.registry],
       async collect() {
         const counted = await attention();
         this.reset();
         for (const [kind, count] of Object.entries(counted ?? {})) this.set({ kind }, count);
+      },
+    });
+    new Gauge({
+      name: 'policy_sync_up',
+      help: '1 for a server that answers this worker within 2 s, 0 for one that does not: temporal, mongodb',
+      labelNames: ['server'],
+      registers: [this.registry],
+      async collect() {
+        const answering = await up();
+        for (const [server, answers] of Object.entries(answering)) this.set({ server }, answers ? 1 : 0);
       },
     });
     new Gauge({

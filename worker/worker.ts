@@ -23,6 +23,7 @@ import { Running } from './running.ts';
 import { ensureSearchAttributes } from './search_attributes.ts';
 import type { Settings } from './settings.ts';
 import { connectTemporal } from './temporal.ts';
+import { upOf } from './up.ts';
 
 /** Calls under way are given so long to finish: 10 s of HTTP, the rest for records. */
 const SHUTDOWN_GRACE = '30s';
@@ -147,6 +148,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   });
   metrics.held = () => holds.held();
   metrics.attention = attentionOf(storage, log);
+  metrics.up = () => upOf(temporal, storage);
   atEnd(async () => holds.end());
   const clearing = clearAbandoned(place, probeEvery, signal);
   // By their index, without which it is long work for MongoDB.

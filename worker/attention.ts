@@ -2,8 +2,7 @@ import type { Log } from '../activities/log.ts';
 import type { Storage } from '../storage/connection.ts';
 import { StorageError } from '../storage/errors.ts';
 import { countAttention } from '../storage/lives.ts';
-import { pause } from './pause.ts';
-import { ANSWER_MS } from './up.ts';
+import { inTime } from './up.ts';
 
 /** Counting may read much: however often metrics are asked for, it is done no more often. */
 const EVERY_MS = 60_000;
@@ -30,15 +29,7 @@ export function attentionOf(storage: Storage, log: Log): () => Promise<Record<st
   return async () => {
     if (Date.now() - at < EVERY_MS) return last;
     counting ??= count();
-    // Whoever waits is told of a fault; it may come when nobody does any more.
-    counting.catch(() => {});
     await inTime(counting);
     return last;
   };
-}
-
-/** Until it is done, or has taken so long that the other metrics should not wait for it. */
-async function inTime(work: Promise<void>): Promise<void> {
-  const enough = new AbortController();
-  await Promise.race([work, pause(ANSWER_MS, enough.signal)]).finally(() => enough.abort());
 }

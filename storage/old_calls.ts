@@ -2,8 +2,8 @@ import type { Storage } from './connection.ts';
 
 /** The newest calls of a policy stay, however old they are. */
 const ALWAYS_KEPT = 20;
-/** So many are deleted at a time: far within the time that an operation has. */
-const BATCH = 500;
+/** So many are deleted at a time: within the time that an operation has, on a busy FerretDB too. */
+const BATCH = 100;
 
 /**
  * Deletes the calls made before `before`, but for the newest 20 of each policy. Tells after each policy how many of its

@@ -90,15 +90,15 @@ describe('calls older than they are kept', () => {
   });
 
   it('go in batches, and of calls of the same instant 20 stay, though several workers delete at once', async () => {
-    const policies = [policyId(), policyId(), policyId()];
+    const policies = [policyId(), policyId()];
     for (const policy of policies)
       await made(
         policy,
-        Array.from({ length: 1_200 }, () => 100),
+        Array.from({ length: 250 }, () => 100),
       );
     const [first, second] = await Promise.all([swept(), swept()]);
     for (const policy of policies) {
-      assert.equal((first?.[policy] ?? 0) + (second?.[policy] ?? 0), 1_180);
+      assert.equal((first?.[policy] ?? 0) + (second?.[policy] ?? 0), 230);
       assert.equal((await left(policy)).length, 20);
     }
   });
@@ -107,19 +107,22 @@ describe('calls older than they are kept', () => {
 describe('workers that delete old calls', () => {
   const silent = { debug() {}, warn() {}, error() {} };
 
-  it('do it once a day, the first that looks for all of them, and say how many calls went', async () => {
+  it('do it once a day, the first that looks for all of them, and say how many calls went', async (context) => {
     const policy = policyId();
     await made(
       policy,
       span(0, 30).map((n) => 100 + n),
     );
     const said: unknown[] = [];
-    const log = { ...silent, info: (...line: unknown[]) => said.push(line) } as Log;
+    const say = (...line: unknown[]) => said.push(line);
+    const log = { ...silent, info: say, warn: say } as Log;
     const enough = new AbortController();
+    context.after(() => enough.abort());
     const workers = [1, 2].map(() => keepDeletingOldCalls({ storage, log }, KEPT, enough.signal));
     await until(async () => said.length > 0);
+    const [[line, message]] = said as [[{ calls: number }, string]];
+    assert.deepEqual([line.calls, message], [10, 'old calls are deleted']);
     assert.equal((await left(policy)).length, 20);
-    assert.equal((said[0] as [{ calls: number }])[0].calls, 10);
     enough.abort();
     await Promise.all(workers);
     assert.equal(await beginSweep(storage, 'calls', DAY), false);
@@ -128,7 +131,9 @@ describe('workers that delete old calls', () => {
     assert.equal(await beginSweep(storage, 'calls', DAY), false);
   });
 
-  it('go by the clock of MongoDB, not by one of their own that is years ahead', async (context) => {
+  it('go by the clock of MongoDB, not by one of their own that is years ahead', {
+    timeout: 60_000,
+  }, async (context) => {
     const [young, old] = [policyId(), policyId()].sort() as [string, string];
     await made(young, span(0, 30));
     await made(
@@ -136,6 +141,7 @@ describe('workers that delete old calls', () => {
       span(0, 30).map((n) => 100 + n),
     );
     const enough = new AbortController();
+    context.after(() => enough.abort());
     context.mock.timers.enable({ apis: ['Date'], now: Date.now() + 4000 * DAY });
     const working = keepDeletingOldCalls({ storage, log: { ...silent, info() {} } as Log }, KEPT, enough.signal);
     // The younger ones are looked at before.

@@ -13,12 +13,14 @@ const LOOK_EVERY_MS = 60 * 60 * 1000;
  */
 export async function keepDeletingOldCalls(place: Place, kept: number, signal: AbortSignal): Promise<void> {
   if (kept === Number.POSITIVE_INFINITY) return;
-  for (; !signal.aborted; await pause(LOOK_EVERY_MS, signal))
+  for (let mine = false; !signal.aborted; await pause(LOOK_EVERY_MS, signal))
     try {
-      if (await beginSweep(place.storage, 'calls', DAY_MS)) await sweep(place, kept, signal);
+      mine ||= await beginSweep(place.storage, 'calls', DAY_MS);
+      if (mine) await sweep(place, kept, signal);
+      mine = false;
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
-      place.log.warn({ reason: error.message }, 'old calls were not deleted; it is tried again within a day');
+      place.log.warn({ reason: error.message }, 'old calls could not be deleted; it is tried again in an hour');
     }
 }
 

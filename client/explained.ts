@@ -144,10 +144,10 @@ async function unanswered(cause: unknown, asked: Asked): Promise<unknown> {
 const FIRST_ACTS: ReadonlySet<string> = new Set(['claim', 'restore']);
 
 /** What hinders the first act of the policy's run, where a worker has taken it. */
-async function firstActWaits({ client, workflowId }: Asked): Promise<string | undefined> {
+async function firstActWaits({ client, workflowId, timeout }: Asked): Promise<string | undefined> {
   if (workflowId === undefined) return undefined;
   const { pendingCallsOf } = await import('./pending_call.ts');
-  const { raw } = await client.withDeadline(Date.now() + LOOK_MS, () =>
+  const { raw } = await client.withDeadline(Date.now() + Math.min(LOOK_MS, timeout), () =>
     client.workflow.getHandle(workflowId).describe(),
   );
   const pending = await pendingCallsOf(client, workflowId, raw.pendingActivities ?? []);

@@ -137,21 +137,15 @@ describe('the log of a worker', () => {
 });
 
 describe('a line of the log', () => {
-  it('comes once, though a run that goes on from it, and a worker that replays the run, know of it', async () => {
+  it('does not come again from a worker that replays how the policy got there', async () => {
     const { number, policy } = await approved();
     await world.faults(refusal(number));
     await world.client.amend(policy, { address: 'B' });
     await told(number, 1);
-    const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
-    const { runId } = await handle.describe();
-    await until(async () => {
-      await Promise.all(Array.from({ length: 100 }, () => world.client.amend(policy, { address: 'B' })));
-      return (await handle.describe()).runId !== runId;
-    }, 90_000);
     // Nothing of it is in another worker's memory.
     await stop();
     stop = await world.startWorkers();
-    await world.client.status(policy);
+    await world.client.amend(policy, { address: 'B' });
     assert.deepEqual(await told(number, 1), [blocked]);
     await world.client.resume(policy);
     assert.deepEqual(await told(number, 2), [blocked, back]);

@@ -141,7 +141,7 @@ export interface VerifyInput {
   /** WeChat Pay is known to refuse this GET: that it answers is the finding. */
   refused?: boolean;
   /**
-   * How long ago WeChat Pay confirmed it, in ms, when the activity was scheduled: verifications come soon after, then
+   * How long ago WeChat Pay confirmed it, or began to say that it has none, in ms, when the activity was scheduled: verifications come soon after, then
    * further and further apart. The age of an attempt is this and the time since the activity was scheduled.
    */
   age: number;

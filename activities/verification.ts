@@ -58,12 +58,16 @@ export class Verifications {
   }
 
   /** Before the first verification is due: what was settled reaches MongoDB. */
-  async #arm({ snapshot, age }: VerifyInput, due: number): Promise<never> {
+  async #arm({ snapshot, age, expect_absent }: VerifyInput, due: number): Promise<never> {
     const recorded = await recordSnapshot(this.#settings, snapshot, {
       next_verification_at: new Date(Date.now() + due),
     });
     const wait = recorded ? due : Math.min(due, backoff(activityInfo().attempt), RECORD_AGAIN_MS);
-    throw quiet('confirmed', { sync: snapshot.sync, at: Date.now() - age - waited(), recorded }, wait);
+    throw quiet(
+      expect_absent ? 'verified' : 'confirmed',
+      { sync: snapshot.sync, at: Date.now() - age - waited(), recorded },
+      wait,
+    );
   }
 
   /** Nothing new was found: the server keeps the timer to the next verification. */

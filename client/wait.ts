@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { todoOf } from '../policy/blocks.ts';
 import type { Status } from '../workflows/messages.ts';
 import { expectNumber, expectObject } from './arguments.ts';
 import { NotBegun, NotSynced } from './errors.ts';
@@ -55,8 +56,8 @@ function stuckBy(status: Status): NotSynced | undefined {
   switch (sync) {
     case 'BLOCKED': {
       const request = block?.request_id ? ` (Request-ID ${block.request_id})` : '';
-      const why = block ? `${block.code} ${block.message}${request}` : 'see `show`';
-      return new NotSynced(sync, `${number} is BLOCKED: ${why}; amend it, or resume`);
+      const why = block ? `${block.code} ${block.message}${request}; ${todoOf(block.code)}` : 'see `show`';
+      return new NotSynced(sync, `${number} is BLOCKED: ${why}`);
     }
     case 'DIVERGED': {
       const fields = diverged.length > 0 ? ` in ${diverged.join(', ')}` : '';

@@ -1,4 +1,5 @@
 import type { PendingCall } from '../client/pending_call.ts';
+import { todoOf } from '../policy/blocks.ts';
 import { shortState } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
 import type { Call } from '../storage/calls.ts';
@@ -33,6 +34,7 @@ function standing({ status, workflow, kept }: Shown): string {
       status?.cancellation && `${status.cancellation.cause} at ${timeForPeople(status.cancellation.at)}`,
     ],
     ['blocked by', status?.block && blockText(status.block)],
+    ['what to do', status?.block && todoOf(status.block.code)],
     ['unverified', status?.unverified && blockText(status.unverified)],
     ['differs in', status?.diverged.join(', ')],
     ['attention', status?.attention.join(', ')],

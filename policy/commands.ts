@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { differences, isEmpty, sameWish } from './difference.ts';
 import { durationSchema, ms } from './duration.ts';
-import { ANSWER_ONLY, TIME_FIELDS, UPLOAD_ONLY } from './fields.ts';
+import { TIME_FIELDS, UPLOAD_ONLY } from './fields.ts';
 import {
   CAUSES,
   type Cause,
@@ -75,7 +75,11 @@ export const cancelSchema = only({
   policy_code: checked(notEmpty, visible).optional(),
 });
 export const withdrawSchema = only({ ...envelope });
-export const amendSchema = z.looseObject({ ...envelope, extra_fields: extraFieldsSchema.optional() });
+export const amendSchema = z.looseObject({
+  ...envelope,
+  extra_fields: extraFieldsSchema.optional(),
+  upload: z.looseObject({}).optional(),
+});
 const termWindowSchema = only({
   opens_before: durationSchema('1s', WINDOW_LIMIT).optional(),
   closes_after: durationSchema('0s', WINDOW_LIMIT).optional(),
@@ -197,7 +201,7 @@ const amend: Rule<'amend'> = (
 ) => {
   const extended = extendedBy(life, added);
   knownOnly(extended, given);
-  const [upload, fields] = uploadAmended(extended, given);
+  const [upload, fields] = uploadAmended(extended, given, there);
   for (const [field, value] of Object.entries(fields)) {
     if (Object.hasOwn(AMEND_NEVER, field))
       refuse('not-amendable', `amend: ${field} cannot be amended; ${AMEND_NEVER[field]}`, field);
@@ -219,10 +223,13 @@ function extendedBy(life: Life, added: readonly string[] = []): Life {
   return { ...life, record: { ...life.record, extra_fields: [...extra_fields, ...more] } };
 }
 
+/** Fields of the policy and of its upload, and those of the upload by themselves. */
+type Amendment = PolicyFields & { upload?: PolicyFields };
+
 /** Refuses names that neither the contract has, nor the policy already, nor the record's `extra_fields`. */
-function knownOnly({ record }: Life, given: PolicyFields): void {
+function knownOnly({ record }: Life, { upload, ...given }: Amendment): void {
   const { policy, extra_fields = [] } = record as Partial<PolicyRecord>;
-  const [unknown] = unknownNames(given, [...extra_fields, ...Object.keys(policy ?? {})], 'upload');
+  const [unknown] = unknownNames({ ...given, ...upload }, [...extra_fields, ...Object.keys(policy ?? {})], 'upload');
   if (unknown !== undefined) refuse('unknown-field', `amend: ${unknown}: ${noSuchField(unknown)}`, unknown);
 }
 
@@ -235,20 +242,29 @@ function without(life: Life, fields: readonly string[]): Life {
 }
 
 /**
- * The life with its upload amended, and the fields that are the policy's. What only an upload carries can be amended for
- * as long as it is to come: one that WeChat Pay has refused goes on so.
+ * The life with its upload amended, or given one, and the fields that are the policy's. That can be done for as long as the
+ * upload is to come: one that WeChat Pay has refused, or that lacked, goes on so. What is null is taken back.
  */
-function uploadAmended(life: Life, given: PolicyFields): [Life, PolicyFields] {
+function uploadAmended(life: Life, { upload: added, ...given }: Amendment, there: MayHold): [Life, PolicyFields] {
   const entries = Object.entries(given);
-  const own = entries.filter(([field]) => UPLOAD_ONLY.has(field) || ANSWER_ONLY.has(field));
+  const own = entries.filter(([field]) => UPLOAD_ONLY.has(field));
+  const late = added ? 'upload' : entries.find(([field]) => UPLOAD_ONLY.has(field) || field === COMPANY)?.[0];
+  if (late && life.known_there)
+    refuse('not-amendable', `amend: ${late} can be amended only before WeChat Pay has the policy`, late);
+  if (late && there('appid'))
+    refuse('unknown-outcome', `amend: an upload is under way; amend ${late} once its outcome is known`, late);
+  if (!added && own.length === 0) return [life, given];
   const { upload } = life.record;
-  const late = own.find(([field]) => field !== 'out_insurance_no' && (!upload || life.known_there));
-  if (late) refuse('not-amendable', `amend: ${late[0]} can be amended only before the policy is uploaded`, late[0]);
-  const amended = own.filter(([field]) => UPLOAD_ONLY.has(field));
-  if (!upload || amended.every(([field, value]) => upload[field] === value)) return [life, withoutUpload(entries)];
-  const record = { ...life.record, upload: parse(uploadSchema, { ...upload, ...Object.fromEntries(amended) }) };
-  return [{ ...life, record }, withoutUpload(entries)];
+  const amended = Object.entries({ ...upload, ...added, ...Object.fromEntries(own) }).filter(([, it]) => it !== null);
+  const mended = parse(uploadAlone, { upload: Object.fromEntries(amended) });
+  const same = sameWish('upload', upload, mended.upload);
+  return [same ? life : { ...life, record: { ...life.record, ...mended } }, withoutUpload(entries)];
 }
+
+/** It goes up with the upload, and can't be updated. */
+const COMPANY = 'insurance_company_code';
+/** So that a fault names its field as that of a record does. */
+const uploadAlone = z.object({ upload: uploadSchema });
 
 function withoutUpload(entries: [string, unknown][]): PolicyFields {
   return Object.fromEntries(entries.filter(([field]) => !UPLOAD_ONLY.has(field)));

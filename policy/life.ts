@@ -23,7 +23,7 @@ export interface Life {
   window: Window;
   /** WeChat Pay was given a window once: from then on the times it holds must be those of the present term. */
   window_sent: boolean;
-  /** WeChat Pay has the policy: its upload is over, if there was one. */
+  /** WeChat Pay has the policy, or had it once: it is not uploaded any more. */
   known_there?: true;
   /** A cancellation whose time has not come. */
   cancellation?: { cause: Cause; at: number };

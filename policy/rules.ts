@@ -46,8 +46,8 @@ export const RULES = {
     'look at the policy: the message names the states',
   ],
   'not-amendable': [
-    'an amendment of the number, the state, or of upload data after the upload',
-    'states have messages of their own',
+    'an amendment of the number, the state, or of upload data once WeChat Pay has the policy',
+    'states have messages of their own; what was uploaded stays as it is',
   ],
   'cannot-clear': [
     'an amendment that empties a field which WeChat Pay holds, or may hold',
@@ -65,8 +65,8 @@ export const RULES = {
     'resume, or amend what hinders the upload',
   ],
   'unknown-outcome': [
-    'accept, while it is not known what WeChat Pay holds',
-    'wait for its answer, or verify; then accept',
+    'accept, or an amendment of upload data, while it is not known what WeChat Pay holds',
+    'wait for its answer, or verify; then send it again',
   ],
   // Of the policy's number and its workflow.
   exists: ['open, while another record has the number', 'amend the policy, or correct the number'],

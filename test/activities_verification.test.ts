@@ -150,7 +150,15 @@ describe('an attempt that finds nothing', () => {
   it('is one where WeChat Pay still does not know a policy that it is known not to know', async () => {
     const snapshot = await stage.policy();
     await stage.bench.control('DELETE', `/policies/${snapshot.out_insurance_no}`);
-    quiet(await verify(snapshot, { expect_absent: true, expected: {} }), 'verified');
+    const absent = { expect_absent: true, expected: {} };
+    quiet(await verify(snapshot, absent), 'verified');
+    // A minute after it was found so, then each time that time has doubled.
+    isWithin(quiet(await verify(snapshot, { ...absent, age: 0 }, {}), 'verified'), MINUTE);
+    for (const waited of [1, 2, 4, 8])
+      isWithin(
+        quiet(await verify(snapshot, { ...absent, age: 0 }, { attempt: 2, waited: waited * MINUTE }), 'verified'),
+        waited * MINUTE,
+      );
   });
 
   it('is one where the names are still sealed for a key that is not ours', async () => {

@@ -175,6 +175,8 @@ describe('an amendment from the command line', () => {
     const file = join(directory, 'fields.json');
     await writeFile(file, JSON.stringify({ address: SEED.address }));
     assert.deepEqual(await amendmentOf(['plan_id=1'], file), { address: SEED.address, plan_id: 1 });
+    const upload = { appid: 'wx1', openid: 'o1' };
+    assert.deepEqual(await amendmentOf([`upload=${JSON.stringify(upload)}`], undefined), { upload });
   });
 });
 

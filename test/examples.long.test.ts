@@ -113,7 +113,7 @@ async function typed(line: string, cwd: string, env: NodeJS.ProcessEnv): Promise
 
 function lacking({ needs }: Example): string | false {
   const lacks = Object.entries(needs).find(([, command]) => spawnSync('sh', ['-c', command]).status !== 0);
-  return lacks ? `no ${lacks[0]}` : false;
+  return lacks ? `there is no ${lacks[0]}` : false;
 }
 
 let scratch: string;

@@ -1,5 +1,6 @@
 // node --import tsx test/run_files.ts [--test-name-pattern=PATTERN] FILE…: runs test files in the order in which they are
-// given. `node --test` does all the rest alike, but sorts them.
+// given. `node --test` does all the rest alike, but sorts them, and takes a skipped test for a good one.
+import { basename } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
@@ -23,4 +24,12 @@ const told = run({
 told.on('test:fail', () => {
   process.exitCode = 1;
 });
+// With REQUIRE_ALL=1, as in CI: a test that is skipped for want of a program has proved nothing. Those for another kind of
+// machine say `only …`. A test that a pattern leaves out is skipped, too.
+if (process.env.REQUIRE_ALL === '1' && patterns.length === 0)
+  told.on('test:pass', ({ name, skip, file }) => {
+    if (!skip || String(skip).startsWith('only ')) return;
+    console.error(`REQUIRE_ALL=1: ${basename(file ?? '')}: ${name}: skipped: ${skip}`);
+    process.exitCode = 1;
+  });
 told.compose(new spec()).pipe(process.stdout);

@@ -14,7 +14,7 @@ import { startWith } from './story_process.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'policy-sync-terminal-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
-const noProc = process.platform === 'linux' ? false : 'processes are looked up in /proc';
+const noProc = process.platform === 'linux' ? false : 'only Linux has /proc, where processes are looked up';
 const noTerminal = noProc || (findOnPath('script') ? false : 'there is no `script` (of util-linux) on PATH');
 
 /** A command, and how to know its processes: each has the mark in its environment. */

@@ -14,6 +14,7 @@ import { type Sandbox, startSandbox } from '../../sandbox/server.ts';
 import { aborted } from './aborted.ts';
 import { OwnDatabase } from './own_database.ts';
 import { OwnNamespace } from './own_namespace.ts';
+import { originsOf } from './ui_origins.ts';
 import { WechatPay } from './wechatpay.ts';
 import { superviseWorker } from './worker_process.ts';
 
@@ -109,7 +110,7 @@ async function openPayloads(
   const log = pino(pino.destination({ dest: join(directory, 'codec-server.log'), sync: true }));
   const { url, close } = await startCodecServer({ keyring, uiOrigins, log });
   ends.push(close);
-  return { codecEndpoint: url, admit: (uiUrl) => void (uiUrl && uiOrigins.push(uiUrl)) };
+  return { codecEndpoint: url, admit: (uiUrl) => void (uiUrl && uiOrigins.push(...originsOf(uiUrl))) };
 }
 
 /** A folder used again has policies sealed with its keys. */

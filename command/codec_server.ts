@@ -41,7 +41,8 @@ export function addCodecServer(program: Command): void {
       const told = untilTold();
       const log = makeLog(logLevel);
       const server = await startCodecServer({ ...settings, host, port, uiOrigins: uiOrigin, log }).catch((error) => {
-        throw new UsageError(messageOf(error));
+        // A port that is taken is no wrong usage: the same command is right once it is free.
+        throw 'syscall' in error ? error : new UsageError(messageOf(error));
       });
       process.stdout.write(`${JSON.stringify({ url: server.url })}\n`);
       await told;

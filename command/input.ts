@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { utf8In } from '../policy/encoding.ts';
+import { brokenLine } from '../policy/json_fault.ts';
 
 /** The text of a file in UTF-8, a byte order mark allowed; of standard input for `-`. Throws an error of one line. */
 export async function textOf(file: string): Promise<string> {
@@ -26,8 +27,15 @@ export function jsonOf(where: string, content: string): unknown {
   try {
     return JSON.parse(content);
   } catch {
-    throw new Error(`${where}: expected JSON, found something else`);
+    throw new Error(faultOf(where, content));
   }
+}
+
+function faultOf(where: string, content: string): string {
+  if (content.trim() === '') return `${where}: expected JSON, found nothing`;
+  const line = brokenLine(content);
+  if (line === undefined) return `${where}: expected JSON, found its beginning only: it ends too soon`;
+  return `${where}${content.trim().includes('\n') ? `, line ${line}` : ''}: expected JSON, found something else`;
 }
 
 /** Whether a text is JSON. */

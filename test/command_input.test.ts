@@ -44,6 +44,24 @@ describe('a file that is given', () => {
   });
 });
 
+describe('a file that is no JSON', () => {
+  it('is refused with what it is instead, and the line, and nothing of what it says', () => {
+    const whole = JSON.stringify(recordOf(), null, 2);
+    for (const [content, message] of [
+      ['', 'it: expected JSON, found nothing'],
+      [' \n\n', 'it: expected JSON, found nothing'],
+      [whole.slice(0, -10), 'it: expected JSON, found its beginning only: it ends too soon'],
+      [whole.slice(0, whole.indexOf('"policy') + 4), 'it: expected JSON, found its beginning only: it ends too soon'],
+      ['mchid=1', 'it: expected JSON, found something else'],
+      ['{\n  "a": 1,\n  "b": 张三\n}\n', 'it, line 3: expected JSON, found something else'],
+      ['{\n  "a": "张\n三"\n}', 'it, line 2: expected JSON, found something else'],
+      ['{\n  "a": 1,\n}', 'it, line 3: expected JSON, found something else'],
+      [`${whole}\n}`, `it, line ${whole.split('\n').length + 1}: expected JSON, found something else`],
+    ] as const)
+      assert.throws(() => jsonOf('it', content), { message }, content);
+  });
+});
+
 describe('a file of records, one a line', () => {
   const line = JSON.stringify(recordOf());
 
@@ -54,7 +72,7 @@ describe('a file of records, one a line', () => {
       [1, 2, 4, 5].map((at) => `all.jsonl, line ${at}`),
     );
     assert.throws(() => jsonOf(sources[1]?.where ?? '', sources[1]?.content ?? ''), {
-      message: 'all.jsonl, line 2: expected JSON, found something else',
+      message: 'all.jsonl, line 2: expected JSON, found its beginning only: it ends too soon',
     });
   });
 

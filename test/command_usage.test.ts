@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { ServerRefused, Unavailable } from '../client/errors.ts';
+import { makeKey } from '../codec/keys.ts';
 import { amendmentOf } from '../command/amendment.ts';
 import { exitCodeOf } from '../command/exit_code.ts';
 import { shownFields } from '../command/masked.ts';
@@ -90,6 +92,20 @@ describe('failure: exit code 1, one line, and with --json an object', { concurre
     assert.equal(code, 1);
     assert.match(stderr, /^policy-sync worker: MONGODB_URI: [^\n]+\n/);
     assert.match(JSON.parse(stdout).error.message, /standard error says why/);
+  });
+
+  it('a port that is taken, whoever wants it', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const keys = { ...env, POLICY_SYNC_KEYS: makeKey('k') };
+    const sandbox = ['sandbox', '--keys', join(directory, 'sandbox')];
+    for (const words of [['codec-server'], sandbox]) {
+      const { code, stderr } = await policySync([...words, '--port', String(port)], keys);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, new RegExp(`^policy-sync: .*${port}.*: choose another port\\n$`));
+    }
+    server.close();
   });
 
   it('a bad setting, named and not shown', async () => {

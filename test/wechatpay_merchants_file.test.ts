@@ -227,7 +227,8 @@ describe('a merchants file that is unusable as a whole', () => {
       '{\n "1900000001": {\n "paused": tru "abcdefghijklmnopqrstuvwxyz012345" }',
       /expected JSON at .*merchants\.json, found a fault/,
     ],
-    ['cut JSON, by its line', '{\n "1900000001": {\n', /found a fault in line 3$|found a fault$/],
+    ['cut JSON', '{\n "1900000001": {\n', /found a fault: it ends too soon$/],
+    ['broken JSON, by its line', '{\n "1900000001": {\n 张三\n}}', /found a fault in line 3$/],
     ['a list', [], /expected a JSON object of merchants by mchid at .*, found a list$/],
     ['a text', '"x"', /found string$/],
   ];

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { makeKey } from '../codec/keys.ts';
+import { reasonOf } from '../worker/grpc.ts';
 import { readSettings, SettingsError } from '../worker/settings.ts';
 import { DAY } from './fixtures.ts';
 
@@ -98,5 +99,29 @@ describe('settings of a worker', () => {
       'TEMPORAL_*',
     ]);
     assert.ok(!faults.join('\n').includes(secret));
+  });
+});
+
+describe('a connection that cannot be made', () => {
+  it('is told of in plain words, not as the native SDK writes it', () => {
+    // As SDK 1.24 tells of them.
+    const told = (error: string): string => reasonOf(new Error(`tonic::transport::Error(Transport, ${error})`));
+    const refused = 'Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }';
+    const lookup =
+      'Custom { kind: Uncategorized, error: "failed to lookup address information: Name or service not known" }';
+    for (const [error, reason] of [
+      [`ConnectError(ConnectError("tcp connect error", 127.0.0.1:9, ${refused}))`, 'the connection was refused'],
+      [`ConnectError(ConnectError("dns error", ${lookup}))`, 'there is no host of that name'],
+      [
+        'ConnectError(Custom { kind: InvalidData, error: InvalidCertificate(UnknownIssuer) })',
+        /^TLS fails: .*TEMPORAL_TLS/,
+      ],
+      ['something of tomorrow', 'no connection can be made'],
+    ] as const) {
+      if (typeof reason === 'string') assert.equal(told(error), reason);
+      else assert.match(told(error), reason);
+      assert.doesNotMatch(told(error), /tonic|Error\(/);
+    }
+    assert.equal(reasonOf({ details: 'namespace\n not found' }), 'namespace not found');
   });
 });

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { utf8In } from '../policy/encoding.ts';
 import { foundKind, OWN_WORDS } from '../policy/expected.ts';
+import { brokenLine } from '../policy/json_fault.ts';
 import { apiV3KeyIn, certificateIn, type Findings, type NamedFile, privateKeyIn, publicKeyIn } from './key_file.ts';
 import type { Merchant, MerchantKey, WechatPayKey } from './merchant.ts';
 import { type MerchantSettings, merchantSettingsSchema } from './merchant_settings.ts';
@@ -61,10 +62,10 @@ async function jsonOf(file: string): Promise<object> {
 function parsedOr(text: string, refused: (where: string) => never): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
+  } catch {
     // The parser's own message quotes the text, which may hold a key pasted into the wrong place.
-    const [, position] = / at position (\d+)/.exec(String(error)) ?? [];
-    return refused(position === undefined ? '' : ` in line ${text.slice(0, Number(position)).split('\n').length}`);
+    const line = brokenLine(text);
+    return refused(line === undefined ? ': it ends too soon' : ` in line ${line}`);
   }
 }
 

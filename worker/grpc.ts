@@ -13,9 +13,20 @@ export function isRefusal(error: unknown): boolean {
   return [PERMISSION_DENIED, UNIMPLEMENTED, UNAUTHENTICATED].includes(codeOf(error) ?? -1);
 }
 
+/** The native SDK tells of a connection that it could not make as Rust writes its errors. */
+const TRANSPORT = /\btonic::transport::/;
+const WHY: readonly (readonly [told: RegExp, why: string])[] = [
+  [/ConnectionRefused/, 'the connection was refused'],
+  [/dns error/, 'there is no host of that name'],
+  [/certificate|handshake|tls|corrupt message/i, 'TLS fails: look at TEMPORAL_TLS_*'],
+  [/timed ?out|deadline/i, 'no answer in time'],
+];
+
 /** An error's own words, in one line. */
 export function reasonOf(error: unknown): string {
   const { details, message } = error as { details?: unknown; message?: unknown };
+  if (TRANSPORT.test(String(message)))
+    return WHY.find(([told]) => told.test(String(message)))?.[1] ?? 'no connection can be made';
   return String(typeof details === 'string' ? details : message)
     .replace(/\s+/g, ' ')
     .slice(0, 200);

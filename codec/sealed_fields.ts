@@ -11,6 +11,8 @@ const UNSTORABLE = /[\0\ud800-\udfff]/u;
 export interface Unreadable {
   field: string;
   reason: string;
+  /** Id of the key that is not there. */
+  lacks?: string;
 }
 
 /**
@@ -56,7 +58,7 @@ export function openField(
     return openValue(keyring, stored, associated);
   } catch (error) {
     if (!(error instanceof UnknownKey) && !(error instanceof SealBroken)) throw error;
-    unreadable.push({ field, reason: error.message });
+    unreadable.push({ field, reason: error.message, ...(error instanceof UnknownKey && { lacks: error.keyId }) });
     return undefined;
   }
 }

@@ -3,7 +3,7 @@ import type { Call } from '../storage/calls.ts';
 import type { ReadCommand } from '../storage/commands.ts';
 import type { ReadDiscrepancy } from '../storage/discrepancies.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
-import { shownFields, shownValue } from './masked.ts';
+import { sealedIn, shownFields, shownValue, unreadableIn } from './masked.ts';
 import { withStorage } from './storage.ts';
 
 /** So many of each are shown. */
@@ -42,19 +42,23 @@ export async function keptOf({ mchid, out_insurance_no }: PolicyId, reveal?: boo
     const { record, remote, carried: _own, ...document } = found;
     return {
       document,
-      desired: shownFields(record.policy, reveal),
-      remote: remote && shownFields(remote, reveal),
+      desired: shownFields(record.policy, reveal, unreadableIn('policy', found.unreadable)),
+      remote: remote && shownFields(remote, reveal, unreadableIn('remote', found.unreadable)),
       calls,
       discrepancies: discrepancies.map((one) => ({
         ...one,
-        ours: shownValue(one.field, one.ours, reveal),
-        theirs: shownValue(one.field, one.theirs, reveal),
+        ...shownFields(
+          { ours: shownValue(one.field, one.ours, reveal), theirs: shownValue(one.field, one.theirs, reveal) },
+          true,
+          one.unreadable,
+        ),
       })),
       commands: commands.map((one) => ({
         ...one,
-        reason: one.reason && shownValue('reason', one.reason, reveal),
-        before: shownFields(one.before, reveal),
-        after: shownFields(one.after, reveal),
+        by: one.by ?? sealedIn('by', one.unreadable) ?? null,
+        reason: one.reason ? shownValue('reason', one.reason, reveal) : (sealedIn('reason', one.unreadable) ?? null),
+        before: shownFields(one.before, reveal, one.unreadable),
+        after: shownFields(one.after, reveal, one.unreadable),
       })),
     };
   });

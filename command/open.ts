@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { UnknownPolicy } from '../client/errors.ts';
 import type { Opened, PolicyClient } from '../client/policy_client.ts';
 import type { RecordInput } from '../policy/record.ts';
 import type { Status } from '../workflows/messages.ts';
@@ -50,17 +51,40 @@ async function open(file: string, options: MessageOptions): Promise<void> {
 
 interface Done {
   opened: Opened;
+  /** It had been opened before, and is as it was. */
+  before: boolean;
   status: Status | undefined;
 }
 
 async function openOne(client: PolicyClient, { where, content }: Source, options: MessageOptions): Promise<Done> {
-  const opened = await client.openPolicy(recordIn(jsonOf(where, content)), envelopeOf(options));
-  return { opened, status: await settled(client, opened, opened.revision, options) };
+  const record = recordIn(jsonOf(where, content));
+  const before = await wasThere(client, record);
+  const opened = await client.openPolicy(record, envelopeOf(options));
+  return { opened, before, status: await settled(client, opened, opened.revision, options) };
 }
 
-function told({ opened, status }: Done, { json }: MessageOptions): void {
+/** Asked first, for the answer of `open` is the same each time. What the record breaks, `open` itself tells. */
+async function wasThere(client: PolicyClient, record: RecordInput): Promise<boolean> {
+  const { mchid, policy } = (record ?? {}) as Partial<RecordInput>;
+  const { out_insurance_no } = (policy ?? {}) as Partial<RecordInput['policy']>;
+  if (typeof mchid !== 'string' || typeof out_insurance_no !== 'string') return false;
+  const { describePolicy } = await import('../client/pending_call.ts');
+  return describePolicy(client, { mchid, out_insurance_no }).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof UnknownPolicy) return false;
+      throw error;
+    },
+  );
+}
+
+function told({ opened, before, status }: Done, { json }: MessageOptions): void {
   for (const warning of opened.warnings) note(`warning: ${warning}`);
-  print(json, { ...opened, status }, () => answerLine(opened, opened, status));
+  print(json, { ...opened, status }, () =>
+    before
+      ? `${opened.mchid}/${opened.out_insurance_no}: opened before, unchanged`
+      : answerLine(opened, opened, status),
+  );
 }
 
 /** The record in a file: what it says to editors is no part of it. */

@@ -82,7 +82,7 @@ function place(_id: string, side: Side): string {
 
 function opened(keyring: Keyring | undefined, stored: StoredDiscrepancy): ReadDiscrepancy {
   const unreadable: Unreadable[] = [];
-  const open = (side: Side) => openField(keyring, stored.field, stored[side], place(stored._id, side), unreadable);
+  const open = (side: Side) => openField(keyring, side, stored[side], place(stored._id, side), unreadable);
   // FerretDB's $setOnInsert leaves out nulls.
   const { settled_at = null } = stored;
   return { ...stored, settled_at, ours: open('ours'), theirs: open('theirs'), unreadable };

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { waitSynced } from '../client/wait.ts';
-import { parseKeys } from '../codec/keys.ts';
+import { makeKey, parseKeys } from '../codec/keys.ts';
 import type { Shown } from '../command/show.ts';
 import { WechatPay } from '../command/story/wechatpay.ts';
 import { sameValue } from '../policy/difference.ts';
@@ -69,6 +69,8 @@ describe("the seed's example", () => {
     const open = await run(['open', file, '--wait']);
     assert.equal(open.code, 0, open.stderr);
     assert.equal(open.stdout, `${MCHID}/${number}: accepted, revision 1, WeChat Pay holds it\n`);
+    const again = await run(['open', file]);
+    assert.deepEqual([again.code, again.stdout], [0, `${MCHID}/${number}: opened before, unchanged\n`]);
 
     const { kept } = await json<Shown>(['show', number, '--reveal']);
     for (const [field, value] of Object.entries(record.policy)) {
@@ -83,6 +85,18 @@ describe("the seed's example", () => {
     for (const said of ['APPROVED', 'SYNCED', '2, WeChat Pay holds 2', 'policy_code', 'C1', 'PATCH', 'RUNNING'])
       assert.ok(stdout.includes(said), `${said} in\n${stdout}`);
     assert.ok((await run(['show', number, '--reveal'])).stdout.includes(SEED.address));
+  });
+
+  it('is shown as sealed, by the id of the key, where the shell has not the key', async () => {
+    const number = await opened();
+    await run(['amend', number, 'address=somewhere else', '--by', 'somebody', '--wait']);
+    const keys = { ...stage.env, POLICY_SYNC_KEYS: makeKey('another') };
+    const { stdout } = await line.run(['show', number, '--reveal', '--timeout', '5s'], keys);
+    const id = stage.env.POLICY_SYNC_KEYS?.split(':')[0];
+    const sealed = `sealed with key "${id}", which this shell has not`;
+    for (const field of ['address', 'pet_name'])
+      assert.match(stdout, new RegExp(`^${field} +${sealed} +${sealed}$`, 'm'));
+    assert.match(stdout, new RegExp(`amend +${sealed} +2 +address: ${sealed} → ${sealed}`));
   });
 
   it('has a history: what came, from whom, what it changed, when WeChat Pay confirmed it', async () => {

@@ -210,6 +210,13 @@ describe('personal values', () => {
       assert.match(JSON.stringify(shown[field]), /^\[?"•••"\]?$/, field);
     assert.equal(shown.policy_code, SEED.policy_code);
     assert.deepEqual(shownFields(SEED, true), SEED);
+    const lacking = [{ field: 'address', reason: 'no key', lacks: 'k1' }];
+    const sealed = 'sealed with key "k1", which this shell has not';
+    for (const reveal of [false, true])
+      assert.deepEqual(shownFields({ address: undefined, pet_name: undefined }, reveal, lacking), {
+        address: sealed,
+        pet_name: undefined,
+      });
   });
 });
 

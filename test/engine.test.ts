@@ -206,9 +206,12 @@ describe('outcomes of a call', () => {
     await world.until(number, ({ block }) => block?.code === 'PARAM_ERROR');
     assert.equal((await world.client.amend(policy, { upload: { openid: 'o2' } })).outcome, 'accepted');
     await synced(number);
-    const posts = (await world.requests(number)).filter(({ method }) => method === 'POST');
+    // The path of a POST names no policy.
+    const bodies = (await world.requests())
+      .filter(({ method }) => method === 'POST')
+      .map(({ body }) => JSON.parse(body));
     assert.deepEqual(
-      posts.map(({ body }) => JSON.parse(body).openid),
+      bodies.filter(({ out_insurance_no }) => out_insurance_no === number).map(({ openid }) => openid),
       ['wrong', 'o2'],
     );
     assert.equal((await world.held(number))?.policy_state, 'POLICY_STATE_ISSUING');

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { closureOf } from './closure.ts';
+import { brokenLinks } from './links.ts';
 
 interface Manifest {
   name: string;
@@ -82,7 +83,10 @@ function pick<T>(from: Record<string, T>, names: readonly string[]): Record<stri
 
 async function pack(folder: string): Promise<void> {
   const told = run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', out, folder]);
-  const [{ filename, size, unpackedSize, entryCount }] = JSON.parse(told) as [Packed];
+  const [{ filename, size, unpackedSize, entryCount, files }] = JSON.parse(told) as [Packed];
+  const paths = files.map(({ path }) => path);
+  const broken = await brokenLinks(folder, paths);
+  if (broken.length > 0) fail(`links to what is not in the package:\n${broken.join('\n')}`);
   const tarball = join(out, filename);
   const { messages, pkg } = await publint({ pack: { tarball: (await readFile(tarball)).buffer as ArrayBuffer } });
   if (messages.length > 0) fail(messages.map((message) => formatMessage(message, pkg)).join('\n'));
@@ -95,6 +99,7 @@ interface Packed {
   size: number;
   unpackedSize: number;
   entryCount: number;
+  files: { path: string }[];
 }
 
 function run(command: string, args: string[]): string {

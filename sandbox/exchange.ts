@@ -46,7 +46,8 @@ export function served(parts: Parts, effect: Effect): RouteHandlerMethod {
       try {
         return effect(incoming);
       } catch (error) {
-        if (error instanceof Refusal) logged.refused = error.code;
+        // Of one that comes after the cut nobody is told.
+        if (error instanceof Refusal && logged.ended_at === null) logged.refused = error.code;
         throw error;
       }
     };
@@ -82,6 +83,10 @@ function uploaded(body: Buffer): string | undefined {
 
 async function endingOf(call: Call, effect: Effect, parts: Parts): Promise<Ending | typeof CUT> {
   const fault = parts.faults.take(call.method, call.out_insurance_no) ?? {};
+  if (fault.drop === 'late') {
+    land(call, effect, fault, parts);
+    return CUT;
+  }
   if (!(await waited(fault.delay_ms, parts.closing)) || fault.drop === 'before') return CUT;
   const instead = answerInstead(fault);
   const own = (): Answer => outcome(call, effect, fault, parts);
@@ -91,6 +96,11 @@ async function endingOf(call: Call, effect: Effect, parts: Parts): Promise<Endin
   const unsigned = fault.unsigned || fault.redirect !== undefined || (fault.body !== undefined && !fault.signed);
   const proof = await signatureHeaders(parts.keys, answer.body, parts.now(), unsigned ? 'unsigned' : fault.forge);
   return { ...answer, headers: { ...answer.headers, ...proof }, truncated: fault.truncate };
+}
+
+/** Takes effect after the delay, when the caller has long gone. */
+async function land(call: Call, effect: Effect, fault: Fault, parts: Parts): Promise<void> {
+  if (await waited(fault.delay_ms, parts.closing)) outcome(call, effect, fault, parts);
 }
 
 /** Whether the delay passed; it does not once the sandbox closes. */

@@ -34,7 +34,7 @@ const actionSchema = z.union(
       headers: z.record(headerName, headerText).optional(),
       signed: z.literal(true).optional(),
     }),
-    z.strictObject({ ...delayed, drop: z.enum(['before', 'after']) }),
+    z.strictObject({ ...delayed, drop: z.enum(['before', 'after', 'late']) }),
     z.strictObject({ ...delayed, forge: z.enum(FORGERIES) }),
     z.strictObject({ ...delayed, truncate: z.literal(true) }),
     z.strictObject({ ...instead, redirect: z.string().regex(/^[\x21-\x7e]+$/) }),
@@ -42,7 +42,7 @@ const actionSchema = z.union(
     z.strictObject({ ...delayed, names: z.literal('unreadable') }),
   ],
   {
-    error: `expected delay_ms (0 to ${LONGEST_DELAY_MS}), alone or with one of: status (200 to 599) and code, with retry_after, message, unsigned, forge, effect: true; status and body, with headers, signed: true, effect: true; redirect, with effect: true; drop: before, after; forge: ${FORGERIES.join(', ')}; truncate: true; answer_of; names: unreadable`,
+    error: `expected delay_ms (0 to ${LONGEST_DELAY_MS}), alone or with one of: status (200 to 599) and code, with retry_after, message, unsigned, forge, effect: true; status and body, with headers, signed: true, effect: true; redirect, with effect: true; drop: before, after, late; forge: ${FORGERIES.join(', ')}; truncate: true; answer_of; names: unreadable`,
   },
 );
 
@@ -59,7 +59,8 @@ export type FaultRule = z.output<typeof faultRuleSchema>;
 
 /**
  * What one request gets instead of, or on top of, what it would have got. The design's: `delay_ms`, `status` with `code`,
- * `drop`, `forge`. Ours beside them: `status` with `body` (raw, unsigned unless `signed`), `truncate` (the answer's second
+ * `drop`, `forge`. Ours beside them: `drop: late` (the connection is cut at once, the effect comes after the delay, unless WeChat
+ * Pay refuses it by then), `status` with `body` (raw, unsigned unless `signed`), `truncate` (the answer's second
  * half is cut off), `redirect` (a 307, unsigned), `answer_of` (signed, but another policy), `names: unreadable` (sealed with
  * a key that is not the merchant's), and `delay_ms` together with any of them. `status` and `redirect` have no effect on
  * the policy unless `effect` says so; `drop: after`, `forge`, `truncate`, `answer_of` and `names` come after the effect; the
@@ -78,7 +79,7 @@ export interface Fault {
   /** What is answered comes after the effect. */
   effect?: true | undefined;
   headers?: Record<string, string> | undefined;
-  drop?: 'before' | 'after' | undefined;
+  drop?: 'before' | 'after' | 'late' | undefined;
   forge?: Forgery | undefined;
   truncate?: true | undefined;
   redirect?: string | undefined;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { openName } from '../wechatpay/sealing.ts';
 import { answerMessage, verifyMessage } from '../wechatpay/signature.ts';
 import { type Bench, POLICIES, REGULAR, type Reply, startBench, UPLOAD } from './sandbox_calls.ts';
@@ -128,6 +128,27 @@ describe('a drop', () => {
       assert.deepEqual([last?.method, last?.status, last?.code, last?.signature_ok], ['PATCH', null, null, true]);
       assert.ok(last?.ended_at);
     });
+
+  test('"late" cuts the connection at once, and the change is applied after the delay', async () => {
+    await bench.faults({ do: { drop: 'late', delay_ms: 300 }, times: 1 });
+    await assert.rejects(move(), { message: 'fetch failed' });
+    assert.equal(await address(), 'here');
+    const last = (await bench.requests()).at(-1);
+    assert.deepEqual([last?.method, last?.status, last?.signature_ok], ['PATCH', null, true]);
+    assert.ok(last?.ended_at);
+    await until(async () => (await address()) === 'there' || undefined);
+  });
+
+  test('"late" has no effect that the service refuses by then, and the log tells of none', async () => {
+    await bench.faults({ do: { drop: 'late', delay_ms: 50 }, times: 1 });
+    await assert.rejects(bench.patch('P1', { policy_state: 'POLICY_STATE_NONE' }), { message: 'fetch failed' });
+    await setTimeout(150);
+    assert.equal((await move()).status, 200);
+    assert.deepEqual(
+      (await bench.requests()).slice(-2).map(({ refused }) => refused),
+      [null, null],
+    );
+  });
 });
 
 test('a truncated answer ends in its middle, the change applied', async () => {

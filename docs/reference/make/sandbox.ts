@@ -21,7 +21,7 @@ const FAULT: Record<keyof Fault, string> = {
   signed: 'With `body`: true signs it.',
   effect: 'With `status` or `redirect`: true has the request take effect before it is answered so.',
   headers: 'With `body`: headers of the answer.',
-  drop: '`before`: cuts the connection without effect. `after`: takes effect, then cuts it.',
+  drop: '`before`: cuts the connection without effect. `after`: takes effect, then cuts it. `late`: cuts it at once, and takes effect after `delay_ms`.',
   forge: `Takes effect, and answers with a signature that must not be believed: ${FORGERIES.map(code).join(', ')}.`,
   truncate: 'true: takes effect, and cuts the second half of the answer off.',
   redirect: 'Answers 307 to this address, unsigned.',

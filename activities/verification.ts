@@ -49,7 +49,8 @@ export class Verifications {
     const settled = waited() >= settles_in;
     if (found.outcome === 'confirmed' && (settled || this.#differs(input, found))) return found;
     const expected =
-      found.outcome === 'refused' && (found.status === 404 ? input.expect_absent && !input.refused : input.refused);
+      found.outcome === 'refused' &&
+      (found.status === 404 ? input.expect_absent && !input.refused && !settled : input.refused);
     if (found.outcome === 'refused' && !expected) return found;
     const usual = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
     const next = settled ? usual : Math.min(usual, settles_in - waited());

@@ -2,6 +2,7 @@ import type { Keyring } from '../codec/keys.ts';
 import { openField, openFields, sealField, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import type { Storage } from './connection.ts';
+import { isDuplicate } from './errors.ts';
 
 /** What changed a policy, or was refused without an answer, as its workflow tells it. Times: epoch ms. */
 export interface Told {
@@ -72,25 +73,34 @@ export interface Commands {
  * Appends commands, each once however often it is written, and says of those that wait for it that WeChat Pay holds them.
  * @throws StorageError
  */
-export async function writeCommands(
-  storage: Storage,
-  { policy, mchid, commands, confirmation }: Commands,
-): Promise<void> {
-  const appended = commands.map((told) => {
-    const _id = `${policy}/${told.id}`;
-    const document = stored(storage.keyring, _id, { policy, mchid }, told);
-    return { updateOne: { filter: { _id }, update: { $setOnInsert: document }, upsert: true } };
+export async function writeCommands(storage: Storage, written: Commands): Promise<void> {
+  const { policy, commands, confirmation } = written;
+  if (commands.length === 0 && !confirmation) return;
+  await storage.write(`${policy}/commands`, async () => {
+    if (commands.length > 0) await append(storage, written);
+    if (!confirmation) return;
+    const { revision, at, request_id = null } = confirmation;
+    const confirmed_at = new Date(at);
+    await storage.commands.updateMany(
+      { policy, confirmed_at: null, rule: null, revision: { $lte: revision }, at: { $lte: confirmed_at } },
+      { $set: { confirmed_at, request_id } },
+    );
   });
-  const { revision = 0, at = 0, request_id = null } = confirmation ?? {};
-  const confirm = {
-    updateMany: {
-      filter: { policy, confirmed_at: null, rule: null, revision: { $lte: revision }, at: { $lte: new Date(at) } },
-      update: { $set: { confirmed_at: new Date(at), request_id } },
-    },
-  };
-  const writes = [...appended, ...(confirmation ? [confirm] : [])];
-  if (writes.length === 0) return;
-  await storage.write(`${policy}/commands`, () => storage.commands.bulkWrite(writes));
+}
+
+/** Those that are not there yet: what is not known to be written comes with every write, up to 200 of them. */
+async function append(storage: Storage, { policy, mchid, commands }: Commands): Promise<void> {
+  const byId = new Map(commands.map((told) => [`${policy}/${told.id}`, told]));
+  const among = { policy, _id: { $in: [...byId.keys()] } };
+  for (const { _id } of await storage.commands.find(among, { projection: { _id: 1 } }).toArray()) byId.delete(_id);
+  if (byId.size === 0) return;
+  const documents = [...byId].map(([_id, told]) => stored(storage.keyring, _id, { policy, mchid }, told));
+  try {
+    await storage.commands.insertMany(documents, { ordered: false });
+  } catch (error) {
+    // Another write was faster with some of them.
+    if (!isDuplicate(error)) throw error;
+  }
 }
 
 function stored(
@@ -98,9 +108,10 @@ function stored(
   _id: string,
   of: { policy: string; mchid: string },
   { id: _own, by, reason, before, after, at, ...told }: Told,
-): Omit<StoredCommand, '_id'> {
+): StoredCommand {
   const nothing = { event_id: null, version: null, cause: null, business_date: null, rule: null };
   return {
+    _id,
     ...of,
     ...nothing,
     ...told,
@@ -140,9 +151,6 @@ function opened(keyring: Keyring | undefined, command: StoredCommand): ReadComma
     unreadable.push(...result.unreadable);
     return result.fields;
   };
-  // FerretDB's $setOnInsert leaves out nulls.
-  const nothing = { event_id: null, version: null, cause: null, business_date: null, rule: null };
-  const never = { confirmed_at: null, request_id: null };
   const shown = { by: text('by'), reason: text('reason'), before: fields('before'), after: fields('after') };
-  return { ...nothing, ...never, ...command, ...shown, unreadable };
+  return { ...command, ...shown, unreadable };
 }

@@ -1,4 +1,4 @@
-import { MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb';
+import { MongoBulkWriteError, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb';
 
 /** MongoDB could not be used. Messages are one line, without address credentials or any value of a document. */
 export abstract class StorageError extends Error {}
@@ -32,8 +32,9 @@ export class StorageUnreadable extends StorageError {
   }
 }
 
-/** Whether an insert met a document with its `_id`. */
+/** Whether an insert met a document with its `_id`; of one of many, whether that is all that hindered it. */
 export function isDuplicate(error: unknown): boolean {
+  if (error instanceof MongoBulkWriteError) return [error.writeErrors].flat().every(({ code }) => code === 11000);
   return error instanceof MongoServerError && error.code === 11000;
 }
 

@@ -93,6 +93,15 @@ describe('a verification while an attempt of ours may still land', () => {
     assert.equal(result?.outcome, 'confirmed');
     assert.equal(quiet(await verify(snapshot, { settles_in: 20_000 }, {}), 'confirmed'), 20_000);
   });
+
+  it('tells then, too, that WeChat Pay knows no such policy: an upload can land no more', async () => {
+    const known = await stage.policy();
+    const snapshot = { ...known, out_insurance_no: `${known.out_insurance_no}0` };
+    const lands = { settles_in: 15 * MINUTE, expect_absent: true };
+    quiet(await verify(snapshot, lands, { attempt: 5, waited: 10 * MINUTE }), 'verified');
+    const { result } = await verify(snapshot, lands, { attempt: 6, waited: 15 * MINUTE });
+    assert.equal(result?.outcome === 'refused' && result.status, 404);
+  });
 });
 
 describe('an attempt that finds nothing', () => {

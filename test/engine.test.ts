@@ -9,7 +9,7 @@ import { listCalls } from '../storage/calls.ts';
 import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import { listDiscrepancies, type ReadDiscrepancy } from '../storage/discrepancies.ts';
 import { findPolicy } from '../storage/policies.ts';
-import { SEARCH_ATTRIBUTES, type Status } from '../workflows/messages.ts';
+import { cancelSignal, SEARCH_ATTRIBUTES, type Status } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { overlapping } from './faults_fixture.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
@@ -671,7 +671,7 @@ describe('records', () => {
 
   async function commands(number: string, enough: (all: ReadCommand[]) => boolean): Promise<ReadCommand[]> {
     for (const from = Date.now(); ; await delay(50)) {
-      const all = (await listCommands(world.storage, `${world.mchid}/${number}`, 50)).reverse();
+      const all = (await listCommands(world.storage, `${world.mchid}/${number}`, 200)).reverse();
       if (enough(all)) return all;
       if (Date.now() - from > 30_000) throw new Error(`not so after 30 s: ${JSON.stringify(all)}`);
     }
@@ -743,6 +743,8 @@ describe('records', () => {
     const status = await world.until(
       number,
       ({ attention, sync }) => attention.includes('reset') && sync === 'DIVERGED',
+      // An attempt of the run before may take 20 s to its end.
+      40_000,
     );
     assert.deepEqual(status.diverged, ['address'], 'what the reset undid is reported, and not undone at WeChat Pay');
     assert.ok(status.revision > (undone.at(-1)?.revision ?? 0));
@@ -757,6 +759,23 @@ describe('records', () => {
       told.map(({ command }) => command),
       ['open', 'amend', 'reset', 'accept', 'amend'],
     );
+    await world.client.resume(policy);
+    await world.until(number, ({ attention }) => attention.length === 0);
+  });
+
+  it('a flood of illegal signals is on record, each once, and no call goes on carrying them all', async () => {
+    const { policy, number } = await approved();
+    const flood = 100;
+    const illegal = (): Promise<void> => handleOf(number).signal(cancelSignal, { cause: 'NOBODY' } as never);
+    for (let sent = 0; sent < flood; sent++) await illegal();
+    await commands(number, (all) => all.length === flood + 1);
+    await illegal();
+    const pending = async (): Promise<number> => {
+      const { carried } = (await findPolicy(world.storage, world.mchid, number)) ?? {};
+      return JSON.parse(String(carried)).journal.entries.length;
+    };
+    await until(async () => (await pending()) < 20);
+    await commands(number, (all) => all.length === flood + 2);
     await world.client.resume(policy);
     await world.until(number, ({ attention }) => attention.length === 0);
   });

@@ -13,6 +13,7 @@ import { newStanding, Reconciler, URGENCY } from '../workflows/reconciler.ts';
 import { DAY, recordOf, SEED } from './fixtures.ts';
 
 const NOW = Date.parse('2026-01-01T00:00:00Z');
+const QUARTER = 15 * 60_000;
 
 /** How a call between two commands ends. `landed`: it took effect, but nobody was told; `late`: it does later. */
 type Ending = 'confirmed' | 'refused' | 'landed' | 'lost' | 'late';
@@ -491,6 +492,22 @@ describe('an attempt that may still land', () => {
   });
 });
 
+describe("a run that Temporal's reset brought back", () => {
+  it('makes no call beside the attempt of the run before, which ends within 20 s, whatever comes meanwhile', () => {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    get(reconciler, reconciler.held);
+    reconciler.behind(7, NOW);
+    const waits = { call: 'query', not_before: NOW + 20_000 };
+    assert.deepEqual(reconciler.next(), waits);
+    command(reconciler, 'amend', { address: 'meanwhile' });
+    assert.deepEqual(reconciler.next(), waits);
+    get(reconciler, reconciler.held, NOW + 20_000);
+    reconciler.unknown({ address: 'later' }, NOW + 30_000);
+    command(reconciler, 'amend', { address: 'later still' }, NOW + 30_000);
+    assert.deepEqual(reconciler.next(), { call: 'query', not_before: 0 });
+  });
+});
+
 describe('names that no key opens', () => {
   /** WeChat Pay holds names that nobody can open. */
   function sealed(settings: Record<string, unknown> = {}): { reconciler: Reconciler; there: PolicyFields } {
@@ -869,6 +886,20 @@ describe('the first answer', () => {
       const fields = { address: 'B', policy_state: APPROVED, policy_code };
       assert.deepEqual(reconciler.next(), { call: 'push', fields });
     });
+
+  it('an upload of unknown outcome is over after its time: what it carried can be taken back', () => {
+    const reconciler = opened({ upload: { appid: 'wx1', openid: 'o1' } });
+    const missing = (now: number): void =>
+      reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, now);
+    missing(NOW);
+    const action = reconciler.next();
+    assert.ok(action.call === 'upload');
+    reconciler.unknown(action.fields, NOW);
+    missing(NOW + 1);
+    assert.deepEqual([reconciler.landsBy, reconciler.mayHold('address')], [NOW + QUARTER, true]);
+    missing(NOW + QUARTER);
+    assert.deepEqual([reconciler.landsBy, reconciler.mayHold('address')], [undefined, false]);
+  });
 
   it('404 uploads where there is upload data, else blocks', () => {
     const missing = { status: 404, code: 'NOT_FOUND', message: 'no' };

@@ -183,6 +183,20 @@ test('a command is written once, and confirmed with the revision that WeChat Pay
   );
 });
 
+test('commands that are there are not written again, however many come with every write', async () => {
+  const { policy, mchid } = intentOf();
+  const told = Array.from({ length: 200 }, (_, n) => ({
+    ...{ id: `life.${n}`, command: 'cancel', rule: 'enum', before: {}, after: {} },
+    ...{ revision: 1, at: n },
+  }));
+  await writeCommands(storage, { policy, mchid, commands: told.slice(0, 100), confirmation: null });
+  await storage.commands.updateMany({ policy }, { $set: { reason: 'as it was' } });
+  await Promise.all([1, 2].map(() => writeCommands(storage, { policy, mchid, commands: told, confirmation: null })));
+  const found = await storage.commands.find({ policy }).toArray();
+  assert.equal(found.length, 200);
+  assert.equal(found.filter(({ reason }) => reason === 'as it was').length, 100);
+});
+
 test('a refused signal is never confirmed', async () => {
   const { policy, mchid } = intentOf();
   const refused = { id: 'life.1', command: 'cancel', rule: 'enum', before: {}, after: {}, revision: 1, at: 0 };

@@ -7,6 +7,8 @@ import { instantOf } from '../policy/time.ts';
 
 /** Entries kept until they are known to be in MongoDB: a policy with more of them in one outage loses the oldest. */
 const MOST_ENTRIES = 200;
+/** From so many on they are brought to MongoDB by themselves, for every call carries them all. */
+const CROWDED = 20;
 /** JSON characters of all of them: with the record they stay far below the 2 MiB that Temporal takes as one input. */
 const MOST_CHARACTERS = 131_072;
 
@@ -82,6 +84,11 @@ export class Journal {
   confirmed(revision: number, at: number, request_id: string | undefined): void {
     if (this.state.confirmation?.revision === revision) return;
     this.state.confirmation = { revision, at, ...(request_id !== undefined && { request_id }), told: false };
+  }
+
+  /** So many that no call tells of, say in a flood of messages that supersede each other's: a record of its own brings them. */
+  get isCrowded(): boolean {
+    return this.state.entries.length >= CROWDED;
   }
 
   /** What the next snapshot carries. */

@@ -399,6 +399,7 @@ class Lifecycle {
         if (ending === 'interrupted') continue;
         this.#timer.keep(this.#nextDue);
         this.#show();
+        if (this.#journal.isCrowded && !this.#recording) this.#oweRecord();
         this.#keepRecord();
         await this.#perform(this.#nextAction());
       }
@@ -407,7 +408,7 @@ class Lifecycle {
   }
 
   #nextAction(): Action {
-    if (this.#isAsked) return { call: 'query', not_before: 0 };
+    if (this.#isAsked) return { call: 'query', not_before: this.#reconciler.standing.stray_until ?? 0 };
     return this.#reconciler.next();
   }
 
@@ -529,7 +530,7 @@ class Lifecycle {
     if (standing.revision > revision) return;
     this.#step = Math.max(this.#step, step);
     this.#journal.restart(workflowInfo().runId);
-    this.#reconciler.behind(revision);
+    this.#reconciler.behind(revision, Date.now());
     this.#note('reset', undefined, life);
     this.#oweRecord();
     this.#wakeups++;

@@ -11,6 +11,8 @@ import { RuleViolation, refuse } from '../policy/violation.ts';
 import type { Block, PolicySync } from './messages.ts';
 
 const HOUR = 60 * 60 * 1000;
+/** For how long the attempt of a run goes on that a reset of Temporal's has ended: the start-to-close time of a call. */
+const ATTEMPT = 20_000;
 /** For how long an attempt of unknown outcome may still land: far above any time that a gateway holds a request. */
 const LANDING = HOUR / 4;
 /** A field that drifts so often within this time is CONTESTED: somebody else writes it, and pushing would go on for ever. */
@@ -74,6 +76,8 @@ export interface Standing {
    * change of ours, so it is reported and not undone.
    */
   lagging?: boolean;
+  /** An attempt of the run that a reset ended may go on until then: a call beside it would be that of a second writer. */
+  stray_until?: number;
   /** Attempts of unknown outcome in a row. */
   rounds: number;
   /** The next call is not sent before, unless a change comes or somebody waits for its answer. */
@@ -234,7 +238,7 @@ export class Reconciler {
     const standing = this.standing;
     standing.urgency = Math.min(standing.urgency, urgency) as Urgency;
     standing.waiting_since ??= now;
-    standing.not_before = 0;
+    standing.not_before = Math.min(standing.not_before, standing.stray_until ?? 0);
   }
 
   #unblock(): void {
@@ -256,12 +260,13 @@ export class Reconciler {
 
   /**
    * A reset of Temporal's brought back an earlier state, and `revision` is on record already. What WeChat Pay holds otherwise
-   * may be a later change of ours: it is asked, and reported what differs.
+   * may be a later change of ours: it is asked, once an attempt of the run before has ended, and reported what differs.
    */
-  behind(revision: number): void {
+  behind(revision: number, now: number): void {
     const standing = this.standing;
     standing.revision = Math.max(standing.revision, revision) + 1;
-    Object.assign(standing, { must_query: true, not_before: 0, rounds: 0, lagging: true });
+    Object.assign(standing, { must_query: true, not_before: now + ATTEMPT, rounds: 0, lagging: true });
+    standing.stray_until = now + ATTEMPT;
     this.life = marked(this.life, RESET);
   }
 
@@ -476,6 +481,7 @@ export class Reconciler {
     standing.baseline = false;
     if (!this.life.known_there) this.life = { ...this.life, known_there: true };
     delete standing.lagging;
+    delete standing.stray_until;
     this.#forgetLanded(answer.policy, sent, now);
     this.#forgetChanged(answer, sent);
     this.#forgetSettled(answer.policy);
@@ -723,6 +729,7 @@ export class Reconciler {
     // An upload that could have landed has not: what it carried is nowhere, and can be amended.
     standing.unconfirmed = standing.unconfirmed.filter(({ at }) => now - at < LANDING);
     standing.baseline = standing.confirmed === null && standing.baseline;
+    standing.unconfirmed = standing.unconfirmed.filter(({ at }) => now - at < LANDING);
     if (standing.confirmed) {
       if (!known)
         this.#note({ field: 'out_insurance_no', ours: this.held.out_insurance_no }, 'absent', 'reported', now);

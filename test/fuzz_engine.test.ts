@@ -1,4 +1,5 @@
-// Random lives: messages, due times, calls that end in every way, attempts that land late, strangers, unreadable names.
+// Random lives: messages, due times, calls that end in every way, attempts that land late, strangers, unreadable names,
+// uploads, resets.
 // ENGINE_SEQUENCES sets how many (50000 takes minutes), ENGINE_SEED which; both are printed.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -8,25 +9,34 @@ import { differences } from '../policy/difference.ts';
 import { dueTimes, openedLife, settleDue } from '../policy/life.ts';
 import { type PolicyFields, recordSchema } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, type PolicyState } from '../policy/state.ts';
-import { wireTime } from '../policy/time.ts';
 import { parse, RuleViolation } from '../policy/violation.ts';
-import { newStanding, Reconciler, URGENCY } from '../workflows/reconciler.ts';
+import { type Action, newStanding, Reconciler, URGENCY } from '../workflows/reconciler.ts';
 import { DAY, recordOf } from './fixtures.ts';
+import { inputFor, message } from './random_messages.ts';
 
 const SEQUENCES = Number(process.env.ENGINE_SEQUENCES ?? 300);
 const SEED = Number(process.env.ENGINE_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const NOW = Date.parse('2026-01-01T00:00:00Z');
 const MINUTE = 60_000;
 
-type Ending = 'confirmed' | 'refused' | 'not-taken' | 'landed' | 'lost' | 'late';
+type Ending = 'confirmed' | 'refused' | 'not-taken' | 'landed' | 'lost' | 'late' | 'no-effect';
+/** What `Retry-After` asks for. */
+const RETRY_AFTER = 5 * MINUTE;
+const UNKNOWN = { status: 404, code: 'NOT_FOUND', message: 'no such policy' };
+const REFUSED = { status: 400, code: 'PARAM_ERROR', message: 'no' };
 
 /** One policy, its engine without Temporal, and WeChat Pay by the official table. */
 class Stage {
   now = NOW;
-  readonly reconciler: Reconciler;
-  #remote: PolicyFields;
+  reconciler: Reconciler;
+  /** Undefined where WeChat Pay knows no such policy. */
+  #remote: PolicyFields | undefined;
   /** Attempts on their way, each lands within a quarter of an hour. */
-  #late: { fields: PolicyFields; at: number }[] = [];
+  #late: { call: 'push' | 'upload'; fields: PolicyFields; at: number }[] = [];
+  /** The engine as it was: what a reset of Temporal's brings back. */
+  #past: Pick<Reconciler, 'life' | 'standing'>[] = [];
+  /** Some of what was done is undone, and what was on its way is forgotten. */
+  wasReset = false;
   /** Answers have the names sealed for a key that nobody has. */
   blind = false;
   readonly illegal: string[] = [];
@@ -34,16 +44,34 @@ class Stage {
   constructor(changes: Record<string, unknown>, settings: Record<string, unknown>) {
     const record = parse(recordSchema, recordOf(changes, { ...settings, extra_fields: ['pet_color'] }, { now: NOW }));
     this.reconciler = new Reconciler(openedLife(record, NOW), newStanding(NOW));
-    this.#remote = { ...this.reconciler.held };
+    this.#remote = record.upload ? undefined : { ...this.reconciler.held };
   }
 
   get remote(): PolicyFields {
-    return this.#remote;
+    return this.#remote ?? {};
+  }
+
+  /** What could be brought back from here on. */
+  keep(): void {
+    const { life, standing } = this.reconciler;
+    this.#past.push(structuredClone({ life, standing }));
+  }
+
+  /** An operator resets the workflow, and does not have its messages applied again. */
+  reset(back: number): void {
+    const { revision } = this.reconciler.standing;
+    const past = this.#past[Math.floor(back * this.#past.length)];
+    if (!past) return;
+    const { life, standing } = structuredClone(past);
+    this.reconciler = new Reconciler(life, standing);
+    // The record on file tells the run that it is behind.
+    this.reconciler.behind(revision, this.now);
+    this.wasReset = true;
   }
 
   pass(span: number): void {
     this.now += span;
-    for (const { fields } of this.#late.filter(({ at }) => at <= this.now)) this.#land(fields);
+    for (const one of this.#late.filter(({ at }) => at <= this.now)) this.#land(one);
     this.#late = this.#late.filter(({ at }) => at > this.now);
     const due = settleDue(this.reconciler.life, this.now);
     if (due.applied.length > 0) this.reconciler.change(due.life, URGENCY.due, this.now);
@@ -51,7 +79,7 @@ class Stage {
 
   /** A stranger changes what WeChat Pay holds. */
   drift(fields: PolicyFields): void {
-    this.#remote = { ...this.#remote, ...fields };
+    if (this.#remote) this.#remote = { ...this.#remote, ...fields };
   }
 
   send(name: CommandName, input: Record<string, unknown>): void {
@@ -75,28 +103,47 @@ class Stage {
     }
   }
 
-  /** Makes the call that is next, and lets it end so. */
-  call(ending: Ending): string {
+  /** Makes the call that is next, and lets it end so; what comes `meanwhile` finds it under way. */
+  call(ending: Ending, meanwhile: () => void = () => {}): string {
     const { reconciler, now } = this;
     const action = reconciler.next();
-    if (action.call === 'query' || action.call === 'verify') this.#answer();
-    if (action.call !== 'push') return action.call;
-    const { fields } = action;
-    if (ending === 'refused' || !this.#isLegal(fields))
-      reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'no' }, fields, now);
-    else if (ending === 'confirmed' || ending === 'not-taken') {
-      const { address: _not, ...taken } = fields;
-      this.drift(ending === 'confirmed' ? fields : taken);
-      this.#answer(fields);
-    } else {
-      if (ending === 'landed') this.drift(fields);
-      if (ending === 'late') this.#late.push({ fields, at: now + 14 * MINUTE });
-      reconciler.unknown(fields, now);
-    }
+    if (action.call === 'rest') return action.call;
+    reconciler.sending = 'fields' in action ? action.fields : undefined;
+    meanwhile();
+    reconciler.sending = undefined;
+    if (ending === 'no-effect') reconciler.wait({ wait: RETRY_AFTER }, now);
+    else if (!('fields' in action)) this.#answer();
+    else this.#write(action, ending);
+    reconciler.settle();
     return action.call;
   }
 
+  #write({ call, fields }: Extract<Action, { fields: PolicyFields }>, ending: Ending): void {
+    const { reconciler, now } = this;
+    const isLegal = call === 'push' ? this.#isLegal(fields) : this.#remote === undefined;
+    if (call === 'push' && !this.#remote) reconciler.refuse(UNKNOWN, fields, now);
+    else if (ending === 'refused' || !isLegal) reconciler.refuse(REFUSED, fields, now);
+    else if (ending === 'confirmed' || ending === 'not-taken') {
+      const { address: _not, ...taken } = fields;
+      this.#take(ending === 'confirmed' ? fields : taken);
+      this.#answer(fields);
+    } else {
+      if (ending === 'landed') this.#take(fields);
+      if (ending === 'late') this.#late.push({ call, fields, at: now + 14 * MINUTE });
+      reconciler.unknown(fields, now);
+    }
+  }
+
+  /** An upload makes the policy there. */
+  #take({ appid: _app, openid: _user, ...fields }: PolicyFields): void {
+    this.#remote = { ...this.#remote, ...fields };
+  }
+
   #answer(sent?: PolicyFields): void {
+    if (!this.#remote) {
+      this.reconciler.refuse(UNKNOWN, sent, this.now);
+      return;
+    }
     const { insured_name_list, ...rest } = this.#remote;
     const policy = this.blind ? rest : { ...rest, insured_name_list };
     const unreadable = this.blind ? ['insured_name_list'] : [];
@@ -105,16 +152,17 @@ class Stage {
 
   /** Whether WeChat Pay takes it. What it refuses is a fault of the engine's unless the state has changed behind its back. */
   #isLegal({ policy_state: to }: PolicyFields): boolean {
-    const from = this.#remote.policy_state as PolicyState;
+    const from = this.#remote?.policy_state as PolicyState;
     if (to === undefined || isTransition(from, to)) return true;
     if (this.reconciler.standing.confirmed?.policy_state === from) this.illegal.push(`${from} to ${to}`);
     return false;
   }
 
   /** WeChat Pay refuses a late attempt that is illegal by now. */
-  #land(fields: PolicyFields): void {
+  #land({ call, fields }: { call: 'push' | 'upload'; fields: PolicyFields }): void {
     const { policy_state: to } = fields;
-    if (to === undefined || isTransition(this.#remote.policy_state, to)) this.drift(fields);
+    if ((call === 'upload') !== (this.#remote === undefined)) return;
+    if (call === 'upload' || to === undefined || isTransition(this.#remote?.policy_state, to)) this.#take(fields);
   }
 
   /** Lets every call succeed until nothing is left to send and no attempt may land. */
@@ -128,18 +176,16 @@ class Stage {
   }
 }
 
-const days = fc.integer({ min: 1, max: 500 });
-const message = fc.record({
-  send: fc.constantFrom<CommandName>('approve', 'decline', 'cancel', 'withdraw', 'amend', 'renew', 'reinstate'),
-  days,
-});
 const step = fc.oneof(
   { weight: 3, arbitrary: message },
   { weight: 1, arbitrary: fc.record({ decide: fc.constantFrom('accept' as const, 'resume' as const) }) },
   {
     weight: 4,
     arbitrary: fc.record({
-      call: fc.constantFrom<Ending>('confirmed', 'confirmed', 'refused', 'not-taken', 'landed', 'lost', 'late'),
+      call: fc.constantFrom<Ending>(
+        ...(['confirmed', 'confirmed', 'refused', 'not-taken', 'landed', 'lost', 'late', 'no-effect'] as const),
+      ),
+      meanwhile: fc.option(message, { freq: 4, nil: undefined }),
     }),
   },
   {
@@ -160,47 +206,32 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ blind: fc.boolean() }) },
 );
+const reset = fc.record({ reset: fc.integer({ min: 0, max: 99 }).map((share) => share / 100) });
 
 const sequences = fc.record({
   changes: fc.record({ policy_state: fc.constantFrom(ISSUING, APPROVED), support_renewal: fc.boolean() }),
   settings: fc.record({
     adopt: fc.constantFrom('push', 'remote', 'report'),
+    upload: fc.option(fc.constant({ appid: 'wx1', openid: 'o1' }), { freq: 5, nil: undefined }),
     verification: fc.record({
       on_drift: fc.constantFrom('heal', 'report'),
       on_state_drift: fc.constantFrom('heal', 'report'),
     }),
   }),
-  steps: fc.array(step, { maxLength: 30 }),
+  steps: fc.array(fc.oneof({ weight: 24, arbitrary: step }, { weight: 1, arbitrary: reset }), { maxLength: 30 }),
 });
 
-function inputFor(name: CommandName, number: number, now: number): Record<string, unknown> {
-  const later = wireTime(now + number * DAY);
-  const amendments = [
-    { address: `road ${number}` },
-    { insured_name_list: [`name ${number}`] },
-    { support_renewal: number % 2 === 0 },
-    { policy_periods: [number] },
-    { pet_color: number % 2 ? 'brown' : null },
-    { coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME' },
-    { expired_time: later },
-  ];
-  const inputs: Record<CommandName, Record<string, unknown>> = {
-    approve: { policy_code: `C${number}` },
-    decline: { reason: 'r' },
-    cancel: number % 3 ? {} : { at: later },
-    withdraw: {},
-    amend: amendments[number % amendments.length] ?? {},
-    renew: number % 5 ? { expired_time: later, window: { start_renewal_time: later } } : { as: 'NEXT1' },
-    reinstate: { reason: 'r', ...(number % 2 && { expired_time: later }) },
-  };
-  return inputs[name];
-}
+type Step = (typeof sequences extends fc.Arbitrary<infer T> ? T : never)['steps'][number];
 
-function play(stage: Stage, steps: readonly (typeof step extends fc.Arbitrary<infer T> ? T : never)[]): void {
+function play(stage: Stage, steps: readonly Step[]): void {
+  const send = (one: { send: CommandName; days: number }): void =>
+    stage.send(one.send, inputFor(one.send, one.days, stage.now));
   for (const one of steps) {
-    if ('send' in one) stage.send(one.send, inputFor(one.send, one.days, stage.now));
+    stage.keep();
+    if ('send' in one) send(one);
     else if ('decide' in one) stage.decide(one.decide);
-    else if ('call' in one) stage.call(one.call);
+    else if ('call' in one) stage.call(one.call, () => one.meanwhile && send(one.meanwhile));
+    else if ('reset' in one) stage.reset(one.reset);
     else if ('pass' in one) stage.pass(one.pass);
     else if ('drift' in one) stage.drift(one.drift);
     else stage.blind = one.blind;
@@ -226,9 +257,9 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
     fc.assert(
       fc.property(sequences, ({ changes, settings, steps }) => {
         const stage = new Stage(changes, settings);
-        const { reconciler } = stage;
         play(stage, steps);
         rest(stage);
+        const { reconciler } = stage;
         if (reconciler.sync !== 'SYNCED') {
           assert.ok(['BLOCKED', 'DIVERGED'].includes(reconciler.sync), reconciler.sync);
           assert.ok(reconciler.stateDiverged, 'all but a state is pushed by resume');
@@ -255,17 +286,24 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
     fc.assert(
       fc.property(sequences, ({ changes, settings, steps }) => {
         const stage = new Stage(changes, { ...settings, adopt: 'push' });
-        const { reconciler } = stage;
         play(
           stage,
           steps.filter((one) => !('drift' in one && 'policy_state' in one.drift)),
         );
+        const { reconciler } = stage;
         stage.send('cancel', {});
         stage.settle();
-        if (reconciler.held.policy_state === INACTIVE && reconciler.sync !== 'BLOCKED')
-          assert.equal(stage.remote.policy_state, INACTIVE);
+        // What a reset made the engine forget of itself is as a stranger's: told, and not undone.
+        const isTold = reconciler.sync === 'BLOCKED' || (stage.wasReset && reconciler.sync === 'DIVERGED');
+        if (reconciler.held.policy_state === INACTIVE && !isTold) assert.equal(stage.remote.policy_state, INACTIVE);
         stage.pass(1500 * DAY);
         rest(stage);
+        if (stage.wasReset && reconciler.stateDiverged) {
+          stage.decide('accept');
+          stage.send('cancel', {});
+          stage.pass(1500 * DAY);
+          rest(stage);
+        }
         const { policy_state } = stage.remote;
         if (policy_state === DECLINED) return;
         assert.equal(policy_state, INACTIVE);

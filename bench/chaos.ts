@@ -36,22 +36,26 @@ const PROMISES: Record<keyof Findings, string> = {
   illegal: 'illegal: refused by the strict sandbox',
   overlapping: 'overlapping calls of one policy',
   unverified: 'unverified successes',
+  deaf: 'deaf: the next message, once all was over, was not taken',
   unexpected: 'commands answered otherwise than by the model',
 };
 const MOST_SHOWN = 10;
 
-function print({ findings, counts, faults, kills, requests, resumed, directory, evidence }: ChaosReport): boolean {
+function print({ findings, counts, faults, kills, requests, directory, evidence, ...report }: ChaosReport): boolean {
   const list = (of: Record<string, number>): string =>
     Object.entries(of)
       .map(([what, count]) => `${what} ${count}`)
       .join(', ');
-  const { sent, again, retries, signals, ...outcomes } = counts;
+  const { sent, again, retries, signals, flood, ...outcomes } = counts;
+  const { resets, flooded, fresh, resumed } = report;
   const injected = Object.values(faults).reduce((sum, count) => sum + count, 0);
   console.log(`
 policies    ${evidence.wanted.size}, of which ${resumed} had backed off and were told to resume in the end
 commands    ${sent} sent: ${list(outcomes)}, ${signals} signals; ${again} sent twice, ${retries} again for want of an answer
 faults      ${injected}: ${list(faults)}
 kill -9     ${list(kills)}
+resets      ${resets} workflows
+floods      ${flood} messages without effect to ${flooded} policies, ${fresh} of which went over into a fresh run
 requests    ${list(requests)}
 log         ${directory}
 `);

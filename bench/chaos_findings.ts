@@ -20,6 +20,8 @@ export interface Evidence {
   held: ReadonlyMap<string, PolicyFields>;
   /** Those that did not come to rest, with what they were at. */
   unsettled: ReadonlyMap<string, string>;
+  /** Those that did not take the message that came when all was over, with how it was answered. */
+  deaf: ReadonlyMap<string, string>;
   /** Answers to commands that the model does not give. */
   unexpected: readonly Finding[];
   requests: readonly LoggedRequest[];
@@ -47,6 +49,8 @@ export interface Findings {
   overlapping: Finding[];
   /** What the engine takes for confirmed without a genuine answer that shows it. */
   unverified: Finding[];
+  /** A message sent when nothing went wrong any more was not accepted. That it reached WeChat Pay, `lost` tells. */
+  deaf: Finding[];
 }
 
 export function findingsOf(evidence: Evidence): Findings {
@@ -56,6 +60,7 @@ export function findingsOf(evidence: Evidence): Findings {
     illegal: illegal(evidence),
     overlapping: overlapping(evidence),
     unverified: unverified(evidence),
+    deaf: [...evidence.deaf].map(([number, what]) => ({ number, what })),
   };
 }
 

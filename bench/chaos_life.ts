@@ -4,13 +4,18 @@ import { PolicyEnded, PolicyRefused, UnknownPolicy } from '../client/errors.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import type { Policy } from '../policy/record.ts';
-import type { Answer } from '../workflows/messages.ts';
+import { workflowIdOf } from '../policy/workflow_id.ts';
+import { type Answer, cancelSignal } from '../workflows/messages.ts';
 import type { Finding } from './chaos_findings.ts';
 import { type Message, Model, type Outcome, type Plan, type Step } from './chaos_model.ts';
+import { FLOOD } from './chaos_plan.ts';
 
-const AGAIN_MS = 500;
+/** How long until the next try, doubled each time: a server that is overrun gets no better by being asked. */
+const AGAIN_MS = { first: 500, most: 8_000 };
 /** A message that nobody answers for so long ends the run. */
-const UNANSWERED_MS = 300_000;
+const UNANSWERED_MS = 600_000;
+/** Messages of a flood that wait for their answers at the same time. */
+const FLOOD_AT_ONCE = 5;
 
 export interface Counts extends Record<Outcome, number> {
   /** Commands, each counted once. */
@@ -21,6 +26,8 @@ export interface Counts extends Record<Outcome, number> {
   retries: number;
   /** Without an answer. */
   signals: number;
+  /** Without effect, sent in floods. */
+  flood: number;
 }
 
 export interface Surroundings {
@@ -45,10 +52,13 @@ export class Life {
   readonly plan: Plan;
   readonly model: Model;
   readonly #with: Surroundings;
+  #floodAt: number | undefined;
   /** Those that are to be sent once more. */
   #later: { message: Message; envelope: Envelope; first: Answered }[] = [];
 
-  constructor(id: PolicyId, plan: Plan, surroundings: Surroundings) {
+  /** @param floodAt when in the run a flood comes, with the next step */
+  constructor(id: PolicyId, plan: Plan, surroundings: Surroundings, floodAt?: number) {
+    this.#floodAt = floodAt;
     this.id = id;
     this.plan = plan;
     this.model = new Model(plan.record.policy);
@@ -66,7 +76,8 @@ export class Life {
     const record = { ...this.plan.record, mchid, policy };
     await this.#answered('open', 'accepted', () => this.#with.client.openPolicy(record));
     for (const step of this.plan.steps) {
-      if (this.model.over) break;
+      if (this.model.over) return;
+      if (this.#floodAt !== undefined && step.at >= this.#floodAt) await this.#flood();
       await delay(Math.max(0, began + step.at * duration - Date.now()));
       const late = this.#later.splice(0);
       await this.#step(step);
@@ -74,6 +85,44 @@ export class Life {
       if (!this.model.over)
         for (const { message, envelope, first } of late) await this.#repeat(message, envelope, first);
     }
+    if (this.#floodAt !== undefined && !this.model.over) await this.#flood();
+  }
+
+  /** The message that comes when all is over. How it was answered, where it was not accepted. */
+  async next(): Promise<string | undefined> {
+    const fields = { coverage_detail: 'and nobody is deaf' };
+    this.model.obey({ name: 'amend', fields }, undefined);
+    try {
+      const { outcome } = await this.#with.client.amend(this.id, fields);
+      return outcome === 'accepted' ? undefined : outcome;
+    } catch (error) {
+      return String(error);
+    }
+  }
+
+  /** Messages without effect: what is so already, an old version, and signals that are illegal. */
+  async #flood(): Promise<void> {
+    this.#floodAt = undefined;
+    const { client, counts } = this.#with;
+    const { address = '' } = this.model.fields;
+    const { version } = this.model;
+    const workflow = workflowIdOf(this.id.mchid, this.id.out_insurance_no);
+    const unlawful = (): Promise<string> =>
+      client.ask(workflow, async () => {
+        await client.temporal.workflow.getHandle(workflow).signal(cancelSignal, { cause: 'NOBODY' } as never);
+        return '';
+      });
+    let left = FLOOD;
+    const pour = async (): Promise<void> => {
+      while (left-- > 0) {
+        counts.flood++;
+        if (left % 3 === 0) await this.#answered('flood', 'no answer', unlawful);
+        else if (left % 3 === 1 && version !== null)
+          await this.#answered('flood', 'superseded', () => client.amend(this.id, { address: 'old', version }));
+        else await this.#answered('flood', 'unchanged', () => client.amend(this.id, { address }));
+      }
+    };
+    await Promise.all(Array.from({ length: FLOOD_AT_ONCE }, pour));
   }
 
   async #step({ message, delivery, version: kind }: Step): Promise<void> {
@@ -128,7 +177,8 @@ export class Life {
   ): Promise<void> {
     const { number } = this;
     const sent = new Date().toISOString();
-    for (const deadline = Date.now() + UNANSWERED_MS; ; await delay(AGAIN_MS)) {
+    let wait = AGAIN_MS.first;
+    for (const deadline = Date.now() + UNANSWERED_MS; ; await delay(wait)) {
       try {
         const answer = await ask();
         const outcome = typeof answer === 'string' ? 'no answer' : answer.outcome;
@@ -145,6 +195,7 @@ export class Life {
           return this.#otherwise(what, expected, told);
         if (Date.now() > deadline) throw new Error(`${number}: ${what} is not answered: ${told}`);
         this.#with.counts.retries++;
+        wait = Math.min(2 * wait, AGAIN_MS.most);
       }
     }
   }

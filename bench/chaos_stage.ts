@@ -10,17 +10,20 @@ import { makeKey } from '../codec/keys.ts';
 import { type Guarded, lastLines, startGuarded } from '../embedded/guarded.ts';
 import { startMongo } from '../embedded/mongodb.ts';
 import { startTemporal } from '../embedded/temporal.ts';
-import { merchantsFile } from '../sandbox/keys.ts';
+import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import type { Kill } from './chaos_plan.ts';
 import { startWitness, type Witness } from './chaos_witness.ts';
 
 const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
-const START_MS = 120_000;
+/** A busy machine takes minutes to bring a worker up while Temporal is killed again and again. */
+const START_MS = 300_000;
 /** Whoever waits longer asks again: the same message twice is done once. */
 const ANSWER_MS = 20_000;
 const RESTARTS = 5;
+/** So long the merchant lacks a new key of WeChat Pay's. */
+const UNTOLD_MS = 2_000;
 
 /** The engine as in production, on servers that can be killed, with a strict sandbox behind a witness. */
 export interface ChaosStage {
@@ -33,6 +36,8 @@ export interface ChaosStage {
   stored<T>(look: (storage: Storage) => Promise<T>): Promise<T>;
   /** SIGKILL now, and started again once the time is over; resolves when it is up again. */
   kill(kill: Kill): Promise<void>;
+  /** WeChat Pay signs with another key from now on, which the merchant gets a little later. */
+  rotate(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -83,7 +88,8 @@ async function set(
   const witness = await startWitness(sandbox);
   atEnd(() => witness.close());
   const merchants = join(files, 'merchants.json');
-  await writeFile(merchants, JSON.stringify(merchantsFile(sandbox.keys, join(files, 'keys'), witness.url)));
+  const settings = merchantsFile(sandbox.keys, join(files, 'keys'), witness.url);
+  await writeFile(merchants, JSON.stringify(settings));
 
   const others = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
   const env = {
@@ -111,11 +117,27 @@ async function set(
       const storage = await connect(uri, { keyring: keyringOf(env) });
       return look(storage).finally(() => storage.close());
     },
+    rotate: async () => {
+      const rotated = join(files, 'rotated');
+      const keys = await makeKeys(rotated);
+      witness.rotate(keys);
+      await delay(UNTOLD_MS);
+      await writeFile(merchants, JSON.stringify(withKeysOf(settings, merchantsFile(keys, rotated, witness.url))));
+    },
     kill: async ({ victim, which, down }) => {
       const part = { worker: running[which], Temporal: temporal, MongoDB: mongo }[victim];
       await part?.kill(down);
     },
   };
+}
+
+/** Settings of merchants that know WeChat Pay's keys of the others, too. */
+function withKeysOf(settings: Record<string, object>, others: Record<string, object>): Record<string, object> {
+  const keysIn = (of: object): object[] => (of as { wechatpay_keys: object[] }).wechatpay_keys;
+  const added = Object.values(others).flatMap(keysIn);
+  return Object.fromEntries(
+    Object.entries(settings).map(([mchid, own]) => [mchid, { ...own, wechatpay_keys: [...keysIn(own), ...added] }]),
+  );
 }
 
 type Started = { pid?: number; stop(): Promise<unknown> };

@@ -3,6 +3,8 @@ import { Agent, createServer, type IncomingMessage, request as outgoing, type Se
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import type { PolicyFields } from '../policy/record.ts';
+import { signatureHeaders } from '../sandbox/answer.ts';
+import type { SandboxKeys } from '../sandbox/keys.ts';
 import type { Sandbox } from '../sandbox/server.ts';
 
 /** A whole policy which the sandbox showed in an answer that it signed as WeChat Pay does. */
@@ -13,11 +15,13 @@ export interface Shown {
   policy: PolicyFields;
 }
 
-/** Stands between workers and sandbox, hands everything on as it is, and sees for itself which answers are genuine. */
+/** Stands between workers and sandbox, hands everything on, and sees for itself which answers are genuine. */
 export interface Witness {
   url: string;
   /** By Request-ID: what came whole, with status 200 and a signature that holds. */
   shown: ReadonlyMap<string, Shown>;
+  /** From now on genuine answers are signed anew with these keys: WeChat Pay has got others. */
+  rotate(keys: SandboxKeys): void;
   close(): Promise<void>;
 }
 
@@ -27,9 +31,11 @@ export async function startWitness({ url, keys }: Sandbox): Promise<Witness> {
   const shown = new Map<string, Shown>();
   const agent = new Agent({ keepAlive: true });
 
-  const isGenuine = ({ statusCode, headers }: IncomingMessage, body: Buffer): boolean => {
+  let rotated: SandboxKeys | undefined;
+
+  const isGenuine = ({ headers }: IncomingMessage, body: Buffer): boolean => {
     const [serial, timestamp] = [headers['wechatpay-serial'], headers['wechatpay-timestamp']];
-    if (statusCode !== 200 || serial !== keys.wechatpay_public_key_id) return false;
+    if (serial !== keys.wechatpay_public_key_id) return false;
     if (!(Math.abs(Date.now() / 1000 - Number(timestamp)) < FRESH_S)) return false;
     const signed = Buffer.concat([
       Buffer.from(`${timestamp}\n${headers['wechatpay-nonce']}\n`),
@@ -45,7 +51,6 @@ export async function startWitness({ url, keys }: Sandbox): Promise<Witness> {
     return privateDecrypt(key, Buffer.from(sealed, 'base64')).toString();
   };
   const note = (answer: IncomingMessage, body: Buffer): void => {
-    if (!isGenuine(answer, body)) return;
     const policy = JSON.parse(body.toString()) as PolicyFields;
     const { insured_name_list: names } = policy;
     const insured_name_list = names?.map(opened);
@@ -61,13 +66,22 @@ export async function startWitness({ url, keys }: Sandbox): Promise<Witness> {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       outgoing(`${url}${path}`, { method, headers, agent }, resolve).on('error', reject).end(body);
     });
-    reply.writeHead(answer.statusCode ?? 0, answer.headers);
+    const writeHead = (): unknown => reply.writeHead(answer.statusCode ?? 0, answer.headers);
+    if (!rotated) writeHead();
     const parts: Buffer[] = [];
     for await (const part of answer) {
       parts.push(part as Buffer);
-      reply.write(part);
+      if (!rotated) reply.write(part);
     }
-    note(answer, Buffer.concat(parts));
+    const whole = Buffer.concat(parts);
+    const genuine = isGenuine(answer, whole);
+    if (genuine && answer.statusCode === 200) note(answer, whole);
+    if (!reply.headersSent) {
+      if (genuine && rotated)
+        Object.assign(answer.headers, lowered(await signatureHeaders(rotated, whole, Date.now())));
+      writeHead();
+      reply.write(whole);
+    }
     reply.end();
   };
 
@@ -80,10 +94,18 @@ export async function startWitness({ url, keys }: Sandbox): Promise<Witness> {
   return {
     url: `http://127.0.0.1:${port}`,
     shown,
+    rotate: (to) => {
+      rotated = to;
+    },
     close: async () => {
       agent.destroy();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** As Node has the headers of an answer. */
+function lowered(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }

@@ -4,12 +4,12 @@ import { rm } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { type Evidence, type Findings, findingsOf } from '../bench/chaos_findings.ts';
 import { planOf } from '../bench/chaos_model.ts';
-import { killsOf, weatherOf } from '../bench/chaos_plan.ts';
+import { floodsOf, killsOf, resetsOf, weatherOf } from '../bench/chaos_plan.ts';
 import { type ChaosReport, runChaos } from '../bench/chaos_run.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 
 const SEED = 9;
-const CLEAN = { lost: 0, unexpected: 0, illegal: 0, overlapping: 0, unverified: 0 };
+const CLEAN = { lost: 0, unexpected: 0, illegal: 0, overlapping: 0, unverified: 0, deaf: 0 };
 
 function counted(evidence: Evidence): Record<keyof Findings, number> {
   const counts = Object.entries(findingsOf(evidence)).map(([name, found]) => [name, found.length]);
@@ -33,17 +33,25 @@ describe('chaos', { timeout: 600_000 }, () => {
     return found;
   };
 
-  it('worker, Temporal and MongoDB killed, WeChat Pay at fault: nothing lost, illegal, overlapping or unverified', () => {
-    assert.deepEqual(report.findings, { lost: [], unexpected: [], illegal: [], overlapping: [], unverified: [] });
+  it('worker, Temporal and MongoDB killed, WeChat Pay at fault: workflows reset and flooded, keys rotated: nothing lost, illegal, overlapping, unverified or deaf', () => {
+    assert.deepEqual(report.findings, {
+      lost: [],
+      unexpected: [],
+      illegal: [],
+      overlapping: [],
+      unverified: [],
+      deaf: [],
+    });
     assert.equal(evidence.wanted.size, 12);
     assert.ok(
       Object.values(report.kills).every((count) => count > 0),
       JSON.stringify(report.kills),
     );
-    assert.ok(
-      Object.values(report.faults).some((count) => count > 0),
-      JSON.stringify(report.faults),
-    );
+    const { faults, resets, flooded, fresh } = report;
+    assert.ok((faults['names unreadable'] ?? 0) > 0 && (faults['late landing'] ?? 0) > 0, JSON.stringify(faults));
+    assert.ok(resets > 0);
+    assert.ok(flooded > 0);
+    assert.equal(fresh, flooded, 'each went over into a fresh run');
   });
 
   it('a field that WeChat Pay does not hold is a loss', () => {
@@ -90,8 +98,19 @@ describe('chaos', { timeout: 600_000 }, () => {
     assert.deepEqual(counted({ ...evidence, said }), { ...CLEAN, unverified: 1 });
   });
 
+  it('a policy that does not take the message which comes when all is over is deaf', () => {
+    const deaf = new Map([[number, 'Unavailable']]);
+    assert.deepEqual(counted({ ...evidence, deaf }), { ...CLEAN, deaf: 1 });
+  });
+
   it('a plan is the same by the same seed, and another by another', () => {
-    const planned = (seed: number) => [planOf(seed, 3), weatherOf(seed, 4), killsOf(seed, 3, 2)];
+    const planned = (seed: number) => [
+      planOf(seed, 3),
+      weatherOf(seed, 4),
+      killsOf(seed, 3, 2),
+      resetsOf(seed, 20),
+      floodsOf(seed, 30),
+    ];
     assert.deepEqual(planned(SEED), planned(SEED));
     assert.notDeepEqual(planned(SEED), planned(SEED + 1));
   });

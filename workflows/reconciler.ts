@@ -729,7 +729,6 @@ export class Reconciler {
     // An upload that could have landed has not: what it carried is nowhere, and can be amended.
     standing.unconfirmed = standing.unconfirmed.filter(({ at }) => now - at < LANDING);
     standing.baseline = standing.confirmed === null && standing.baseline;
-    standing.unconfirmed = standing.unconfirmed.filter(({ at }) => now - at < LANDING);
     if (standing.confirmed) {
       if (!known)
         this.#note({ field: 'out_insurance_no', ours: this.held.out_insurance_no }, 'absent', 'reported', now);

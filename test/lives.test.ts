@@ -233,6 +233,7 @@ describe('a whole life', { timeout: 120_000 }, () => {
     });
     const asked = assert.rejects(world.client.verify(policy), { name: 'Unavailable' });
     await world.until(number, ({ call }) => call === 'query');
+    await world.armed(number);
     await world.client.cancelBySignal(policy);
     await skip((await now()) + 61_000);
     await asked;

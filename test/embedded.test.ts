@@ -22,11 +22,11 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { MongoClient } from 'mongodb';
 import { lastLines } from '../embedded/guarded.ts';
-import { startMongo } from '../embedded/mongodb.ts';
 import { findPostgres } from '../embedded/postgres.ts';
 import { type Servers, startServers } from '../embedded/servers.ts';
 import { startTemporal } from '../embedded/temporal.ts';
 import { startTimeSkipping } from '../embedded/time_skipping.ts';
+import './quiet.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const scratch = mkdtempSync(join(tmpdir(), 'policy-sync-test-'));
@@ -231,37 +231,46 @@ describe('sources', { concurrency: true }, () => {
 });
 
 describe('servers', () => {
-  test('both work, listen on loopback only, and keep their data over a restart on the same directory', async () => {
+  test('on one directory', async (context) => {
     const directory = folder();
-    const first = await startServers({ log, directory, useEnvironment: false });
-    assert.deepEqual(outsideListeners(), []);
-    await write(first);
-    await first.stop();
-    await assertGone(portsOf(first), []);
-
-    const second = await startServers({ log, directory, useEnvironment: false });
-    await assertWritten(second);
-    const page = await fetch(second.temporal.uiUrl ?? '');
-    assert.equal(page.status, 200);
-    await second.stop();
-  });
-
-  test('a kill -9 of the process that started them ends them, and loses nothing', async () => {
-    const directory = folder();
-    const parent = script(`
+    const on = (code: string): string => `
       import { startServers } from './embedded/servers.ts';
       const options = { log() {}, directory: ${JSON.stringify(directory)}, useEnvironment: false };
-      console.log(JSON.stringify(await startServers(options)));
-      setInterval(() => {}, 1_000);`);
-    const servers = JSON.parse(await firstLine(parent)) as Servers;
-    await write(servers);
-    const pids = descendants(parent.pid ?? 0);
-    await kill(parent);
-    await assertGone(portsOf(servers), pids);
+      ${code}`;
+    const parent = script(
+      on('console.log(JSON.stringify(await startServers(options))); setInterval(() => {}, 1_000);'),
+    );
+    const first = JSON.parse(await firstLine(parent)) as Servers;
+    await write(first);
 
-    const again = await startServers({ log, directory, useEnvironment: false });
-    await assertWritten(again);
-    await again.stop();
+    await context.test('that others work on is told of in one line, and what was to come is ended', async () => {
+      const refused = 'await startServers(options).catch((error) => console.log(error.name + ": " + error.message));';
+      const second = script(on(refused), {}, 'pipe');
+      const [said, shown] = await Promise.all([output(second), text(second.stderr)]);
+      assert.match(said, /^EmbeddedServerError: the \w+ server did not start: [^\n]*held by process \d+[^\n]*\n$/);
+      assert.equal(shown, '');
+    });
+
+    let again: Servers | undefined;
+    await context.test('a kill -9 of the process that started them ends them, and loses nothing', async () => {
+      const pids = descendants(parent.pid ?? 0);
+      await kill(parent);
+      await assertGone(portsOf(first), pids);
+      again = await startServers({ log, directory, useEnvironment: false });
+      await assertWritten(again);
+    });
+
+    await context.test('both listen on loopback only, and keep their data over a restart', async () => {
+      assert.ok(again);
+      assert.deepEqual(outsideListeners(), []);
+      await again.stop();
+      await assertGone(portsOf(again), []);
+      const last = await startServers({ log, directory, useEnvironment: false });
+      await assertWritten(last);
+      const page = await fetch(last.temporal.uiUrl ?? '');
+      assert.equal(page.status, 200);
+      await last.stop();
+    });
   });
 
   test('Ctrl-C in a terminal reaches the program first: its servers answer until it has stopped them', async () => {
@@ -301,25 +310,8 @@ describe('servers', () => {
     assert.match(said, /^EmbeddedServerError: the Temporal server did not start: .*\/dev\/null/);
   });
 
-  test('one that works on a directory already is told of in one line, and what was to come is ended', async () => {
-    const directory = folder();
-    const servers = await startServers({ log, directory, useEnvironment: false });
-    const start = `
-      import { startServers } from './embedded/servers.ts';
-      await startServers({ log() {}, directory: ${JSON.stringify(directory)}, useEnvironment: false })
-        .catch((error) => console.log(error.name + ': ' + error.message));`;
-    const second = script(start, {}, 'pipe');
-    const [said, shown] = await Promise.all([output(second), text(second.stderr)]);
-    assert.match(said, /^EmbeddedServerError: the \w+ server did not start: [^\n]*held by process \d+[^\n]*\n$/);
-    assert.equal(shown, '');
-    await servers.stop();
-  });
-
-  test('options give a server without the web UI, and each server alone', async () => {
-    const [temporal, mongo] = await Promise.all([
-      startTemporal({ log, ui: false, useEnvironment: false }),
-      startMongo({ log, useEnvironment: false }),
-    ]);
+  test('an option gives Temporal without the web UI', async () => {
+    const temporal = await startTemporal({ log, ui: false, useEnvironment: false });
     assert.equal(temporal.uiUrl, undefined);
     await withTemporal(temporal.address, async (client) => {
       const { namespaceInfo } = await client.workflowService.describeNamespace({ namespace: temporal.namespace });
@@ -329,7 +321,7 @@ describe('servers', () => {
       });
       assert.ok(Object.keys(customAttributes ?? {}).includes('RenewalOpensAt'));
     });
-    await Promise.all([temporal.stop(), mongo.stop()]);
+    await temporal.stop();
   });
 
   test('the time-skipping server skips a year, and ends with its environment', async () => {

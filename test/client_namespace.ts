@@ -51,15 +51,25 @@ export async function makeNamespace(): Promise<Namespace> {
   };
 }
 
-/** Until it holds; an error counts as "not yet". Never longer than `limit` ms. */
+/**
+ * Until it holds; an error counts as "not yet". Never longer than `limit` ms. What takes long is looked at more seldom: a
+ * look at a policy is a query, which costs server and worker as much as a message does.
+ */
 export async function until(holds: () => Promise<boolean>, limit = 30_000): Promise<void> {
   let last: unknown = 'it never held';
-  for (const deadline = Date.now() + limit; Date.now() < deadline; await delay(100)) {
+  const deadline = Date.now() + limit;
+  for (let pause = 50; Date.now() < deadline; pause = longer(pause)) {
     try {
       if (await holds()) return;
     } catch (error) {
       last = error;
     }
+    await delay(pause);
   }
   throw new Error(`not within ${limit} ms: ${String(last)}`);
+}
+
+/** The pause after a pause, in ms. */
+export function longer(pause: number): number {
+  return Math.min(pause * 1.25, 300);
 }

@@ -12,7 +12,7 @@ import { policySync } from './command_process.ts';
 import { lineTo } from './faults_line.ts';
 import { MCHID, uniqueNumber } from './fixtures.ts';
 import { type Database, startDatabase } from './storage_fixture.ts';
-import { quiet } from './world.ts';
+import './quiet.ts';
 
 let temporal: Namespace;
 let mongo: Database;
@@ -20,7 +20,6 @@ let native: NativeConnection;
 let client: PolicyClient;
 
 before(async () => {
-  quiet();
   temporal = await makeNamespace();
   mongo = await startDatabase();
   native = await NativeConnection.connect({ address: temporal.address });

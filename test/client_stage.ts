@@ -8,6 +8,7 @@ import { superviseWorker } from '../command/story/worker_process.ts';
 import { merchantsFile } from '../sandbox/keys.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';
+import { keysIn } from './made_keys.ts';
 import { type Line, lineTo, startDatabase } from './storage_fixture.ts';
 
 // A machine that runs other tests too takes its time to build the workflows' bundle.
@@ -44,7 +45,7 @@ export async function setStage({ keys = makeKey('test') }: { keys?: string | nul
     const [host = '', port] = temporal.address.split(':');
     const lines = { temporal: await lineTo({ host, port: Number(port) }), mongodb: await lineTo(database.address) };
     for (const line of Object.values(lines)) ends.push(() => line.cut());
-    const sandbox = await startSandbox({ keys: join(directory, 'keys'), strict: true });
+    const sandbox = await startSandbox({ keys: await keysIn(join(directory, 'keys')), strict: true });
     ends.push(() => sandbox.close());
     const merchants = join(directory, 'merchants.json');
     await writeFile(merchants, JSON.stringify(merchantsFile(sandbox.keys, join(directory, 'keys'), sandbox.url)));

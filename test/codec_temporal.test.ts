@@ -5,25 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection, WithStartWorkflowOperation } from '@temporalio/client';
 import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 import proto from '@temporalio/proto';
-import {
-  bundleWorkflowCode,
-  DefaultLogger,
-  makeTelemetryFilterString,
-  NativeConnection,
-  Runtime,
-  Worker,
-  type WorkflowBundle,
-} from '@temporalio/worker';
+import { bundleWorkflowCode, DefaultLogger, NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { dataConverter } from '../codec/data_converter.ts';
 import { type Keyring, makeKey, parseKeys } from '../codec/keys.ts';
 import { startTemporal, type Temporal } from '../embedded/temporal.ts';
 import { type Activities, add, notes, seen, set } from './codec_temporal_workflow.ts';
+import './quiet.ts';
 
 const logger = new DefaultLogger('ERROR');
-Runtime.install({
-  logger,
-  telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR', other: 'ERROR' }) } },
-});
 
 const NAMES = ['张三丰', '李四光', '王五岳', '赵六郎'] as const;
 const [first, signalled, updated, ended] = NAMES;

@@ -14,6 +14,7 @@ import { parse } from '../policy/violation.ts';
 import { makeKeys } from '../sandbox/keys.ts';
 import { merchantSettingsSchema } from '../wechatpay/merchant_settings.ts';
 import { readMerchants } from '../wechatpay/merchants_file.ts';
+import { keysIn } from './made_keys.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -153,7 +154,7 @@ describe('the page of the sandbox', () => {
   it('shows how to write a merchants file that a worker takes', async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'policy-sync-docs-'));
     t.after(() => rm(folder, { recursive: true, force: true }));
-    const { mchid } = await makeKeys(join(folder, 'sandbox-keys'));
+    const { mchid } = await makeKeys(await keysIn(join(folder, 'sandbox-keys')));
     const [line] = (await blocks()).filter(
       ({ text }) => text.startsWith('node -e') && text.endsWith('> merchants.json'),
     );

@@ -26,6 +26,7 @@ import { makeNamespace, until } from './client_namespace.ts';
 import { addFaults, eventually, ofPolicy, overlapping, refusedByRule } from './faults_fixture.ts';
 import { type Line, lineTo } from './faults_line.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
+import { keysIn } from './made_keys.ts';
 import { startDatabase, withDatabase } from './storage_fixture.ts';
 
 const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
@@ -117,7 +118,7 @@ async function set(
   if (namespace) atEnd(() => namespace.stop());
   const database = mongo ? undefined : await startDatabase();
   if (database) atEnd(() => database.stop());
-  const sandbox = await startSandbox({ keys: join(directory, 'keys'), strict: true });
+  const sandbox = await startSandbox({ keys: await keysIn(join(directory, 'keys')), strict: true });
   atEnd(() => sandbox.close());
 
   const POLICY_SYNC_KEYS = makeKey('test');

@@ -21,7 +21,8 @@ import { makeNamespace, until } from './client_namespace.ts';
 import { ofPolicy } from './faults_fixture.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
 import { startDatabase } from './storage_fixture.ts';
-import { quiet } from './world.ts';
+import './quiet.ts';
+import { keysIn } from './made_keys.ts';
 
 /** Instead of a minute. */
 const PROBE_EVERY_MS = 1_000;
@@ -69,10 +70,9 @@ export async function startWorkerStage({
   now?: () => number;
   host?: (sandboxUrl: string) => Promise<string>;
 }): Promise<WorkerStage> {
-  quiet();
   const directory = await mkdtemp(join(tmpdir(), 'policy-sync-stage-'));
   const [temporal, database] = [await makeNamespace(), await startDatabase()];
-  const keysFolder = join(directory, 'keys');
+  const keysFolder = await keysIn(join(directory, 'keys'));
   const sandbox = await startSandbox({ keys: keysFolder, strict: true, ...(now && { now }) });
   const { mchid } = sandbox.keys;
   const file = join(directory, 'merchants.json');

@@ -14,6 +14,7 @@ import { WechatPayError } from '../wechatpay/errors.ts';
 import { sealName } from '../wechatpay/sealing.ts';
 import { SEED } from './fixtures.ts';
 import { anyJson, brokenBytes, isOneLine, isUnpolluted, Json, mutated, nested } from './fuzz_arbitraries.ts';
+import { keysIn } from './made_keys.ts';
 
 const NUMBER = SEED.out_insurance_no;
 const PERSONAL = [SEED.address, SEED.car_number, SEED.pet_name, ...SEED.insured_name_list, SEED.coverage_detail];
@@ -101,7 +102,7 @@ describe('answers of WeChat Pay that nobody expects', () => {
   before(async () => {
     process.on('unhandledRejection', rejected);
     directory = await mkdtemp(join(tmpdir(), 'policy-sync-fuzz-'));
-    keys = await makeKeys(directory);
+    keys = await makeKeys(await keysIn(directory));
     const url = await server.start();
     const { mchid, merchant_serial_no: serial_no, merchant_private_key: private_key } = keys;
     const wechatpay_keys = [{ id: keys.wechatpay_public_key_id, public_key: keys.wechatpay_public_key }];

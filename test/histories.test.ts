@@ -7,9 +7,7 @@ import { dataConverter } from '../codec/data_converter.ts';
 import { parseKeys } from '../codec/keys.ts';
 import { buildWorkflows } from '../worker/bundle.ts';
 import { HISTORIES, HISTORY_KEYS } from './kept_histories.ts';
-import { quiet } from './world.ts';
-
-quiet();
+import './quiet.ts';
 
 // Policies live for years: workflow code may change only so that every history of former code still replays.
 // New ones are saved by SAVE_HISTORIES=1 npm test lives engine.

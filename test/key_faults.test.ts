@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { KeysFolderError, makeKeys, merchantsFile } from '../sandbox/keys.ts';
 import { Merchants } from '../worker/merchants.ts';
 import { policySync } from './command_process.ts';
+import { keysIn } from './made_keys.ts';
 
 // What each fault of a key file reads like is in wechatpay_merchants_file.test.ts; here: what becomes of it in a worker.
 interface Merchant {
@@ -24,7 +25,7 @@ const log = { debug: add, info: add, warn: add, error: add } as never;
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'policy-sync-key-faults-'));
-  const keys = await makeKeys(join(directory, 'keys'));
+  const keys = await makeKeys(await keysIn(join(directory, 'keys')));
   await makeKeys(join(directory, 'others'));
   merchant = merchantsFile(keys, join(directory, 'keys'), 'http://127.0.0.1:9')[MCHID] as Merchant;
   const pems = ['keys', 'others'].map((dir) => readFile(join(directory, dir, 'merchant_private_key.pem'), 'utf8'));

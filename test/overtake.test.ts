@@ -13,13 +13,15 @@ import { makeKey } from '../codec/keys.ts';
 import { workflowIdOf } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
-import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
+import { merchantsFile } from '../sandbox/keys.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { type Sandbox, startSandbox } from '../sandbox/server.ts';
 import { readSettings } from '../worker/settings.ts';
 import { type RunningWorker, startWorker } from '../worker/worker.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
+import './quiet.ts';
+import { keysIn } from './made_keys.ts';
 import { type Database, startDatabase } from './storage_fixture.ts';
 
 const [BUSY, IDLE] = ['1900000031', '1900000032'];
@@ -36,8 +38,7 @@ const sandboxes = new Map<string, Sandbox>();
 const workers: RunningWorker[] = [];
 
 async function startMerchant(mchid: string): Promise<void> {
-  const keys = join(directory, mchid);
-  await makeKeys(keys);
+  const keys = await keysIn(join(directory, mchid));
   const file = join(keys, 'sandbox.json');
   await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), mchid }));
   sandboxes.set(mchid, await startSandbox({ keys, strict: true }));

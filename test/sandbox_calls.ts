@@ -6,6 +6,7 @@ import type { LoggedRequest } from '../sandbox/requests.ts';
 import { type Sandbox, type SandboxOptions, startSandbox } from '../sandbox/server.ts';
 import { sealName } from '../wechatpay/sealing.ts';
 import { type Authorization, authorization, requestMessage, signMessage } from '../wechatpay/signature.ts';
+import { keysIn } from './made_keys.ts';
 
 export const POLICIES = '/v3/inspolicymgr/deduct/policies';
 
@@ -84,7 +85,7 @@ export interface Bench {
 }
 
 export async function startBench(options: Omit<SandboxOptions, 'keys'> = {}, keys?: string): Promise<Bench> {
-  const dir = keys ?? (await mkdtemp(join(tmpdir(), 'sandbox-')));
+  const dir = keys ?? (await keysIn(await mkdtemp(join(tmpdir(), 'sandbox-'))));
   const sandbox = await startSandbox({ keys: dir, ...options });
   const now = options.now ?? Date.now;
 

@@ -10,6 +10,8 @@ import { readSettings, SettingsError } from '../worker/settings.ts';
 import { type RunningWorker, startWorker } from '../worker/worker.ts';
 import { callQueueOf, SEARCH_ATTRIBUTES, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';
+import './quiet.ts';
+import { keysIn } from './made_keys.ts';
 
 const { TASK_QUEUE_TYPE_ACTIVITY: ACTIVITY, TASK_QUEUE_TYPE_WORKFLOW: WORKFLOW } =
   proto.temporal.api.enums.v1.TaskQueueType;
@@ -40,7 +42,7 @@ const settingsWith = (env: NodeJS.ProcessEnv = {}) =>
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'policy-sync-worker-'));
   file = join(directory, 'merchants.json');
-  const keys = await makeKeys(join(directory, 'keys'));
+  const keys = await makeKeys(await keysIn(join(directory, 'keys')));
   merchant = Object.values(merchantsFile(keys, join(directory, 'keys'), `http://${NOWHERE}`))[0] ?? {};
   await write({ [FIRST]: merchant });
   temporal = await makeNamespace();

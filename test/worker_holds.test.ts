@@ -23,6 +23,7 @@ import { readSettings } from '../worker/settings.ts';
 import { type RunningWorker, startWorker } from '../worker/worker.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
+import './quiet.ts';
 import { type Database, startDatabase } from './storage_fixture.ts';
 
 /** Instead of a minute. */

@@ -8,6 +8,7 @@ import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
 import { MerchantsFileError } from '../wechatpay/merchants_file.ts';
 import { Merchants } from '../worker/merchants.ts';
 import { Metrics } from '../worker/metrics.ts';
+import { keysIn } from './made_keys.ts';
 
 const [FIRST, SECOND] = ['1900000011', '1900000012'];
 
@@ -23,7 +24,7 @@ const served = () => merchants.all().map(({ mchid }) => mchid);
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'policy-sync-merchants-'));
-  const keys = await makeKeys(join(directory, 'keys'));
+  const keys = await makeKeys(await keysIn(join(directory, 'keys')));
   const [merchant] = Object.values(merchantsFile(keys, join(directory, 'keys'), 'http://127.0.0.1:9'));
   settings = { ...merchant };
 });
@@ -117,7 +118,7 @@ describe('the merchants file', () => {
     const own = join(directory, 'replaced');
     await mkdir(own);
     const dir = join(own, 'keys');
-    const first = await makeKeys(dir);
+    const first = await makeKeys(await keysIn(dir));
     const [merchant] = Object.values(merchantsFile(first, dir, 'http://127.0.0.1:9'));
     await write({ [FIRST]: { ...merchant, merchant_keys: [{ serial_no: 'AB', private_key_file: 'key.pem' }] } });
     const pem = { type: 'pkcs8', format: 'pem' } as const;

@@ -17,6 +17,7 @@ import type { LoggedRequest } from '../sandbox/requests.ts';
 import { type Sandbox, startSandbox } from '../sandbox/server.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
+import { keysIn } from './made_keys.ts';
 import { type Database, startDatabase } from './storage_fixture.ts';
 
 const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
@@ -31,7 +32,7 @@ let env: NodeJS.ProcessEnv;
 
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'policy-sync-shutdown-'));
-  const keys = join(directory, 'keys');
+  const keys = await keysIn(join(directory, 'keys'));
   [temporal, database, sandbox] = await Promise.all([
     makeNamespace(),
     startDatabase(),

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import { NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
 import { recordActivities } from '../activities/records.ts';
@@ -26,7 +26,9 @@ import { readMerchants } from '../wechatpay/merchants_file.ts';
 import { buildWorkflows } from '../worker/bundle.ts';
 import { logSinks } from '../worker/log.ts';
 import { callQueueOf, type Status, WORKFLOW_QUEUE } from '../workflows/messages.ts';
-import { makeNamespace } from './client_namespace.ts';
+import { longer, makeNamespace } from './client_namespace.ts';
+import './quiet.ts';
+import { keysIn } from './made_keys.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -78,16 +80,7 @@ export interface World {
   close(): Promise<void>;
 }
 
-/** The SDK logs to the screen; tests say what matters themselves. */
-export function quiet(): void {
-  Runtime.install({ logger: { log() {}, trace() {}, ...silent } as never });
-}
-
-let installed = false;
-
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
-  if (!installed) quiet();
-  installed = true;
   const directory = await mkdtemp(join(tmpdir(), 'policy-sync-world-'));
   const closers: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
   const log = (): void => {};
@@ -129,7 +122,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const storage = await connect(uri, { keyring });
   closers.push(() => storage.close());
 
-  const keysDirectory = join(directory, 'keys');
+  const keysDirectory = await keysIn(join(directory, 'keys'));
   const sandbox = await startSandbox({ keys: keysDirectory, strict: true });
   closers.push(() => sandbox.close());
   const { merchants } = await readMerchants(
@@ -147,6 +140,14 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     if (response.status === 404) return undefined;
     if (!response.ok) throw new Error(`sandbox: ${response.status} ${await response.text()}`);
     return response.status === 204 ? undefined : response.json();
+  };
+
+  /** Asked for by many tests again and again: those that have ended, from the first on without a gap, change no more. */
+  const ended: LoggedRequest[] = [];
+  const requests = async (): Promise<LoggedRequest[]> => {
+    const later = (await control('GET', `requests?after=${ended.length}`)) as LoggedRequest[];
+    for (const request of later) if (request.ended_at !== null && request.n === ended.length + 1) ended.push(request);
+    return [...ended, ...later.filter(({ n }) => n > ended.length)];
   };
 
   const startWorkers: World['startWorkers'] = async ({ workflows = true, calls = true } = {}) => {
@@ -201,17 +202,17 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     forget: async (number) => void (await control('DELETE', `policies/${number}`)),
     faults: async (...rules) => void (await control('PUT', 'faults', rules)),
     requests: async (number) => {
-      const all = (await control('GET', 'requests?after=0')) as LoggedRequest[];
+      const all = await requests();
       return number === undefined ? all : all.filter(({ path }) => path.endsWith(`/${number}`));
     },
     startWorkers,
     until: async (number, wanted, patience = 20_000) => {
       const from = Date.now();
-      for (;;) {
+      for (let pause = 50; ; pause = longer(pause)) {
         const status = await client.status({ mchid: merchant.mchid, out_insurance_no: number });
         if (wanted(status)) return status;
         if (Date.now() - from > patience) throw new Error(`not so after ${patience} ms: ${JSON.stringify(status)}`);
-        await delay(50);
+        await delay(pause);
       }
     },
     armed: async (number) => {

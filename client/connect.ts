@@ -7,6 +7,7 @@ import {
 } from '@temporalio/client';
 import type { loadClientConnectConfig } from '@temporalio/envconfig';
 import { dataConverter } from '../codec/data_converter.ts';
+import { misfit } from '../codec/key_notice.ts';
 import { InvalidKeys, type Keyring, parseKeys } from '../codec/keys.ts';
 import { expectNumber, expectObject } from './arguments.ts';
 import { InvalidSetting } from './errors.ts';
@@ -40,7 +41,8 @@ export async function connectPolicyClient(options: ConnectOptions = {}): Promise
   for (const name of ['timeout', 'connectTimeout'] as const)
     if (options[name] !== undefined) expectNumber(options[name], `options.${name}`);
   const { namespace = 'default', connectionOptions } = await temporalSettings(env);
-  const converter = dataConverter(keyringOf(env), { allowPlain: allowsPlain(env) });
+  const keyring = keyringOf(env);
+  const converter = dataConverter(keyring, { allowPlain: allowsPlain(env) });
   const address = connectionOptions.address ?? 'localhost:7233';
   const connection = await Connection.connect({
     ...connectionOptions,
@@ -52,6 +54,7 @@ export async function connectPolicyClient(options: ConnectOptions = {}): Promise
     throw notConnected(error, { address });
   });
   return new PolicyClient(new Client({ connection, namespace, dataConverter: converter }), {
+    misfit: (identities) => misfit(keyring, identities),
     ...rest,
     close: () => connection.close(),
   });

@@ -7,14 +7,18 @@ import {
   NamespaceNotFoundError,
   QueryNotRegisteredError,
   WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
+import { UnknownKey } from '../codec/keys.ts';
+import { SealBroken } from '../codec/seal.ts';
 import type { Violation } from '../policy/violation.ts';
-import { REFUSALS } from '../workflows/messages.ts';
+import { REFUSALS, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import {
   type Ending,
+  InvalidSetting,
   NotBegun,
   PolicyEnded,
   PolicyRefused,
@@ -24,6 +28,7 @@ import {
   Unavailable,
   UnknownPolicy,
 } from './errors.ts';
+import { fleetOf, standstill } from './fleet.ts';
 
 /** What was asked of Temporal, for the words of an error. */
 export interface Asked {
@@ -37,6 +42,7 @@ export interface Asked {
 }
 
 // gRPC's status codes (grpc/statuscodes.md); the SDK re-exports none of them.
+const INVALID_ARGUMENT = 3;
 const PERMISSION_DENIED = 7;
 const FAILED_PRECONDITION = 9;
 const UNAVAILABLE = 14;
@@ -47,6 +53,8 @@ const LOOK_MS = 3_000;
 const OUTLIVED = 'AcceptedUpdateCompletedWorkflow';
 /** Rule by which a restart is refused whose record MongoDB has not got. */
 const UNKNOWN = 'unknown-policy';
+/** A workflow task that has failed so often in a row is stuck. */
+const STUCK_ATTEMPTS = 3;
 
 /**
  * The error of ours for one of the SDK's; anything else comes back as it is. Asks the server once more where the SDK's
@@ -54,6 +62,7 @@ const UNKNOWN = 'unknown-policy';
  */
 export async function explained(error: unknown, asked: Asked): Promise<unknown> {
   if (error instanceof PolicySyncError) return error;
+  if (error instanceof UnknownKey || error instanceof SealBroken) return unreadable(error);
   if (error instanceof WorkflowUpdateFailedError) return refusal(error, asked);
   if (error instanceof WorkflowExecutionAlreadyStartedError || error instanceof WorkflowNotFoundError)
     return gone(error, asked);
@@ -62,8 +71,7 @@ export async function explained(error: unknown, asked: Asked): Promise<unknown> 
       cause: error,
     });
   // The answer of a query that fails, too: `status` does before the policy's record is there.
-  if (error instanceof QueryNotRegisteredError)
-    return new NotBegun(`${numberIn(asked.workflowId ?? '')} has not begun yet; try again`, { cause: error });
+  if (error instanceof QueryNotRegisteredError) return notBegun(error, asked);
   // A deadline that passes while the SDK waits to try again comes as CANCELLED (seen with a query that no worker answers).
   if (
     error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
@@ -72,6 +80,19 @@ export async function explained(error: unknown, asked: Asked): Promise<unknown> 
   )
     return unanswered(error, asked);
   return serverError(error, asked);
+}
+
+/** What the workers sealed. */
+function unreadable(error: UnknownKey | SealBroken): InvalidSetting {
+  const found = error instanceof UnknownKey ? `no "${error.keyId}"` : `another: ${error.message}`;
+  const text = `POLICY_SYNC_KEYS: expected the key that the workers seal with, found ${found}; set it as they have it`;
+  return new InvalidSetting(text);
+}
+
+async function notBegun(cause: Error, asked: Asked): Promise<unknown> {
+  const over = await gone(cause, asked);
+  if (over instanceof PolicyEnded && over.ending === 'FAILED') return over;
+  return new NotBegun(`${numberIn(asked.workflowId ?? '')} has not begun yet; try again`, { cause });
 }
 
 async function refusal(error: WorkflowUpdateFailedError, asked: Asked): Promise<unknown> {
@@ -93,7 +114,7 @@ function violationsIn(failure: ApplicationFailure): readonly Violation[] | undef
 const ENDINGS: Record<string, { ending: Ending; words: string }> = {
   COMPLETED: { ending: 'COMPLETED', words: 'its life is over; an INACTIVE policy can be reinstated' },
   CANCELLED: { ending: 'CANCELLED', words: 'syncing was stopped; `resume` goes on with it' },
-  FAILED: { ending: 'FAILED', words: 'its workflow failed; Temporal shows why' },
+  FAILED: { ending: 'FAILED', words: 'it was refused when it began; open it again' },
   TERMINATED: { ending: 'TERMINATED', words: 'its workflow was terminated; `resume` goes on with it' },
   TIMED_OUT: { ending: 'TIMED_OUT', words: 'its workflow timed out; `resume` goes on with it' },
 };
@@ -106,11 +127,20 @@ async function gone(cause: Error, { client, workflowId = '' }: Asked): Promise<u
     const { status } = await client.withDeadline(Date.now() + LOOK_MS, () => handle.describe());
     const known = ENDINGS[status.name];
     if (!known) return new Unavailable(`${name}: its workflow is just starting anew; try again`, { cause });
-    return new PolicyEnded(`${name} has ended: ${known.words}`, known.ending, { cause });
+    const why = known.ending === 'FAILED' ? await failureOf(client, workflowId) : '';
+    return new PolicyEnded(`${name} has ended: ${known.words}${why}`, known.ending, { cause });
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) return cause;
     return new UnknownPolicy(`${name}: no such policy is known to Temporal; open it first`, { cause });
   }
+}
+
+/** Why its last run failed, in brackets; nothing where that does not open. */
+async function failureOf(client: Client, workflowId: string): Promise<string> {
+  const result = client.withDeadline(Date.now() + LOOK_MS, () => client.workflow.getHandle(workflowId).result());
+  const error: unknown = await result.catch((reason: unknown) => reason);
+  const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
+  return cause instanceof ApplicationFailure ? ` (${cause.type}: ${oneLine(cause.message)})` : '';
 }
 
 /** `1900000001/AB12` of `policy/1900000001/AB12`. */
@@ -137,7 +167,7 @@ async function unanswered(cause: unknown, asked: Asked): Promise<unknown> {
     );
   const late = asked.workflowId === undefined ? 'the Temporal server is slow: try again, or wait longer' : asked.late;
   if (late) return new Unavailable(`no answer within ${time}: ${late}`, { cause });
-  return noWorker(`no worker answered within ${time}`, cause);
+  return noWorker(`no worker answered within ${time}`, cause, asked);
 }
 
 /** The first acts of a run: records that must be in MongoDB before anything else. */
@@ -155,11 +185,25 @@ async function firstActWaits({ client, workflowId, timeout }: Asked): Promise<st
   return taken && (taken.last_failure ?? 'MongoDB has not answered yet; wait longer');
 }
 
-function noWorker(what: string, cause: unknown): Unavailable {
-  return new Unavailable(
-    `${what}: start one with \`policy-sync worker\`, on its first start with --promote; what was sent may still take effect`,
-    { cause },
-  );
+const START = 'start one with `policy-sync worker`, on its first start with --promote';
+
+async function noWorker(what: string, cause: unknown, asked: Asked): Promise<Unavailable> {
+  const { client } = asked;
+  const look = (): Promise<string | undefined> => hindranceOf(asked);
+  // Not to know why is no failure of its own.
+  const why = await client.withDeadline(Date.now() + LOOK_MS, look).catch(() => undefined);
+  return new Unavailable(`${what}: ${why ?? START}; what was sent may still take effect`, { cause });
+}
+
+/** Why a policy that is there does not answer, and what to do; undefined where nothing tells. */
+async function hindranceOf({ client, workflowId }: Asked): Promise<string | undefined> {
+  const idle = standstill(await fleetOf(client.workflowService, client.options.namespace));
+  if (workflowId === undefined) return idle;
+  const { taskQueue, raw } = await client.workflow.getHandle(workflowId).describe();
+  if (taskQueue !== WORKFLOW_QUEUE)
+    return `its workflow waits on the task queue "${taskQueue}", and workers poll "${WORKFLOW_QUEUE}": terminate it, and open it again`;
+  if ((raw.pendingWorkflowTask?.attempt ?? 0) < STUCK_ATTEMPTS) return idle;
+  return 'its workflow task fails again and again: `policy-sync audit` says why';
 }
 
 /** Names the address, where its connection tells it. */
@@ -194,11 +238,17 @@ function placeOf(server: Server): string {
   return address ? ` at ${address}` : '';
 }
 
-function serverError(error: unknown, { client }: Asked): unknown {
+async function serverError(error: unknown, asked: Asked): Promise<unknown> {
+  const { client } = asked;
   const answer = answerIn(error);
   if (!answer) return error;
   if (answer.code === UNAVAILABLE) return unreachable(error, client);
-  if (answer.code === FAILED_PRECONDITION) return noWorker(oneLine(answer.details), error);
+  if (answer.code === FAILED_PRECONDITION) return noWorker(oneLine(answer.details), error, asked);
+  if (answer.code === INVALID_ARGUMENT && /search attribute/i.test(answer.details)) {
+    const where = `namespace "${client.options.namespace}" lacks the search attributes of policies`;
+    const text = `${where}: check TEMPORAL_NAMESPACE, or start a worker in it once (${oneLine(answer.details)})`;
+    return new ServerRefused(text, { cause: error });
+  }
   return (
     credentialsRefused(error, client) ??
     new ServerRefused(`Temporal refuses: ${oneLine(answer.details)}`, { cause: error })

@@ -9,14 +9,17 @@ import { type PolicyLifecycle, SEARCH_ATTRIBUTES, WORKFLOW_QUEUE, WORKFLOW_TYPE 
 type Start = WithStartWorkflowOperation<PolicyLifecycle>;
 type Attributes = NonNullable<WorkflowStartOptions<PolicyLifecycle>['typedSearchAttributes']>;
 
-/** Starts the policy's workflow unless it runs; a number whose workflow has ended is not started again. */
-export function startFromRecord(record: PolicyRecord, digest: string): Start {
+/**
+ * Starts the policy's workflow unless it runs; a number whose workflow has ended is not started again, unless the last run is
+ * known to have claimed nothing (`free`).
+ */
+export function startFromRecord(record: PolicyRecord, digest: string, free: boolean): Start {
   const { out_insurance_no, insurance_name } = record.policy;
   return new WithStartWorkflowOperation<PolicyLifecycle>(WORKFLOW_TYPE, {
     workflowId: workflowIdOf(record.mchid, out_insurance_no),
     taskQueue: WORKFLOW_QUEUE,
     args: [record, { digest }],
-    workflowIdReusePolicy: 'REJECT_DUPLICATE',
+    workflowIdReusePolicy: free ? 'ALLOW_DUPLICATE_FAILED_ONLY' : 'REJECT_DUPLICATE',
     workflowIdConflictPolicy: 'USE_EXISTING',
     typedSearchAttributes: searchAttributesOf(record),
     staticSummary: `${insurance_name} ${out_insurance_no}`,

@@ -13,6 +13,7 @@ import { expectNumber, expectObject, expectText, idOf } from './arguments.ts';
 import { type Ending, PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
 import { type PolicyId, startFromStorage } from './start_operation.ts';
+import { Workers } from './workers.ts';
 
 export interface PolicyClientOptions {
   /**
@@ -20,6 +21,8 @@ export interface PolicyClientOptions {
    * @default 30000; of `verify` 65000
    */
   timeout?: number;
+  /** Given the identities of the workers that poll: which of our settings does not fit theirs, in one line. */
+  misfit?: (identities: readonly string[]) => string | undefined;
   /** Ends what the Temporal client was made with, when this client is closed. */
   close?: () => Promise<void>;
 }
@@ -58,6 +61,7 @@ export class PolicyClient {
   readonly timeout: number;
   readonly #verifyTimeout: number;
   readonly #close: (() => Promise<void>) | undefined;
+  readonly #workers: Workers;
 
   constructor(temporal: Client, options: PolicyClientOptions = {}) {
     expectObject(options, 'options');
@@ -66,13 +70,16 @@ export class PolicyClient {
     this.timeout = options.timeout ?? ANSWER_MS;
     this.#verifyTimeout = options.timeout ?? VERIFY_MS;
     this.#close = options.close;
+    this.#workers = new Workers(temporal, options);
   }
 
   /**
    * Opens a policy. The same record again answers the same, also after amendments, and when the policy has ended
    * for as long as Temporal keeps its history. Checks the record first.
+   * A number whose last run was refused in its first act, or ended before it, is free.
    * @throws {PolicyRefused} `exists` for another record under the number, or the record's broken rules
    * @throws {PolicyEnded} when the number's life is over, for any other record
+   * @throws {InvalidSetting} when the workers' payload keys are others
    */
   async openPolicy(input: RecordInput, envelope: Envelope = {}): Promise<Opened> {
     const [{ checkedRecord, checkEnvelope }, { digestOf }, { startFromRecord }] = await Promise.all([
@@ -85,13 +92,22 @@ export class PolicyClient {
     const digest = digestOf(record);
     const { out_insurance_no } = record.policy;
     const workflow_id = workflowIdOf(record.mchid, out_insurance_no);
-    const answer = await this.ask(workflow_id, () =>
-      this.temporal.workflow.executeUpdateWithStart(messages.open, {
-        args: [{ ...named(envelope), digest }],
-        updateId: digest,
-        startWorkflowOperation: startFromRecord(record, digest),
-      }),
-    );
+    await this.#workers.check();
+    const message = { ...named(envelope), digest };
+    const open = (updateId: string, free: boolean) =>
+      this.ask(workflow_id, () =>
+        this.temporal.workflow.executeUpdateWithStart(messages.open, {
+          args: [message],
+          updateId,
+          startWorkflowOperation: startFromRecord(record, digest, free),
+        }),
+      );
+    const answer = await open(digest, false).catch(async (error: unknown) => {
+      const run = await this.#unclaimed(workflow_id, error);
+      if (run === undefined) throw error;
+      // Under another id: Temporal would repeat what the last run answered.
+      return open(`${digest}/${run}`, true);
+    });
     const warnings = await this.#hindrances(record.mchid);
     return { mchid: record.mchid, out_insurance_no, ...answer, workflow_id, digest, warnings };
   }
@@ -117,6 +133,7 @@ export class PolicyClient {
   async cancelBySignal(policy: PolicyId, message: CommandInput<'cancel'> = {}): Promise<string> {
     const id = idOf(policy);
     (await import('./checks.ts')).checkCommand('cancel', message);
+    await this.#workers.check();
     const signal = named(message);
     await this.ask(id, () => this.temporal.workflow.getHandle(id).signal(messages.cancelSignal, signal));
     return signal.event_id;
@@ -201,6 +218,11 @@ export class PolicyClient {
     return (pollers ?? []).length > 0;
   }
 
+  /** Why no policy moves, and what to do, in one line; undefined where workers of the current version poll. */
+  standstill(): Promise<string | undefined> {
+    return this.ask(undefined, () => this.#workers.standstill());
+  }
+
   /** Runs a question to Temporal under the time-out, its errors turned into those of `errors.ts`. */
   async ask<T>(
     workflowId: string | undefined,
@@ -240,15 +262,35 @@ export class PolicyClient {
     return this.#update(id, update as UpdateDefinition<Result, [Envelope]>, message, patience);
   }
 
-  #update<Result, Message extends Envelope>(
+  async #update<Result, Message extends Envelope>(
     id: string,
     update: UpdateDefinition<Result, [Message]>,
     message: Message,
     patience?: Patience,
   ): Promise<Result> {
+    await this.#workers.check();
     const event = named(message);
     const options = { args: [event] as [Message], updateId: event.event_id };
     return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), patience);
+  }
+
+  /**
+   * The id of the number's last run, where it is over and had claimed nothing: only its first act fails a run, and one that
+   * was cancelled, terminated or timed out may have had none.
+   */
+  async #unclaimed(workflowId: string, refusal: unknown): Promise<string | undefined> {
+    if (!(refusal instanceof PolicyRefused || refusal instanceof PolicyEnded)) return undefined;
+    const { runId, status } = await this.#describe(workflowId);
+    if (status.name === 'FAILED') return runId;
+    if (!CUT_SHORT.has(status.name as Ending)) return undefined;
+    const { events } = await this.ask(workflowId, () =>
+      this.temporal.workflow.getHandle(workflowId, runId).fetchHistory(),
+    );
+    const acted = events?.some(
+      ({ workflowTaskCompletedEventAttributes: done, workflowExecutionStartedEventAttributes: started }) =>
+        done || started?.continuedExecutionRunId,
+    );
+    return acted ? undefined : runId;
   }
 
   /** Until a run that is being stopped has ended: that takes it half a minute while MongoDB is away. */
@@ -268,12 +310,25 @@ export class PolicyClient {
   async #lastLife(policy: PolicyId): Promise<string | undefined> {
     const id = idOf(policy);
     try {
-      const { raw } = await this.ask(id, () => this.temporal.workflow.getHandle(id).describe());
-      return raw.workflowExecutionInfo?.firstRunId || undefined;
+      const { raw, status } = await this.#describe(id);
+      // What was refused in its first act has lived nothing: the life is the one before.
+      const before = status.name === 'FAILED' ? await this.#lastUnfailed(id) : undefined;
+      const lived = before === undefined ? raw : (await this.#describe(id, before)).raw;
+      return lived.workflowExecutionInfo?.firstRunId || undefined;
     } catch (error) {
       if (error instanceof UnknownPolicy) return undefined;
       throw error;
     }
+  }
+
+  #describe(id: string, run?: string) {
+    return this.ask(id, () => this.temporal.workflow.getHandle(id, run).describe());
+  }
+
+  async #lastUnfailed(id: string): Promise<string | undefined> {
+    const query = `WorkflowId = '${id}' AND ExecutionStatus != 'Failed'`;
+    const runs = this.temporal.workflow.list({ query, pageSize: 1 })[Symbol.asyncIterator]();
+    return (await this.ask(id, () => runs.next())).value?.runId;
   }
 
   #restart<Message extends Envelope & { event_id: string }>(
@@ -294,12 +349,13 @@ export class PolicyClient {
 
   async #hindrances(mchid: string): Promise<string[]> {
     try {
-      if (await this.isServed(mchid)) return [];
+      const [served, idle] = await Promise.all([this.isServed(mchid), this.standstill()]);
+      const lacking = `no worker serves merchant ${mchid}: add it to the WECHATPAY_MERCHANTS file of a worker that runs`;
+      return [...(served ? [] : [lacking]), ...(idle === undefined ? [] : [idle])];
     } catch (error) {
       // The policy is open all the same: not knowing is a warning, no failure.
       return [`whether a worker serves merchant ${mchid} is not known: ${(error as Error).message}`];
     }
-    return [`no worker serves merchant ${mchid}: add it to the WECHATPAY_MERCHANTS file of a worker that runs`];
   }
 }
 

@@ -10,6 +10,8 @@ import {
 
 /** Metadata entry by which the codec tells the converter that a payload came in the clear where keys are set. */
 export const PLAIN_METADATA = 'policy-sync-plain';
+/** Metadata entry by which the codec says why a sealed payload does not open. */
+export const LOCKED_METADATA = 'policy-sync-locked';
 /** Encoding of a sealed payload. */
 export const ENCRYPTED = 'binary/encrypted';
 
@@ -17,11 +19,12 @@ export const ENCRYPTED = 'binary/encrypted';
 const UNFIT = Symbol.for('policy-sync/unfit');
 
 /**
- * What arrives in place of a value that is not to be trusted (`plain`: it came in the clear though keys are set), or that
- * is none (`unreadable`: an unknown encoding, no JSON).
+ * What arrives in place of a value that is not to be trusted (`plain`: it came in the clear though keys are set), that
+ * is none (`unreadable`: an unknown encoding, no JSON), or that the keys here do not open (`locked`, and why).
  */
 export interface Unfit {
-  readonly [UNFIT]: 'plain' | 'unreadable';
+  readonly [UNFIT]: 'plain' | 'unreadable' | 'locked';
+  readonly why?: string;
 }
 
 const plain: Unfit = Object.freeze({ [UNFIT]: 'plain' as const });
@@ -34,7 +37,11 @@ export function isUnfit(value: unknown): value is Unfit {
 
 class PayloadConverter extends DefaultPayloadConverter {
   override fromPayload<T>(payload: Payload, context?: SerializationContext, hint?: ConverterHint<T>): T {
-    if (payload.metadata && PLAIN_METADATA in payload.metadata) return plain as T;
+    const { metadata } = payload;
+    if (metadata && PLAIN_METADATA in metadata) return plain as T;
+    // An entry of that name comes with no other payload than what is sealed.
+    if (metadata?.[LOCKED_METADATA] && isSealed(payload))
+      return Object.freeze({ [UNFIT]: 'locked', why: textOf(metadata[LOCKED_METADATA]) }) as T;
     try {
       return super.fromPayload(payload, context, hint);
     } catch {
@@ -48,7 +55,11 @@ class PayloadConverter extends DefaultPayloadConverter {
 
 function isSealed({ metadata }: Payload): boolean {
   const encoding = metadata?.[METADATA_ENCODING_KEY];
-  return encoding !== undefined && encoding !== null && String.fromCharCode(...encoding.slice(0, 64)) === ENCRYPTED;
+  return encoding !== undefined && encoding !== null && textOf(encoding) === ENCRYPTED;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes.slice(0, 200));
 }
 
 export const payloadConverter = new PayloadConverter();

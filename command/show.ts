@@ -37,7 +37,7 @@ export function addShow(program: Command): void {
 
 /** Each source may fail by itself: what the others know is shown, with a line about the one that failed. */
 async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
-  const [{ workflow, status }, [kept]] = await Promise.all([
+  const [{ workflow, status, idle }, [kept]] = await Promise.all([
     inTemporal(policy, options),
     Promise.allSettled([keptOf(policy, options.reveal)]),
   ]);
@@ -55,20 +55,27 @@ async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
   // Ended long ago: Temporal has forgotten it, MongoDB has not. That is no failure.
   const told = failures.filter((reason) => !(reason instanceof UnknownPolicy)).map(messageOf);
   for (const message of new Set(told)) note(message);
+  if (idle !== undefined && !told.some((message) => message.includes(idle))) note(idle);
   return { ...policy, status: known(status), workflow: known(workflow), kept: known(kept) };
 }
 
 interface InTemporal {
   workflow: PromiseSettledResult<Execution>;
   status: PromiseSettledResult<Status>;
+  /** Why no policy moves, where that is so. */
+  idle?: string;
 }
 
 async function inTemporal(policy: PolicyId, options: Options): Promise<InTemporal> {
   try {
     return await withClient(options, async (client) => {
       const { describePolicy } = await import('../client/pending_call.ts');
-      const [workflow, status] = await Promise.allSettled([describePolicy(client, policy), client.status(policy)]);
-      return { workflow, status };
+      const [workflow, status, idle] = await Promise.allSettled([
+        describePolicy(client, policy),
+        client.status(policy),
+        client.standstill(),
+      ]);
+      return { workflow, status, ...(idle.status === 'fulfilled' && { idle: idle.value }) };
     });
   } catch (reason) {
     const failed = { status: 'rejected', reason } as const;

@@ -79,14 +79,15 @@ export const RULES = {
     'start it under that id',
   ],
   carried: ['a workflow started by hand with what only a run hands to the next', 'leave options.carried out'],
+  'locked-payload': [
+    'a sealed start or update that no payload key of the workers opens',
+    'seal it with a key that they have, or add its key to their POLICY_SYNC_KEYS',
+  ],
   'plain-payload': [
     'a payload in the clear, where payload keys are set',
     'send it with the keys, or set POLICY_SYNC_ALLOW_PLAIN=1',
   ],
-  'unreadable-payload': [
-    'a payload that is no JSON, or that no key opens',
-    'send JSON, sealed with a key that the worker has',
-  ],
+  'unreadable-payload': ['a payload that is no JSON', 'send JSON'],
 } as const satisfies Record<string, readonly [refuses: string, todo: string]>;
 
 /** Name of a rule. */

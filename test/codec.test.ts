@@ -173,7 +173,12 @@ test('where plain payloads are allowed they pass as they are', async () => {
 
 test('without keys payloads pass in the clear, what cannot be read arrives as Unfit, what is sealed waits for keys', async () => {
   const { payloadCodecs, failureConverterPath } = dataConverter(undefined, { allowPlain: false });
-  assert.deepEqual([payloadCodecs, failureConverterPath], [undefined, undefined]);
+  assert.equal(failureConverterPath, undefined);
+  const payload = defaultPayloadConverter.toPayload({ name: 'x' });
+  assert.deepEqual(await payloadCodecs?.[0]?.encode([payload]), [payload]);
+  assert.deepEqual(await payloadCodecs?.[0]?.decode([payload]), [payload]);
+  const [sealed = {}] = await payloadCodec(keys(one), { allowPlain: false }).encode([payload]);
+  await assert.rejects(async () => payloadCodecs?.[0]?.decode([sealed]), UnknownKey);
   assert.deepEqual(payloadConverter.fromPayload(defaultPayloadConverter.toPayload({ name: 'x' })), { name: 'x' });
   const encoded = (encoding: string) => ({ metadata: { encoding: Buffer.from(encoding) }, data: Buffer.from('{') });
   for (const payload of [encoded('json/plain'), encoded('what/ever'), { data: Buffer.from('1') }])

@@ -14,7 +14,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   storage: ['policy', 'codec'],
   workflows: ['policy', 'activities/inputs.ts'],
   activities: ['policy', 'wechatpay', 'storage'],
-  worker: ['policy', 'wechatpay', 'codec', 'storage', 'workflows', 'activities'],
+  worker: ['policy', 'wechatpay', 'codec', 'storage', 'workflows', 'activities', 'client/fleet.ts'],
   client: ['policy', 'codec', 'workflows/messages.ts'],
   command: [
     'policy',

@@ -2,12 +2,13 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
 import proto from '@temporalio/proto';
 import type { AuditResult } from '../activities/inputs.ts';
+import { fleetOf, standstill } from '../client/fleet.ts';
 import type { Envelope } from '../policy/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { type Finding, type FindingKind, keepFindings } from '../storage/findings.ts';
 import { listHolds } from '../storage/holds.ts';
 import { goesOn, type Life, recorded, recordStop, unendedLives } from '../storage/lives.ts';
-import { type Answer, callQueueOf, restart, WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
+import { type Answer, callQueueOf, restart, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { reasonOf } from './grpc.ts';
 
 /** Questions to Temporal at a time: an audit is in no hurry, and others use the server. */
@@ -115,9 +116,9 @@ class Scan {
 
   async prepare(): Promise<void> {
     this.#held = new Set((await listHolds(this.#place.storage)).map(({ _id }) => _id));
-    if (await this.#isPolled(WORKFLOW_QUEUE, 'TASK_QUEUE_TYPE_WORKFLOW')) return;
-    const reason = `nobody polls the queue ${WORKFLOW_QUEUE}: start a worker, and no policy waits any more`;
-    this.#note({ kind: 'not-served', mchid: null, out_insurance_no: null, reason });
+    const { workflowService, options } = this.#place.temporal;
+    const reason = standstill(await fleetOf(workflowService, options.namespace));
+    if (reason !== undefined) this.#note({ kind: 'not-served', mchid: null, out_insurance_no: null, reason });
   }
 
   /** Of a record whose policy goes on: is there a workflow, and is it well? */

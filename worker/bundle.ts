@@ -11,7 +11,10 @@ export type BundleKind = (typeof BUNDLE_KINDS)[number];
 
 export interface WorkflowBuild {
   bundle: WorkflowBundle;
-  /** Digest of the bundle: the same code is the same version, wherever it was built. */
+  /**
+   * Digest of the bundle and its kind, such as `0123456789abcdef-sealed`: the same code for the same kind of payloads is the same
+   * version, wherever it was built.
+   */
   buildId: string;
 }
 
@@ -27,7 +30,13 @@ export async function buildWorkflows(sealed: boolean, allowPlain = false): Promi
   const code = existsSync(prebuilt)
     ? await readFile(prebuilt, 'utf8')
     : await keptBundle(pathOf('..'), kind, () => bundleWorkflows(kind));
-  return { bundle: { code }, buildId: buildIdOf(code) };
+  return { bundle: { code }, buildId: `${digestOf(code)}-${kind}` };
+}
+
+/** Whether the workers of a version take sealed payloads; undefined where its build id does not say. */
+export function isSealed(buildId: string): boolean | undefined {
+  const [, kind] = /^[0-9a-f]{16}-(.+)$/.exec(buildId) ?? [];
+  return (BUNDLE_KINDS as readonly (string | undefined)[]).includes(kind) ? kind !== 'plain' : undefined;
 }
 
 /** What a bundle is called beside this file in the package. */
@@ -53,7 +62,10 @@ export async function bundleWorkflows(kind: BundleKind): Promise<string> {
     }),
     payloadConverterPath: pathOf('../codec/payload_converter.ts'),
     ...(kind !== 'plain' && { failureConverterPath: pathOf('../codec/failure_converter.ts') }),
-    ...(kind === 'sealed' && { workflowInterceptorModules: [pathOf('../workflows/sealed_only.ts')] }),
+    workflowInterceptorModules: [
+      ...(kind === 'sealed' ? [pathOf('../workflows/sealed_only.ts')] : []),
+      pathOf('../workflows/sealed.ts'),
+    ],
   });
   return code;
 }
@@ -64,7 +76,7 @@ function sourceName({ resourcePath }: { resourcePath: string }): string {
 }
 
 /** The source map is no part of a version: where a module's lines are does not change what it does. */
-function buildIdOf(code: string): string {
+function digestOf(code: string): string {
   const run = code.replace(/\/\/# sourceMappingURL=.*$/m, '');
   return createHash('sha256').update(run).digest('hex').slice(0, 16);
 }

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Log } from '../activities/log.ts';
+import { isSealed } from './bundle.ts';
 import { codeOf, GRPC, isRefusal, reasonOf } from './grpc.ts';
+import { SettingsError } from './settings.ts';
 
 const DEPLOYMENT = 'policy-sync';
 // The server takes a version for current once it has seen it poll.
@@ -39,24 +41,45 @@ export async function promote(
   }
 }
 
-/** Says so where this version gets no work: none is the current one yet, or another is. */
-export async function warnUnlessCurrent({ connection, namespace, buildId }: Version, log: Log): Promise<void> {
-  const advice = 'run `policy-sync worker --promote`';
+/**
+ * Before a worker without payload keys takes anything: it could read nothing of a namespace whose current version takes sealed
+ * payloads, and would have what comes next rest in the clear.
+ * @throws {SettingsError}
+ */
+export async function refuseUnsealed(version: Version): Promise<void> {
+  if (isSealed(version.buildId)) return;
+  const current = await currentOf(version).catch(() => undefined);
+  if (current === undefined || !isSealed(current)) return;
+  throw new SettingsError([
+    `POLICY_SYNC_KEYS: expected the payload keys of namespace "${version.namespace}", whose current version ${current} seals, found nothing: set it as its workers have it, or use another TEMPORAL_NAMESPACE`,
+  ]);
+}
+
+/** Build id of the current version; undefined where none is. */
+async function currentOf({ connection, namespace }: Version): Promise<string | undefined> {
   try {
-    const { workerDeploymentInfo } = await connection.workflowService.describeWorkerDeployment({
-      namespace,
-      deploymentName: DEPLOYMENT,
-    });
-    const current = workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId;
+    const asked = { namespace, deploymentName: DEPLOYMENT };
+    const { workerDeploymentInfo } = await connection.workflowService.describeWorkerDeployment(asked);
+    return workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId || undefined;
+  } catch (error) {
+    if (codeOf(error) === GRPC.NOT_FOUND) return undefined;
+    throw error;
+  }
+}
+
+/** Says so where this version gets no work: none is the current one yet, or another is. */
+export async function warnUnlessCurrent(version: Version, log: Log): Promise<void> {
+  const advice = 'run `policy-sync worker --promote`';
+  const { buildId } = version;
+  try {
+    const current = await currentOf(version);
     if (!current) log.warn(`no version is the current one, so no policy moves: ${advice}`);
     else if (current !== buildId)
       log.warn({ buildId, current }, `another version is the current one, so this one gets no policies: ${advice}`);
   } catch (error) {
-    if (codeOf(error) === GRPC.NOT_FOUND) log.warn(`no version is the current one, so no policy moves: ${advice}`);
-    else
-      log.warn(
-        { reason: reasonOf(error) },
-        `Temporal does not tell which version is the current one: if none is, ${advice}`,
-      );
+    log.warn(
+      { reason: reasonOf(error) },
+      `Temporal does not tell which version is the current one: if none is, ${advice}`,
+    );
   }
 }

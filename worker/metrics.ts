@@ -40,10 +40,14 @@ export class Metrics {
   /** Which servers answer; before there is a connection to Temporal, it does not. */
   up: () => Promise<Record<string, boolean>> = async () => ({ temporal: false });
 
+  /** The current version, and whether workers of it poll; undefined while that is not known. */
+  currentVersion: () => { buildId: string; served: boolean } | undefined = () => undefined;
+
   constructor(merchants: () => readonly Merchant[]) {
     const held = () => this.held();
     const attention = () => this.attention();
     const up = () => this.up();
+    const currentVersion = () => this.currentVersion();
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'policy_sync_merchant_held',
@@ -74,6 +78,17 @@ export class Metrics {
       async collect() {
         const answering = await up();
         for (const [server, answers] of Object.entries(answering)) this.set({ server }, answers ? 1 : 0);
+      },
+    });
+    new Gauge({
+      name: 'policy_sync_current_version_served',
+      help: '1 while workers of the current version poll, 0 while none does and policies stand still; absent while none is current',
+      labelNames: ['build_id'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        const current = currentVersion();
+        if (current) this.set({ build_id: current.buildId }, current.served ? 1 : 0);
       },
     });
     new Gauge({

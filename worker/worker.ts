@@ -4,6 +4,7 @@ import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
 import { recordActivities } from '../activities/records.ts';
 import { dataConverter } from '../codec/data_converter.ts';
+import { identityOf } from '../codec/key_notice.ts';
 import { connect } from '../storage/connection.ts';
 import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { clearAbandoned } from './abandoned_holds.ts';
@@ -11,7 +12,8 @@ import { attentionOf } from './attention.ts';
 import { auditActivities } from './audit_activity.ts';
 import { buildWorkflows } from './bundle.ts';
 import { CallWorkers } from './call_workers.ts';
-import { deploymentVersion, promote, warnUnlessCurrent } from './deployment.ts';
+import { CurrentVersion } from './current_version.ts';
+import { deploymentVersion, promote, refuseUnsealed, warnUnlessCurrent } from './deployment.ts';
 import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
 import { logSinks } from './log.ts';
@@ -36,6 +38,7 @@ const MOST_CALLS = 200;
 const LEAST_CALLS = 2;
 const MOST_POLLS = 10;
 const PROBE_EVERY_MS = 60_000;
+const VERSION_EVERY_MS = 60_000;
 /** Shares of the machine that calls may bring into use. */
 const BUSY = { targetCpuUsage: 0.7, targetMemoryUsage: 0.9 };
 
@@ -55,6 +58,8 @@ export interface WorkerOptions {
   signal?: AbortSignal;
   /** How often a merchant that is held is probed, in ms. @default 60000 */
   probeEvery?: number;
+  /** How often it is looked who takes the tasks of the current version, in ms. @default 60000 */
+  versionEvery?: number;
 }
 
 /**
@@ -109,6 +114,8 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   atEnd(() => connection.close());
   const { namespace } = settings.temporal;
   const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined, settings.allowPlain);
+  const version = { connection, namespace, buildId };
+  await refuseUnsealed(version);
   await ensureSearchAttributes(connection, namespace, { log, signal });
   const storage = await connect(settings.mongoUri, { keyring: settings.keyring });
   atEnd(() => storage.close());
@@ -118,7 +125,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const common: Common = {
     connection,
     namespace,
-    dataConverter: dataConverter(settings.keyring, { allowPlain: settings.allowPlain }),
+    dataConverter: dataConverter(settings.keyring, { allowPlain: settings.allowPlain, marksLocked: true }),
     shutdownGraceTime: SHUTDOWN_GRACE,
   };
   const temporal = new Client({ connection, namespace, dataConverter: common.dataConverter });
@@ -127,6 +134,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
     await Worker.create({
       ...common,
       taskQueue: WORKFLOW_QUEUE,
+      identity: identityOf(settings.keyring, { allowPlain: settings.allowPlain }),
       workflowBundle: bundle,
       sinks: logSinks(log),
       activities: { ...recordActivities(place), ...auditActivities({ temporal, ...place }) },
@@ -149,6 +157,8 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   metrics.held = () => holds.held();
   metrics.attention = attentionOf(storage, log);
   metrics.up = () => upOf(temporal, storage);
+  const current = new CurrentVersion(version, log);
+  metrics.currentVersion = () => current.served;
   atEnd(async () => holds.end());
   const clearing = clearAbandoned(place, probeEvery, signal);
   // By their index, without which it is long work for MongoDB.
@@ -179,11 +189,13 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const following = follow({ merchants, holds, calls }, signal);
   await Promise.race([following.begun, following.done]);
   atEnd(() => Promise.allSettled([following.done]));
-  const failed = Promise.race([workflows.done, calls.failed, Promise.all([following.done, deleting, clearing])]).then(
-    () => {},
+  const versioned = (options.promote ? promote(version, { log, signal }) : warnUnlessCurrent(version, log)).then(() =>
+    current.look(),
   );
-  const version = { connection, namespace, buildId };
-  const versioned = options.promote ? promote(version, { log, signal }) : warnUnlessCurrent(version, log);
+  const looking = versioned.then(() => current.keepLooking(options.versionEvery ?? VERSION_EVERY_MS, signal));
+  atEnd(() => Promise.allSettled([looking]));
+  const kept = Promise.all([following.done, deleting, clearing, looking]);
+  const failed = Promise.race([workflows.done, calls.failed, kept]).then(() => {});
   await Promise.race([versioned, failed]);
   log.info({ buildId, merchants: merchants.all().length }, 'worker is running');
   return { failed };

@@ -89,6 +89,7 @@ export const REFUSALS = {
   stopped: 'stopped',
   plain: 'plain-payload',
   unreadable: 'unreadable-payload',
+  locked: 'locked-payload',
 } as const;
 
 export const open = defineUpdate<Answer, [Envelope & { digest: string }]>('open');

@@ -35,7 +35,7 @@ import { Inbox } from './inbox.ts';
 import { interruptible } from './interruptible.ts';
 import { Journal } from './journal.ts';
 import * as messages from './messages.ts';
-import { showAttributes, showDetails } from './presentation.ts';
+import { showAttributes, showDetails, showRefused } from './presentation.ts';
 import { type Action, IGNORED, newStanding, Reconciler, URGENCY } from './reconciler.ts';
 import { checkId, existing, failure, refuseUnfit, stopping, unavailable } from './refusal.ts';
 import { type LastAnswer, Transitions, tellIgnored, tellRefused } from './transitions.ts';
@@ -131,6 +131,7 @@ class Lifecycle {
       if (this.#stopping && error instanceof ActivityFailure) throw new CancelledFailure('stopped before it had begun');
       this.#refusal = failure(error);
       tellRefused(this.#refusal.type);
+      showRefused();
       // Messages that came with the start are answered with the same refusal before the run ends.
       await condition(allHandlersFinished);
       throw this.#refusal;

@@ -32,6 +32,13 @@ export function showAttributes(life: Life, mchid: string, sync: string): void {
   if (changed.length > 0) upsertSearchAttributes(changed);
 }
 
+/** A run that was refused is no policy's: nothing of it waits to be synced. */
+export function showRefused(): void {
+  const { sync } = SEARCH_ATTRIBUTES;
+  if (workflowInfo().typedSearchAttributes.get(sync) !== undefined)
+    upsertSearchAttributes([{ key: sync, value: null }]);
+}
+
 function comparable(value: unknown): string {
   return value instanceof Date ? value.toISOString() : String(value ?? '');
 }

@@ -8,17 +8,45 @@ const UNFIT_MESSAGES = {
 };
 
 const UNFIT = Symbol.for('policy-sync/unfit');
+type Mark = keyof typeof UNFIT_MESSAGES | 'locked';
+
 /** In place of a message that came in the clear. */
 export const PLAIN = Object.freeze({ [UNFIT]: 'plain' });
 
-/**
- * The converter of `codec/` hands on an object with a mark for what it must not, or cannot, read.
- * @throws {RuleViolation} `plain-payload`, `unreadable-payload`
- */
+/** The mark of the object that the converter of `codec/` hands on for what it must not, or cannot, read. */
+function markOf(value: unknown): Mark | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return (value as { [UNFIT]?: Mark })[UNFIT];
+}
+
+/** @throws {RuleViolation} `plain-payload`, `unreadable-payload`, `locked-payload` */
 export function refuseUnfit(value: unknown): void {
-  if (typeof value !== 'object' || value === null) return;
-  const mark = (value as Record<symbol, unknown>)[UNFIT];
-  if (mark === 'plain' || mark === 'unreadable') refuse(REFUSALS[mark], UNFIT_MESSAGES[mark]);
+  const mark = markOf(value);
+  if (mark === 'locked') refuse(REFUSALS.locked, `${whyLocked(value)}; or seal it with a key that the workers have`);
+  else if (mark !== undefined) refuse(REFUSALS[mark], UNFIT_MESSAGES[mark]);
+}
+
+/**
+ * What was taken once and does not open now waits for a worker that has the keys.
+ * @throws {Error} that fails the workflow task, which the server then tries again
+ */
+export function awaitKeys(value: unknown): void {
+  if (markOf(value) === 'locked') throw new Error(whyLocked(value));
+}
+
+/**
+ * What a run was started with, where it is no first act: a policy that lives is never refused for what a worker cannot read.
+ * @throws {Error} that fails the workflow task, which the server then tries again
+ */
+export function awaitReadable(value: unknown): void {
+  const { continuedFromExecutionRunId, unsafe } = workflowInfo();
+  if (unsafe.isReplaying) awaitKeys(value);
+  const mark = continuedFromExecutionRunId === undefined ? undefined : markOf(value);
+  if (mark !== undefined) throw new Error(mark === 'locked' ? whyLocked(value) : UNFIT_MESSAGES[mark]);
+}
+
+function whyLocked(value: unknown): string {
+  return (value as { why?: string }).why ?? 'what is sealed does not open';
 }
 
 /** @throws {RuleViolation} `workflow-id`: somebody started a policy under another's name. */

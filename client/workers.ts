@@ -1,0 +1,59 @@
+import type { Client } from '@temporalio/client';
+import { InvalidSetting } from './errors.ts';
+import { type Fleet, fleetOf, standstill } from './fleet.ts';
+
+/** For so long it is not asked again who polls. */
+const KNOWN_MS = 60_000;
+const LOOK_MS = 3_000;
+
+export interface WorkersOptions {
+  /** In ms: how long an answer is waited for. */
+  timeout?: number;
+  /** Given the identities of the workers that poll: which of our settings does not fit theirs, in one line. */
+  misfit?: (identities: readonly string[]) => string | undefined;
+}
+
+/** What a client knows of the workers that it talks to. */
+export class Workers {
+  readonly #temporal: Client;
+  readonly #options: WorkersOptions;
+  #asked: { at: number; fleet: Promise<Fleet> } | undefined;
+
+  constructor(temporal: Client, options: WorkersOptions) {
+    this.#temporal = temporal;
+    this.#options = options;
+  }
+
+  /**
+   * Before anything is sent: a worker would refuse it, and its answer could not be read. Where Temporal does not tell who
+   * polls, or nobody does, what comes of the message tells itself.
+   * @throws {InvalidSetting}
+   */
+  async check(): Promise<void> {
+    const { misfit } = this.#options;
+    const fleet = misfit && (await this.#fleet().catch(() => undefined));
+    const fault = fleet && misfit(fleet.workers.map(({ identity }) => identity));
+    if (fault === undefined) return;
+    this.#asked = undefined;
+    throw new InvalidSetting(fault);
+  }
+
+  /** @throws ServiceError where Temporal does not tell */
+  async standstill(): Promise<string | undefined> {
+    const idle = standstill(await this.#fleet());
+    if (idle !== undefined) this.#asked = undefined;
+    return idle;
+  }
+
+  #fleet(): Promise<Fleet> {
+    if (this.#asked && Date.now() - this.#asked.at < KNOWN_MS) return this.#asked.fleet;
+    const { workflowService, options } = this.#temporal;
+    const patience = Math.min(LOOK_MS, this.#options.timeout ?? LOOK_MS);
+    const fleet = this.#temporal.withDeadline(Date.now() + patience, () => fleetOf(workflowService, options.namespace));
+    this.#asked = { at: Date.now(), fleet };
+    fleet.catch(() => {
+      this.#asked = undefined;
+    });
+    return fleet;
+  }
+}

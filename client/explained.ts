@@ -244,9 +244,9 @@ async function serverError(error: unknown, asked: Asked): Promise<unknown> {
   if (!answer) return error;
   if (answer.code === UNAVAILABLE) return unreachable(error, client);
   if (answer.code === FAILED_PRECONDITION) return noWorker(oneLine(answer.details), error, asked);
-  if (answer.code === INVALID_ARGUMENT && /search attribute/i.test(answer.details)) {
+  if (answer.code === INVALID_ARGUMENT && /search attribute/i.test(answer.details + answer.more)) {
     const where = `namespace "${client.options.namespace}" lacks the search attributes of policies`;
-    const text = `${where}: check TEMPORAL_NAMESPACE, or start a worker in it once (${oneLine(answer.details)})`;
+    const text = `${where}: check TEMPORAL_NAMESPACE, or start a worker in it once`;
     return new ServerRefused(text, { cause: error });
   }
   return (
@@ -255,10 +255,12 @@ async function serverError(error: unknown, asked: Asked): Promise<unknown> {
   );
 }
 
-/** What the server answered, of the SDK's error. */
-function answerIn(error: unknown): { code: number; details: string } | undefined {
+/** What the server answered, of the SDK's error. `more`: what it says of a start with an update, which has no words of its own. */
+function answerIn(error: unknown): { code: number; details: string; more: string } | undefined {
   const inner = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error;
-  return isGrpcServiceError(inner) ? inner : undefined;
+  if (!isGrpcServiceError(inner)) return undefined;
+  const more = inner.metadata?.get('grpc-status-details-bin') ?? [];
+  return { code: inner.code, details: inner.details, more: more.map(String).join(' ') };
 }
 
 function oneLine(text: string): string {

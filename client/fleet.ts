@@ -4,6 +4,10 @@ import { WORKFLOW_QUEUE } from '../workflows/messages.ts';
 
 const { TaskQueueType, WorkerVersioningMode } = proto.temporal.api.enums.v1;
 const VERSIONED = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED;
+/** Name of the Worker Deployment. */
+export const DEPLOYMENT = 'policy-sync';
+// gRPC's status codes (grpc/statuscodes.md).
+const [NOT_FOUND, UNIMPLEMENTED] = [5, 12];
 /** A poll lasts a minute at most: who has not asked for longer is gone. Temporal lists it for five minutes. */
 const POLLED_WITHIN_MS = 90_000;
 
@@ -18,21 +22,38 @@ export interface Fleet {
 
 /** @throws ServiceError where Temporal does not tell */
 export async function fleetOf(workflowService: WorkflowService, namespace: string): Promise<Fleet> {
-  const { pollers, versioningInfo } = await workflowService.describeTaskQueue({
-    namespace,
-    taskQueue: { name: WORKFLOW_QUEUE },
-    taskQueueType: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-  });
+  const queue = { taskQueue: { name: WORKFLOW_QUEUE }, taskQueueType: TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW };
+  const [{ pollers }, current] = await Promise.all([
+    workflowService.describeTaskQueue({ namespace, ...queue }),
+    currentVersion(workflowService, namespace),
+  ]);
   const since = Date.now() - POLLED_WITHIN_MS;
   const polling = (pollers ?? []).filter(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1000 > since);
   return {
     namespace,
-    current: versioningInfo?.currentDeploymentVersion?.buildId || undefined,
+    current,
     workers: polling.map(({ identity, deploymentOptions }) => ({
       identity: identity ?? '',
       buildId: (deploymentOptions?.workerVersioningMode === VERSIONED && deploymentOptions.buildId) || undefined,
     })),
   };
+}
+
+/**
+ * Build id of the current version; undefined where none is.
+ * @throws ServiceError where Temporal does not tell
+ */
+export async function currentVersion(workflowService: WorkflowService, namespace: string): Promise<string | undefined> {
+  try {
+    const asked = { namespace, deploymentName: DEPLOYMENT };
+    const { workerDeploymentInfo } = await workflowService.describeWorkerDeployment(asked);
+    return workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId || undefined;
+  } catch (error) {
+    // No worker has ever run here, or the server knows no versions.
+    const { code } = error as { code?: unknown };
+    if (code === NOT_FOUND || code === UNIMPLEMENTED) return undefined;
+    throw error;
+  }
 }
 
 /** Whether somebody takes the tasks of the current version. */

@@ -10,8 +10,9 @@ import { workflowIdOf } from '../policy/workflow_id.ts';
 import * as messages from '../workflows/messages.ts';
 import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
 import { expectNumber, expectObject, expectText, idOf } from './arguments.ts';
-import { type Ending, PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
+import { PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
+import { CUT_SHORT, lastLife, unclaimedRun } from './runs.ts';
 import { type PolicyId, startFromStorage } from './start_operation.ts';
 import { Workers } from './workers.ts';
 
@@ -103,7 +104,8 @@ export class PolicyClient {
         }),
       );
     const answer = await open(digest, false).catch(async (error: unknown) => {
-      const run = await this.#unclaimed(workflow_id, error);
+      const refused = error instanceof PolicyRefused || error instanceof PolicyEnded;
+      const run = refused ? await unclaimedRun(this, workflow_id) : undefined;
       if (run === undefined) throw error;
       // Under another id: Temporal would repeat what the last run answered.
       return open(`${digest}/${run}`, true);
@@ -164,7 +166,7 @@ export class PolicyClient {
     } catch (error) {
       if (!(error instanceof PolicyEnded || error instanceof UnknownPolicy)) throw error;
       // Its record has not come to its end, so that a run from it would only fail, and hide which life `resume` goes on with.
-      if (error instanceof PolicyEnded && CUT_SHORT.has(error.ending))
+      if (error instanceof PolicyEnded && CUT_SHORT.has(error.ending ?? ''))
         throw new PolicyRefused(messages.REFUSALS.stopped, `${error.message}; only then reinstate it`);
     }
     return this.#restart(policy, 'reinstate', messages.reinstate, event);
@@ -182,7 +184,7 @@ export class PolicyClient {
       if (!stopping && !stopped && !(error instanceof UnknownPolicy)) throw error;
       if (stopping) await this.#ended(policy);
     }
-    return this.#restart(policy, 'resume', messages.resume, event, await this.#lastLife(policy));
+    return this.#restart(policy, 'resume', messages.resume, event, await lastLife(this, idOf(policy)));
   }
 
   /**
@@ -274,25 +276,6 @@ export class PolicyClient {
     return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), patience);
   }
 
-  /**
-   * The id of the number's last run, where it is over and had claimed nothing: only its first act fails a run, and one that
-   * was cancelled, terminated or timed out may have had none.
-   */
-  async #unclaimed(workflowId: string, refusal: unknown): Promise<string | undefined> {
-    if (!(refusal instanceof PolicyRefused || refusal instanceof PolicyEnded)) return undefined;
-    const { runId, status } = await this.#describe(workflowId);
-    if (status.name === 'FAILED') return runId;
-    if (!CUT_SHORT.has(status.name as Ending)) return undefined;
-    const { events } = await this.ask(workflowId, () =>
-      this.temporal.workflow.getHandle(workflowId, runId).fetchHistory(),
-    );
-    const acted = events?.some(
-      ({ workflowTaskCompletedEventAttributes: done, workflowExecutionStartedEventAttributes: started }) =>
-        done || started?.continuedExecutionRunId,
-    );
-    return acted ? undefined : runId;
-  }
-
   /** Until a run that is being stopped has ended: that takes it half a minute while MongoDB is away. */
   async #ended(policy: PolicyId): Promise<void> {
     const handle = this.temporal.workflow.getHandle(idOf(policy));
@@ -304,31 +287,6 @@ export class PolicyClient {
         );
       await delay(200);
     }
-  }
-
-  /** The life that Temporal saw last, over by now; undefined once its retention is. */
-  async #lastLife(policy: PolicyId): Promise<string | undefined> {
-    const id = idOf(policy);
-    try {
-      const { raw, status } = await this.#describe(id);
-      // What was refused in its first act has lived nothing: the life is the one before.
-      const before = status.name === 'FAILED' ? await this.#lastUnfailed(id) : undefined;
-      const lived = before === undefined ? raw : (await this.#describe(id, before)).raw;
-      return lived.workflowExecutionInfo?.firstRunId || undefined;
-    } catch (error) {
-      if (error instanceof UnknownPolicy) return undefined;
-      throw error;
-    }
-  }
-
-  #describe(id: string, run?: string) {
-    return this.ask(id, () => this.temporal.workflow.getHandle(id, run).describe());
-  }
-
-  async #lastUnfailed(id: string): Promise<string | undefined> {
-    const query = `WorkflowId = '${id}' AND ExecutionStatus != 'Failed'`;
-    const runs = this.temporal.workflow.list({ query, pageSize: 1 })[Symbol.asyncIterator]();
-    return (await this.ask(id, () => runs.next())).value?.runId;
   }
 
   #restart<Message extends Envelope & { event_id: string }>(
@@ -358,9 +316,6 @@ export class PolicyClient {
     }
   }
 }
-
-/** Endings of a workflow whose policy had not come to its own. */
-const CUT_SHORT: ReadonlySet<Ending | undefined> = new Set<Ending>(['CANCELLED', 'TERMINATED', 'TIMED_OUT']);
 
 /** The message with an id of its own where the source system gave none. */
 function named<Message extends Envelope>(message: Message): Message & { event_id: string } {

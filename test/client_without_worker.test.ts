@@ -130,14 +130,20 @@ describe('a caller can tell apart', () => {
     const policy = policyOf(record.policy.out_insurance_no);
     await assert.rejects(client.openPolicy(record), Unavailable);
     await client.temporal.workflow.getHandle(workflowIdOf(policy.mchid, policy.out_insurance_no)).terminate();
-    for (const asked of [
-      () => client.openPolicy(record),
-      () => client.amend(policy, { address: 'x' }),
-      () => client.cancelBySignal(policy),
-    ])
+    for (const asked of [() => client.amend(policy, { address: 'x' }), () => client.cancelBySignal(policy)])
       await assert.rejects(asked, (error: unknown) => {
         return error instanceof PolicyEnded && error.ending === 'TERMINATED' && /resume/.test(saidBy(error));
       });
+  });
+
+  it('a policy whose workflow was terminated before its first act: open again, for it had claimed nothing', async () => {
+    const record = recordOf({ out_insurance_no: uniqueNumber() });
+    await assert.rejects(client.openPolicy(record), Unavailable);
+    const { workflow } = client.temporal;
+    const handle = workflow.getHandle(workflowIdOf(MCHID, record.policy.out_insurance_no));
+    await handle.terminate();
+    await assert.rejects(client.openPolicy(record), Unavailable);
+    assert.equal((await handle.describe()).status.name, 'RUNNING');
   });
 
   it('a server that cannot be reached, at once and in the middle', async () => {

@@ -99,17 +99,17 @@ describe('a current version without workers', { timeout: 180_000 }, () => {
     const metric = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     assert.match(await metric(), /^policy_sync_current_version_served\{build_id="gone-for-good"\} 0$/m);
 
-    const client = await connectPolicyClient({ env, timeout: 1_500 });
+    const client = await connectPolicyClient({ env, timeout: 10_000 });
     t.after(() => client.close());
     assert.match((await client.standstill()) ?? '', idle);
     const file = join(directory, 'policy.json');
     const number = uniqueNumber('V');
     await writeFile(file, JSON.stringify(recordOf({ out_insurance_no: number })));
     const says = /the current version gone-for-good has no worker polling[^\n]*policy-sync worker --promote/;
-    const opened = await command.run(['open', file, '--wait', '--timeout', '2s'], env);
+    const opened = await command.run(['open', file, '--wait', '--timeout', '6s'], env);
     assert.equal(opened.code, 3);
     assert.match(opened.stderr, says);
-    const shown = await command.run(['show', `${MCHID}/${number}`, '--timeout', '2s'], env);
+    const shown = await command.run(['show', `${MCHID}/${number}`, '--timeout', '6s'], env);
     assert.match(shown.stderr, says);
     assert.equal(shown.stderr.match(new RegExp(says, 'g'))?.length, 1, 'once');
 

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Log } from '../activities/log.ts';
+import { currentVersion, DEPLOYMENT, fleetOf } from '../client/fleet.ts';
+import { misfit } from '../codec/key_notice.ts';
+import type { Keyring } from '../codec/keys.ts';
 import { isSealed } from './bundle.ts';
-import { codeOf, GRPC, isRefusal, reasonOf } from './grpc.ts';
+import { isRefusal, reasonOf } from './grpc.ts';
 import { SettingsError } from './settings.ts';
 
-const DEPLOYMENT = 'policy-sync';
 // The server takes a version for current once it has seen it poll.
 const TRIES = 60;
 const AGAIN_MS = 500;
@@ -48,31 +50,35 @@ export async function promote(
  */
 export async function refuseUnsealed(version: Version): Promise<void> {
   if (isSealed(version.buildId)) return;
-  const current = await currentOf(version).catch(() => undefined);
+  const current = await currentVersion(version.connection.workflowService, version.namespace).catch(() => undefined);
   if (current === undefined || !isSealed(current)) return;
   throw new SettingsError([
     `POLICY_SYNC_KEYS: expected the payload keys of namespace "${version.namespace}", whose current version ${current} seals, found nothing: set it as its workers have it, or use another TEMPORAL_NAMESPACE`,
   ]);
 }
 
-/** Build id of the current version; undefined where none is. */
-async function currentOf({ connection, namespace }: Version): Promise<string | undefined> {
+/** Says so where other workers of this version have payload keys that do not go with these: the one refuses what the other takes. */
+export async function warnOfOtherKeys(
+  { connection, namespace, buildId }: Version,
+  keyring: Keyring | undefined,
+  log: Log,
+): Promise<void> {
   try {
-    const asked = { namespace, deploymentName: DEPLOYMENT };
-    const { workerDeploymentInfo } = await connection.workflowService.describeWorkerDeployment(asked);
-    return workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId || undefined;
+    const { workers } = await fleetOf(connection.workflowService, namespace);
+    const others = workers.filter((one) => one.buildId === buildId).map(({ identity }) => identity);
+    const fault = misfit(keyring, others);
+    if (fault !== undefined) log.error(`${fault}; until then this worker refuses what the others take`);
   } catch (error) {
-    if (codeOf(error) === GRPC.NOT_FOUND) return undefined;
-    throw error;
+    log.debug({ reason: reasonOf(error) }, 'Temporal does not tell who polls');
   }
 }
 
 /** Says so where this version gets no work: none is the current one yet, or another is. */
 export async function warnUnlessCurrent(version: Version, log: Log): Promise<void> {
   const advice = 'run `policy-sync worker --promote`';
-  const { buildId } = version;
+  const { connection, namespace, buildId } = version;
   try {
-    const current = await currentOf(version);
+    const current = await currentVersion(connection.workflowService, namespace);
     if (!current) log.warn(`no version is the current one, so no policy moves: ${advice}`);
     else if (current !== buildId)
       log.warn({ buildId, current }, `another version is the current one, so this one gets no policies: ${advice}`);

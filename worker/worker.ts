@@ -13,7 +13,7 @@ import { auditActivities } from './audit_activity.ts';
 import { buildWorkflows } from './bundle.ts';
 import { CallWorkers } from './call_workers.ts';
 import { CurrentVersion } from './current_version.ts';
-import { deploymentVersion, promote, refuseUnsealed, warnUnlessCurrent } from './deployment.ts';
+import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
 import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
 import { logSinks } from './log.ts';
@@ -116,6 +116,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined, settings.allowPlain);
   const version = { connection, namespace, buildId };
   await refuseUnsealed(version);
+  await warnOfOtherKeys(version, settings.keyring, log);
   await ensureSearchAttributes(connection, namespace, { log, signal });
   const storage = await connect(settings.mongoUri, { keyring: settings.keyring });
   atEnd(() => storage.close());

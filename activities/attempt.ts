@@ -49,8 +49,15 @@ export interface Attempted extends Debt {
   held?: boolean;
 }
 
-/** Records the intent, makes one request, records what came of it. A merchant that is held makes no request. */
+/** An attempt that has not sent its request by then makes none: with it, it would outlast the 20 s that it has. */
+const SEND_WITHIN_MS = 8_000;
+
+/**
+ * Records the intent, makes one request, records what came of it. A merchant that is held makes no request. Neither does an
+ * attempt of a worker that stood still, frozen with its machine: it was given up long ago, and others may have been made since.
+ */
 export async function attempt(settings: CallSettings, snapshot: Snapshot, request: Request): Promise<Attempted> {
+  const taken = Date.now();
   const { mchid, out_insurance_no } = snapshot;
   const client = settings.wechatPay();
   if (typeof client !== 'object') {
@@ -63,7 +70,10 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const intended = await recordIntent(settings, snapshot, method);
   if (!intended) oweAhead();
   const begun = performance.now();
-  const ended = await outcomeOf(settings, () => send(client, out_insurance_no, { host, known }));
+  const ended: Awaited<ReturnType<typeof outcomeOf>> =
+    Date.now() - taken > SEND_WITHIN_MS
+      ? { error: NOT_CALLED.late() }
+      : await outcomeOf(settings, () => send(client, out_insurance_no, { host, known }));
   const duration_ms = Math.round(performance.now() - begun);
   const { answer, error } = ended;
   const outcome = error?.outcome ?? 'confirmed';
@@ -84,6 +94,7 @@ const NOT_CALLED = {
   paused: () =>
     notCalled('MERCHANT_PAUSED', 'the merchant is paused in the WECHATPAY_MERCHANTS file; take "paused" out'),
   held: () => notCalled('MERCHANT_HELD', 'the calls of the merchant are held: see the log of the worker for its fault'),
+  late: () => notCalled('LATE', 'the worker stood still before it made the call; it is made again'),
   unavailable: () =>
     notCalled('MERCHANT_UNAVAILABLE', 'the merchant has no settings that work: see the WECHATPAY_MERCHANTS file'),
 };

@@ -49,6 +49,8 @@ interface Patience {
   timeout?: number;
   /** Why it may be late, and what to do. */
   late?: string;
+  /** By default the event's: what is sent twice is answered once. */
+  updateId?: string;
 }
 
 /**
@@ -193,7 +195,8 @@ export class PolicyClient {
    */
   verify(policy: PolicyId, message: Envelope = {}): Promise<Verified> {
     const late = 'WeChat Pay is slow, or no worker runs: wait longer, and see `policy-sync show`';
-    return this.#bare(policy, messages.verify, message, { timeout: this.#verifyTimeout, late });
+    // Temporal keeps the answer of an update by its id, `Unavailable` too: who asks again is asking anew.
+    return this.#bare(policy, messages.verify, message, { timeout: this.#verifyTimeout, late, updateId: randomUUID() });
   }
 
   /** DIVERGED: WeChat Pay's record becomes ours. */
@@ -272,7 +275,7 @@ export class PolicyClient {
   ): Promise<Result> {
     await this.#workers.check();
     const event = named(message);
-    const options = { args: [event] as [Message], updateId: event.event_id };
+    const options = { args: [event] as [Message], updateId: patience?.updateId ?? event.event_id };
     return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), patience);
   }
 

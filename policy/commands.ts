@@ -172,11 +172,11 @@ const cancel: Rule<'cancel'> = (life, { cause, at, policy_code }, now) => {
   return { ...coded, cancellation: { cause, at: when } };
 };
 
-/** Nobody renews what was surrendered: a window that outlasts the end of cover closes. */
+/** Nobody renews what was surrendered: a window that outlasts the end of cover closes, and the end is no expiry any more. */
 function cancelledAfterEnd(life: Life, cause: Cause): Life {
   const window = closedWindow(life);
-  if (window === life.window) return life;
   const { inactive } = life;
+  if (window === life.window && inactive?.cause !== 'EXPIRY') return life;
   return { ...life, window, ...(inactive && { inactive: { ...inactive, cause } }) };
 }
 
@@ -273,6 +273,8 @@ function withoutUpload(entries: [string, unknown][]): PolicyFields {
 const renew: Rule<'renew'> = (life, command, now) => {
   if ('as' in command) {
     if (life.continued_as === command.as) return life;
+    if (command.as === life.record.policy.out_insurance_no)
+      refuse('continued-by-itself', 'renew: expected in as the number of another policy, found its own', 'as');
     allowed(life, 'renew', APPROVED, INACTIVE);
     const window = life.window === 'none' ? 'none' : 'closed';
     return { ...life, continued_as: command.as, window };
@@ -346,7 +348,8 @@ function defined<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Ke
  */
 function plannedAnew(life: Life, policy: Policy): Pick<Life, 'window' | 'window_sent'> {
   const planned = plannedWindow(policy);
-  const closes = planned === 'none' ? closedWindow(life) === 'closed' : life.continued_as !== undefined;
+  const closes =
+    planned === 'none' ? closedWindow(life) === 'closed' : planned === 'closed' || life.continued_as !== undefined;
   const window = closes ? 'closed' : planned;
   return { window, window_sent: life.window_sent || window === 'given' };
 }

@@ -51,10 +51,15 @@ export function openedLife(record: PolicyRecord, now: number): Life {
   };
 }
 
-/** How the window of a new term begins. A record without renewal, or with cover for life, has none. */
+/**
+ * How the window of a new term begins. A record without renewal, or with cover for life, has none; one that names times for
+ * cover for life all the same, or takes them over from a term, has them closed.
+ */
 export function plannedWindow(policy: Policy): Window {
-  if (policy.support_renewal !== true || policy.coverage_term_type === LIFETIME) return 'none';
-  return policy.start_renewal_time || policy.end_renewal_time ? 'given' : 'planned';
+  const given = Boolean(policy.start_renewal_time || policy.end_renewal_time);
+  if (policy.support_renewal !== true) return 'none';
+  if (policy.coverage_term_type === LIFETIME) return given ? 'closed' : 'none';
+  return given ? 'given' : 'planned';
 }
 
 /** `expired_time` in ms since the epoch; `undefined` for cover for life. */
@@ -147,9 +152,10 @@ export function dueTimes(life: Life): Due[] {
     if (life.window === 'planned') add('window-opens', times?.opens);
   }
   if (life.cancellation && (state === ISSUING || state === APPROVED)) add('cancellation', life.cancellation.at);
-  if (life.window === 'open' || life.window === 'given') add('window-closes', times?.closes);
-  if (state === INACTIVE && life.inactive && life.window !== 'open' && life.window !== 'given')
-    add('end', life.inactive.since + reinstatementWithin(life));
+  // Times that WeChat Pay has of a window to come are an offer, too, once the policy has ended and nobody opens it any more.
+  const offered = life.window === 'open' || life.window === 'given' || (state === INACTIVE && windowIsThere(life));
+  if (offered) add('window-closes', times?.closes);
+  if (state === INACTIVE && life.inactive && !offered) add('end', life.inactive.since + reinstatementWithin(life));
   return due.sort((a, b) => a.at - b.at || ORDER.indexOf(a.what) - ORDER.indexOf(b.what));
 }
 

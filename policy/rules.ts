@@ -55,14 +55,18 @@ export const RULES = {
   ],
   lifetime: ['a renewal of cover for life', 'nothing: it has no terms'],
   'renewal-term': ['a renewal that does not end later than the term before', 'give a later expired_time'],
+  'continued-by-itself': [
+    'a renewal by another policy that names its own number',
+    'name the other policy in `as`, or renew with expired_time',
+  ],
   'cancellation-pending': [
     'a renewal, while a cancellation of before the end of the term waits',
     'withdraw the cancellation, then renew',
   ],
   expired: ['a term whose end is past already', 'give an expired_time to come'],
   'nothing-to-accept': [
-    'accept, while WeChat Pay holds no record of the policy',
-    'resume, or amend what hinders the upload',
+    'accept, while WeChat Pay holds no record of a policy that is not over',
+    'resume, or amend what hinders the upload; or cancel or decline the policy, then accept: it can end',
   ],
   'unknown-outcome': [
     'accept, or an amendment of upload data, while it is not known what WeChat Pay holds',

@@ -35,14 +35,31 @@ export async function goesOn(storage: Storage, { _id, life }: Life): Promise<boo
 }
 
 /**
- * The ids among these that have a record.
+ * The ids among these whose record says that a life goes on.
  * @throws StorageError
  */
 export async function recorded(storage: Storage, ids: readonly string[]): Promise<Set<string>> {
   const found = await storage.readPage(() =>
-    storage.policies.find({ _id: { $in: [...ids] } }, { projection: PARTS }).toArray(),
+    storage.policies.find({ _id: { $in: [...ids] }, end: null }, { projection: PARTS }).toArray(),
   );
   return new Set(found.map(({ _id }) => _id));
+}
+
+/**
+ * The life that has the record; undefined where there is none.
+ * @throws StorageError
+ */
+export async function lifeOnRecord(storage: Storage, _id: string): Promise<string | undefined> {
+  return (await storage.read(() => storage.policies.findOne({ _id }, { projection: PARTS })))?.life;
+}
+
+/**
+ * Gives the record of one life to another, which is known to go on: the workflow is the authority.
+ * @throws StorageError
+ */
+export async function giveRecord(storage: Storage, _id: string, from: string, to: string): Promise<void> {
+  const change = { $set: { life: to, end: null, ended_at: null, updated_at: new Date() } };
+  await storage.write(_id, () => storage.policies.updateOne({ _id, life: from }, change));
 }
 
 /**

@@ -300,7 +300,8 @@ function opened(keyring: Keyring | undefined, stored: StoredPolicy): ReadPolicy 
       policy: open(record.policy, 'policy'),
       ...(record.upload ? { upload: open(record.upload, 'upload') } : {}),
     } as PolicyRecord,
-    remote: remote && (open(remote, 'remote') as PolicyFields),
+    // A document that a record made anew, after MongoDB had lost it, has none.
+    remote: remote ? (open(remote, 'remote') as PolicyFields) : null,
     carried: open({ carried }).carried,
     unreadable,
   };

@@ -41,6 +41,23 @@ async function callDocument(): Promise<Record<string, unknown> | null> {
     .findOne({}, { sort: { at: -1 } });
 }
 
+describe('a worker that stood still between taking a call and making it', () => {
+  it('does not make it: it was given up meanwhile, and what was sent since must not be undone', async (t) => {
+    const snapshot = await stage.policy();
+    let frozen = 0;
+    const now = Date.now;
+    t.mock.method(Date, 'now', () => now() + frozen);
+    const freeze = (): WechatPay => {
+      frozen = 60_000;
+      return new WechatPay(stage.merchant);
+    };
+    const { failure } = await callsOf(stage, { wechatPay: freeze }).push(snapshot, APPROVAL);
+    assert.match(failure?.message ?? '', /^LATE: the worker stood still/);
+    assert.deepEqual(await sent(stage.bench, snapshot), []);
+    assert.equal((await callDocument())?.outcome, 'no-effect');
+  });
+});
+
 describe('a confirmed call', () => {
   it('returns the policy that WeChat Pay holds, and what names the answer', async () => {
     const snapshot = await stage.policy();

@@ -218,6 +218,27 @@ describe('an audit', { timeout: 300_000 }, () => {
     assert.deepEqual(about(await audited(), number), []);
   });
 
+  it('has a running workflow make its record where MongoDB has only that of a former life, going on or ended', async () => {
+    for (const end of [null, 'STOPPED' as const]) {
+      const number = await synced();
+      const _id = `${MCHID}/${number}`;
+      await handleOf(number).cancel();
+      await assert.rejects(handleOf(number).result());
+      const backup = await storage.policies.findOne({ _id });
+      assert.ok(backup);
+      await stage.client.resume(of(number));
+      await storage.policies.replaceOne({ _id }, { ...backup, end });
+      const { revision } = await stage.client.amend(of(number), { address: 'B' });
+      await waitSynced(stage.client, of(number), revision);
+      assert.ok(((await storage.policies.findOne({ _id }))?.revision ?? 0) < revision, 'nothing of it is taken');
+      await until(async () => about(await audited(), number).length > 0);
+      assert.deepEqual(about(await audited(), number), ['no-record']);
+      await audited({ fix: true });
+      await until(async () => (await storage.policies.findOne({ _id }))?.synced_revision === revision);
+      assert.deepEqual(about(await audited(), number), []);
+    }
+  });
+
   it('says of a policy whose workflow task fails over and over why, and no other policy waits for it', async () => {
     const number = uniqueNumber('A');
     const { connection, options } = stage.client.temporal;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PolicyRefused } from '../client/errors.ts';
+import { PolicyRefused, Unavailable } from '../client/errors.ts';
 import { type PolicyFields, type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
@@ -722,6 +722,68 @@ describe('records', () => {
         ['cancel', 'enum'],
       ],
     );
+  });
+
+  it('end a policy that WeChat Pay has not any more: it is over with us, and that is accepted', async () => {
+    const { policy, number } = await opened();
+    await synced(number);
+    await world.forget(number);
+    await world.client.verify(policy);
+    await world.until(number, ({ sync }) => sync === 'DIVERGED');
+    await assert.rejects(world.client.accept(policy), { rule: 'nothing-to-accept' });
+    await world.client.decline(policy, { reason: 'r' });
+    await world.client.accept(policy);
+    await handleOf(number).result();
+    const ended = await findPolicy(world.storage, world.mchid, number);
+    assert.deepEqual([ended?.end, ended?.sync], ['DECLINED', 'SYNCED']);
+  });
+
+  it('of many who wait for WeChat Pay in vain leave room for a surrender', async () => {
+    const { policy, number } = await approved();
+    await world.faults(fault(number, { method: 'GET', do: { status: 503, code: 'SYSTEM_ERROR', retry_after: 60 } }));
+    const asked = Array.from({ length: 12 }, () => world.client.verify(policy).catch((error: unknown) => error));
+    await world.until(number, ({ call }) => call === 'query');
+    assert.equal((await world.client.cancel(policy)).outcome, 'accepted');
+    await world.faults();
+    await world.client.resume(policy);
+    const answers = await Promise.all(asked);
+    const refused = answers.filter((answer) => answer instanceof Unavailable);
+    assert.match(refused[0]?.message ?? '', /others wait for WeChat Pay's answer already/);
+    assert.ok(answers.every((answer) => answer instanceof Unavailable || !(answer instanceof Error)));
+    await synced(number);
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+  });
+
+  it('that only ask make no event of the others forgotten', async () => {
+    const { policy, number } = await approved();
+    const first = await world.client.amend(policy, { address: 'A', event_id: 'e1' });
+    for (let asked = 0; asked < 200; asked += 5)
+      await Promise.all([1, 2, 3, 4, 5].map(() => world.client.verify(policy)));
+    await world.client.amend(policy, { address: 'B' });
+    assert.deepEqual(await world.client.amend(policy, { address: 'A', event_id: 'e1' }), first);
+    await synced(number);
+    assert.equal((await world.held(number))?.address, 'B');
+  });
+
+  it('refused or unanswered for the time being is looked at anew when it comes again', async () => {
+    const { policy, number } = await approved();
+    await world.faults(
+      fault(number, { method: 'PATCH', times: 1, do: { drop: 'before' } }),
+      fault(number, { method: 'GET', do: { status: 503, code: 'SYSTEM_ERROR', retry_after: 60 } }),
+    );
+    await world.client.amend(policy, { address: 'B' });
+    await world.until(number, ({ call }) => call === 'query');
+    await assert.rejects(world.client.accept(policy, { event_id: 'a1' }), { rule: 'unknown-outcome' });
+    await world.faults();
+    await world.client.resume(policy);
+    await synced(number);
+    assert.equal((await world.client.accept(policy, { event_id: 'a1' })).outcome, 'unchanged');
+    await world.faults(fault(number, { method: 'GET', times: 1, do: { status: 403, code: 'RULE_LIMIT' } }));
+    await assert.rejects(world.client.verify(policy, { event_id: 'v1' }), { name: 'Unavailable' });
+    await world.faults();
+    const answered = await world.client.verify(policy, { event_id: 'v1' });
+    assert.deepEqual(answered, await world.client.verify(policy, { event_id: 'v1' }));
+    assert.deepEqual(answered.differences, []);
   });
 
   it("a run that Temporal's reset brought back takes its numbers above what is on record, and is marked", async () => {

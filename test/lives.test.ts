@@ -268,6 +268,25 @@ describe('a whole life', { timeout: 120_000 }, () => {
     assert.deepEqual(new Set((await world.requests(number)).map(({ method }) => method)), new Set(['GET']));
   });
 
+  it('a surrender leaves though callers of verify, whom WeChat Pay does not answer, come one after another', async () => {
+    const { policy, number } = await approved({ retry_alert_after: '300d' });
+    await world.faults({
+      match: { out_insurance_no: number, method: 'GET' },
+      do: { status: 503, code: 'SYSTEM_ERROR', retry_after: 3600 },
+    });
+    const first = assert.rejects(world.client.verify(policy), { name: 'Unavailable' });
+    await world.until(number, ({ call }) => call === 'query');
+    await world.client.cancelBySignal(policy);
+    await skip((await now()) + 40_000);
+    const second = world.client.verify(policy);
+    await skip((await now()) + 21_000);
+    await first;
+    await world.until(number, ({ sync }) => sync === 'SYNCED');
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+    assert.deepEqual((await second).differences, [], 'what the PATCH was answered tells who still waits');
+    await world.faults();
+  });
+
   it('tells of a change that waits for longer than retry_alert_after', async () => {
     const { policy, number } = await approved({ retry_alert_after: '15m' });
     await world.faults({ match: { out_insurance_no: number }, do: { status: 429, code: 'FREQUENCY_LIMITED' } });

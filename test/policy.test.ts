@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type CommandName, obey } from '../policy/commands.ts';
+import { adopted, type CommandName, obey } from '../policy/commands.ts';
 import { comparable, differences, patchOf } from '../policy/difference.ts';
 import { durationOf } from '../policy/duration.ts';
 import { dueTimes, heldPolicy, type Life, openedLife, settleDue } from '../policy/life.ts';
-import { type PolicyRecord, parsedRecord } from '../policy/record.ts';
+import { type PolicyFields, type PolicyRecord, parsedRecord } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, POLICY_STATES } from '../policy/state.ts';
 import { instantOf, timeFault, wireTime } from '../policy/time.ts';
 import { RuleViolation } from '../policy/violation.ts';
@@ -404,6 +404,12 @@ describe('commands', () => {
       assert.equal(settleDue(again, late + DAY).life.record.policy.policy_state, APPROVED);
   });
 
+  it('no policy continues itself: its window would stay closed', () => {
+    const life = approved();
+    const renew = () => obey(life, 'renew', { as: life.record.policy.out_insurance_no }, NOW);
+    assert.equal(ruleOf(renew), 'continued-by-itself');
+  });
+
   it('another policy that continues this one closes its window', () => {
     const open = settleDue(approved(), NOW + 310 * DAY).life;
     assert.equal(open.window, 'open');
@@ -514,6 +520,45 @@ describe('windows', () => {
     assert.equal(obey(surrendered, 'cancel', {}, NOW + 368 * DAY), surrendered, 'already so');
     const renew = () => obey(surrendered, 'renew', { expired_time }, NOW + 368 * DAY);
     assert.equal(ruleOf(renew), 'illegal-transition');
+  });
+
+  it('a surrender after expiry keeps what has no window, too, from being renewed, and a lapse from ending early', () => {
+    const expired = settleDue(
+      openedLife(record({ policy_state: APPROVED, support_renewal: false }), NOW),
+      NOW + 366 * DAY,
+    ).life;
+    assert.equal(obey(expired, 'renew', { expired_time }, NOW + 368 * DAY).record.policy.policy_state, APPROVED);
+    const surrendered = obey(expired, 'cancel', {}, NOW + 367 * DAY);
+    assert.equal(
+      ruleOf(() => obey(surrendered, 'renew', { expired_time }, NOW + 368 * DAY)),
+      'illegal-transition',
+    );
+    const lapsed = obey(expired, 'cancel', { cause: 'LAPSE' }, NOW + 367 * DAY);
+    assert.equal(dueTimes(lapsed)[0]?.at, NOW + (365 + 730) * DAY);
+  });
+
+  it('a record of cover for life that names a window all the same has it closed', () => {
+    const lifetime = { policy_state: APPROVED, coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME' } as const;
+    const named = openedLife(record({ ...lifetime, ...given }), NOW);
+    const amended = obey(openedLife(record(lifetime), NOW), 'amend', given, NOW);
+    for (const life of [named, amended]) {
+      const { support_renewal, start_renewal_time, end_renewal_time } = heldPolicy(life);
+      assert.deepEqual([support_renewal, start_renewal_time, end_renewal_time], [false, undefined, undefined]);
+    }
+  });
+
+  it('times that WeChat Pay has for a term to come are closed by a timer once the policy is INACTIVE, and only then it ends', () => {
+    const open = settleDue(approved(), NOW + 310 * DAY).life;
+    const renewed = obey(open, 'renew', { expired_time }, NOW + 311 * DAY);
+    const there: PolicyFields = { ...heldPolicy(renewed), policy_state: INACTIVE };
+    const accepted = adopted(renewed, there, ['policy_state'], NOW + 312 * DAY);
+    assert.deepEqual(dueTimes(accepted), [{ what: 'window-closes', at: NOW + 760 * DAY }]);
+    const closed = settleDue(accepted, NOW + 760 * DAY).life;
+    assert.equal(heldPolicy(closed).support_renewal, false);
+    assert.deepEqual(
+      dueTimes(closed).map(({ what }) => what),
+      ['end'],
+    );
   });
 });
 

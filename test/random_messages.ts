@@ -21,6 +21,7 @@ export function inputFor(name: CommandName, number: number, now: number): Record
     { pet_color: number % 2 ? 'brown' : null },
     { coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME' },
     { expired_time: later },
+    { free_insurance: number % 2 === 0 },
   ];
   const inputs: Record<CommandName, Record<string, unknown>> = {
     approve: { policy_code: `C${number}` },

@@ -508,6 +508,79 @@ describe("a run that Temporal's reset brought back", () => {
   });
 });
 
+describe('a field that was not ours', () => {
+  it('and that WeChat Pay has as true is asked about, and sent, when a person says false', () => {
+    const reconciler = opened();
+    const theirs = { ...reconciler.held, free_insurance: true, first_period_amount: 100 };
+    get(reconciler, theirs);
+    command(reconciler, 'amend', { free_insurance: false, first_period_amount: 0 });
+    assert.deepEqual([reconciler.next().call, reconciler.sync], ['query', 'PENDING']);
+    get(reconciler, theirs);
+    const fields = { free_insurance: false, first_period_amount: 0 };
+    assert.deepEqual(reconciler.next(), { call: 'push', fields });
+  });
+
+  it('and that WeChat Pay has not either costs a GET and no PATCH when a person says false', () => {
+    for (const adopt of ['push', 'remote', 'report']) {
+      const reconciler = opened({ adopt });
+      get(reconciler, { ...reconciler.held });
+      command(reconciler, 'amend', { free_insurance: false });
+      get(reconciler, { ...reconciler.held, free_insurance: undefined } as PolicyFields);
+      assert.deepEqual([reconciler.next().call, reconciler.sync], ['verify', 'SYNCED']);
+    }
+  });
+
+  it('and that was empty there is expected to be so: a verification finds what appears', () => {
+    const reconciler = opened({}, { free_insurance: false });
+    const { free_insurance: _left, pet_name: _lost, ...there } = reconciler.held;
+    get(reconciler, there as PolicyFields);
+    reconciler.confirm({ policy: there as PolicyFields, unreadable: [] }, { pet_name: SEED.pet_name }, NOW);
+    const action = reconciler.next();
+    assert.ok(action.call === 'verify');
+    const { free_insurance, pet_name, address } = action.expected as Record<string, unknown>;
+    assert.deepEqual([free_insurance, pet_name, address], [null, null, SEED.address]);
+  });
+});
+
+describe('a window that others gave WeChat Pay', () => {
+  const theirs = { start_renewal_time: wireTime(NOW - 10 * DAY), end_renewal_time: wireTime(NOW + 10 * DAY) };
+  const ours = { start_renewal_time: wireTime(NOW + 305 * DAY), end_renewal_time: wireTime(NOW + 395 * DAY) };
+
+  it('gives way to ours when the policy is opened, and closes with a surrender', () => {
+    const reconciler = opened({}, { policy_state: APPROVED });
+    get(reconciler, { ...reconciler.held, ...theirs });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { support_renewal: true, ...ours } });
+    command(reconciler, 'cancel', {});
+    const { fields } = reconciler.next() as { fields: PolicyFields };
+    assert.deepEqual([fields.policy_state, fields.support_renewal], [INACTIVE, false]);
+  });
+
+  it('is reported where the record says so, at the opening and later', () => {
+    const settings = { adopt: 'report', verification: { on_drift: 'report' } };
+    const first = opened(settings, { policy_state: APPROVED });
+    const later = opened(settings, { policy_state: APPROVED });
+    get(later, later.held);
+    for (const reconciler of [first, later]) {
+      get(reconciler, { ...reconciler.held, ...theirs });
+      assert.deepEqual(reconciler.diverged, ['start_renewal_time', 'end_renewal_time']);
+      assert.equal(reconciler.next().call, 'verify');
+    }
+  });
+
+  it('and that breaks our rules is left as it is by accept', () => {
+    const reconciler = opened();
+    const start_renewal_time = wireTime(NOW + 200 * DAY);
+    get(reconciler, { ...reconciler.held, ...ours, start_renewal_time, policy_state: APPROVED });
+    assert.equal(reconciler.sync, 'DIVERGED');
+    assert.equal(reconciler.accept(NOW), true);
+    assert.deepEqual([reconciler.held.policy_state, reconciler.sync], [APPROVED, 'SYNCED']);
+    assert.equal(reconciler.next().call, 'verify');
+    command(reconciler, 'cancel', {});
+    const { fields } = reconciler.next() as { fields: PolicyFields };
+    assert.deepEqual([fields.policy_state, fields.support_renewal], [INACTIVE, false], 'until it closes');
+  });
+});
+
 describe('names that no key opens', () => {
   /** WeChat Pay holds names that nobody can open. */
   function sealed(settings: Record<string, unknown> = {}): { reconciler: Reconciler; there: PolicyFields } {
@@ -553,6 +626,37 @@ describe('names that no key opens', () => {
     assert.deepEqual(amended.next(), { call: 'push', fields: { insured_name_list: ['李四'] } });
   });
 
+  it('are replaced by resume, though ours have not changed', () => {
+    const { reconciler, there } = sealed();
+    assert.equal(reconciler.sync, 'SYNCED');
+    assert.equal(reconciler.resume(NOW), true);
+    const names = { insured_name_list: [...SEED.insured_name_list] };
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: names });
+    blind(reconciler, there, names);
+    assert.deepEqual(
+      [reconciler.next().call, reconciler.sync],
+      ['verify', 'SYNCED'],
+      'once, though nobody reads them still',
+    );
+  });
+
+  it('in the first answer are judged by adopt once a key does', () => {
+    const expected = {
+      push: ['push', SEED.insured_name_list],
+      remote: ['verify', ['王五']],
+      report: ['verify', SEED.insured_name_list],
+    };
+    for (const adopt of ['push', 'remote', 'report'] as const) {
+      const reconciler = opened({ adopt }, { policy_state: APPROVED });
+      const { insured_name_list: _sealed, ...there } = reconciler.held;
+      blind(reconciler, there);
+      blind(reconciler, there);
+      get(reconciler, { ...there, insured_name_list: ['王五'] });
+      assert.deepEqual([reconciler.next().call, reconciler.held.insured_name_list], expected[adopt]);
+      assert.deepEqual(reconciler.diverged, adopt === 'report' ? ['insured_name_list'] : []);
+    }
+  });
+
   it('and that WeChat Pay refuses to replace are left as they are by accept', () => {
     const { reconciler } = sealed();
     const names = { insured_name_list: ['李四'] };
@@ -585,6 +689,41 @@ describe('accept', () => {
     assert.ok(!('pet_color' in reconciler.held));
     assert.equal(reconciler.sync, 'SYNCED');
     assert.equal(reconciler.standing.block, null);
+  });
+
+  it('leaves different what WeChat Pay never takes and the record cannot do without', () => {
+    const reconciler = synced({ policy_type: 'POLICY_TYPE_PET', address: undefined });
+    const { pet_name, ...there } = { ...reconciler.held };
+    get(reconciler, there as PolicyFields);
+    const sent = { pet_name, address: 'B' };
+    command(reconciler, 'amend', { address: 'B' });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: sent });
+    reconciler.confirm({ policy: there as PolicyFields, unreadable: [] }, sent, NOW);
+    assert.equal(reconciler.standing.block?.code, 'NOT_TAKEN');
+    assert.equal(reconciler.accept(NOW), true);
+    assert.deepEqual([reconciler.held.pet_name, reconciler.held.address], [pet_name, undefined]);
+    const rests = (): void => {
+      assert.deepEqual([reconciler.sync, reconciler.next().call, reconciler.diverged], ['SYNCED', 'verify', []]);
+      assert.equal(reconciler.standing.synced_revision, reconciler.standing.revision);
+    };
+    rests();
+    assert.equal(reconciler.accept(NOW), false);
+    assert.equal(reconciler.resume(NOW), false);
+    get(reconciler, there as PolicyFields);
+    rests();
+    get(reconciler, { ...there, pet_name: 'theirs' } as PolicyFields);
+    assert.deepEqual(reconciler.diverged, ['pet_name'], 'what a stranger makes of it is told');
+    command(reconciler, 'amend', { pet_name: 'new' });
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { pet_name: 'new' } });
+  });
+
+  it('keeps an amendment of what a stranger had changed, and was being healed', () => {
+    const reconciler = synced();
+    get(reconciler, { ...reconciler.held, address: 'a stranger' });
+    assert.equal(reconciler.next().call, 'push');
+    command(reconciler, 'amend', { address: 'B' });
+    reconciler.accept(NOW);
+    assert.deepEqual(reconciler.next(), { call: 'push', fields: { address: 'B' } });
   });
 
   it('gives up what was refused, and keeps a change that is on its way', () => {
@@ -1052,6 +1191,17 @@ describe('verification', () => {
     assert.equal((healing.next() as { fields: PolicyFields }).fields.policy_state, APPROVED);
   });
 
+  it('what was reported stays so, whatever WeChat Pay makes of it, until a person decides', () => {
+    const imported = opened({ adopt: 'report' }, { policy_state: APPROVED });
+    const lagging = synced();
+    Object.assign(lagging.standing, { must_query: true, lagging: true });
+    for (const reconciler of [imported, lagging])
+      for (const address of ['theirs', 'another of theirs']) {
+        get(reconciler, { ...reconciler.held, address });
+        assert.deepEqual([reconciler.next().call, reconciler.diverged], ['verify', ['address']]);
+      }
+  });
+
   it('DECLINED at WeChat Pay is never left by us', () => {
     const reconciler = synced({ verification: { on_state_drift: 'heal' } });
     get(reconciler, { ...reconciler.held, policy_state: DECLINED });
@@ -1066,6 +1216,48 @@ describe('verification', () => {
     assert.equal(reconciler.sync, 'DIVERGED');
     assert.deepEqual(reconciler.next(), { call: 'verify', expected: {}, expect_absent: true });
     assert.throws(() => reconciler.accept(NOW), { rule: 'nothing-to-accept' });
+  });
+
+  it('a policy that WeChat Pay has not, and that is over with us, is accepted as over, and rests until either changes', () => {
+    const missing = { status: 404, code: 'NOT_FOUND', message: 'no' };
+    const gone = synced({ upload: { appid: 'wx1', openid: 'o1' } });
+    const never = opened({}, { policy_state: APPROVED });
+    const refused = opened({ upload: { appid: 'wx1', openid: 'o1' } }, { policy_state: APPROVED });
+    for (const reconciler of [gone, never, refused]) reconciler.refuse(missing, undefined, NOW);
+    const upload = refused.next();
+    assert.ok(upload.call === 'upload');
+    refused.refuse({ status: 400, code: 'PARAM_ERROR', message: 'openid' }, upload.fields, NOW);
+    for (const reconciler of [gone, never, refused]) {
+      assert.throws(() => reconciler.accept(NOW), { rule: 'nothing-to-accept' });
+      command(reconciler, 'cancel', {});
+      // A change is a reason to look again, and to try an upload that was refused.
+      for (let next = reconciler.next(); next.call !== 'verify'; next = reconciler.next()) {
+        if (next.call !== 'upload') reconciler.refuse(missing, undefined, NOW);
+        else reconciler.refuse({ status: 400, code: 'PARAM_ERROR', message: 'openid' }, next.fields, NOW);
+      }
+      assert.equal(reconciler.accept(NOW), true);
+      assert.equal(reconciler.accept(NOW), false);
+      for (const at of [NOW, NOW + 30 * DAY]) {
+        assert.deepEqual([reconciler.sync, reconciler.next().call, reconciler.diverged], ['SYNCED', 'verify', []]);
+        assert.equal(reconciler.standing.synced_revision, reconciler.standing.revision);
+        reconciler.refuse(missing, undefined, at);
+      }
+      assert.equal(reconciler.standing.got_at, NOW + 30 * DAY);
+      assert.deepEqual([reconciler.landsBy, reconciler.standing.block], [undefined, null]);
+      command(reconciler, 'reinstate', { reason: 'paid' });
+      assert.notEqual(reconciler.sync, 'SYNCED');
+    }
+    command(gone, 'cancel', {});
+    gone.accept(NOW);
+    get(gone, { ...gone.held, policy_state: APPROVED });
+    assert.notEqual(gone.sync, 'SYNCED', 'it is back');
+  });
+
+  it('a policy once uploaded and now unknown is never uploaded again, though the answers of before are lost', () => {
+    const reconciler = synced({ upload: { appid: 'wx1', openid: 'o1' } });
+    Object.assign(reconciler.standing, { confirmed: null, must_query: true });
+    reconciler.refuse({ status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    assert.deepEqual([reconciler.sync, reconciler.next().call], ['DIVERGED', 'verify']);
   });
 
   it('a value still lacking after a PATCH that carried it is NOT_TAKEN, and blocked', () => {
@@ -1137,6 +1329,17 @@ describe('verification', () => {
       drift(reconciler, 'address', 'once more', NOW);
       assert.equal(reconciler.sync, 'SYNCED', 'healed');
     });
+
+  it('of large values, again and again, while MongoDB is away: the oldest lose their values, none is lost', () => {
+    const reconciler = synced({ verification: { on_drift: 'report' } });
+    for (let day = 0; day < 50; day++)
+      get(reconciler, { ...reconciler.held, coverage_detail: String(day % 10).repeat(15_000) }, NOW + day * DAY);
+    const { discrepancies } = reconciler.standing;
+    assert.equal(discrepancies.length, 50);
+    assert.ok(JSON.stringify(discrepancies).length < 200_000);
+    assert.equal(discrepancies.at(-1)?.theirs, '9'.repeat(15_000));
+    assert.deepEqual([discrepancies[0]?.ours, discrepancies[0]?.theirs], [null, undefined]);
+  });
 
   it('fields that no key opens are marked and noted once, until one opens them again', () => {
     const reconciler = synced();

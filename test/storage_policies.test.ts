@@ -45,6 +45,15 @@ test('what is claimed is found again, every field of it', async () => {
   assert.ok(found.opened_at instanceof Date);
 });
 
+test("a document that a record made anew has no answer of WeChat Pay's: null, not undefined", async () => {
+  const { remote: _lost, observed_at: _when, ...snapshot } = opened();
+  assert.equal(await writePolicy(storage, snapshot), 'written');
+  assert.equal((await find(snapshot))?.remote, null);
+  await writePolicy(storage, { ...snapshot, step: snapshot.step + 1, end: 'STOPPED' });
+  const restored = await restore(storage, { ...snapshot, life: 'next' });
+  assert.equal(restored.outcome === 'restored' && restored.document.remote, null);
+});
+
 test('a number is claimed by one life: again by the same, refused to another, and for good when it has ended', async () => {
   const policy = opened();
   const both = await Promise.all([claim(storage, policy), claim(storage, policy)]);

@@ -18,7 +18,7 @@ export interface WechatPayOptions {
   fetch?: typeof fetch;
   /** Milliseconds for one call, answer's body included. @default 10_000 */
   timeout?: number;
-  /** Bytes of an answer's body; a longer one is cut off, its outcome unknown. @default 1_048_576 */
+  /** Bytes of an answer's body; a longer one is cut off, its outcome unknown. @default 262_144 */
   answerLimit?: number;
   /** Clock, Unix milliseconds. @default Date.now */
   now?: () => number;
@@ -65,7 +65,7 @@ export class WechatPay {
     this.#merchant = merchant;
     this.#fetch = options.fetch;
     this.#timeout = options.timeout ?? 10_000;
-    this.#answerLimit = options.answerLimit ?? 1024 * 1024;
+    this.#answerLimit = options.answerLimit ?? 256 * 1024;
     this.#now = options.now ?? Date.now;
     this.#userAgent = options.userAgent ?? `wechatpay-policy-sync Node.js/${process.versions.node}`;
   }

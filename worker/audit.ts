@@ -7,7 +7,7 @@ import type { Envelope } from '../policy/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { type Finding, type FindingKind, keepFindings } from '../storage/findings.ts';
 import { listHolds } from '../storage/holds.ts';
-import { goesOn, type Life, recorded, recordStop, unendedLives } from '../storage/lives.ts';
+import { giveRecord, goesOn, type Life, lifeOnRecord, recorded, recordStop, unendedLives } from '../storage/lives.ts';
 import { type Answer, callQueueOf, restart, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { reasonOf } from './grpc.ts';
 
@@ -124,10 +124,7 @@ class Scan {
   /** Of a record whose policy goes on: is there a workflow, and is it well? */
   async life(life: Life): Promise<void> {
     const found = await this.#describe(life);
-    if (found?.status.name === 'RUNNING') {
-      await this.#look(life, found);
-      return;
-    }
+    if (found?.status.name === 'RUNNING') return this.#running(life, found, life.life);
     // A workflow records its end before it ends: a record that knows none by now never will.
     if (!(await goesOn(this.#place.storage, life))) return;
     if (found?.status.name === 'CANCELLED') {
@@ -138,18 +135,29 @@ class Scan {
     await this.#mend(finding('no-workflow', life, `${what}: nothing keeps it in step`), () => this.#restart(life));
   }
 
-  /** Of a running workflow that no record is known of. */
+  /** Of a running workflow that no record is known of that goes on. */
   async unrecorded(policy: PolicyOf): Promise<void> {
     const found = await this.#describe(policy);
-    if (found?.status.name !== 'RUNNING') return;
-    if ((await recorded(this.#place.storage, [policy._id])).size > 0) return;
+    if (found?.status.name === 'RUNNING') await this.#running(policy, found);
+  }
+
+  /** Is it well, and is the record, if there is one, of the life that runs? A backup of MongoDB's may know a former one. */
+  async #running(policy: PolicyOf, found: Description, known?: string): Promise<void> {
     if ((await this.#look(policy, found)) === 'stuck') return;
-    const handle = this.#place.temporal.workflow.getHandle(found.workflowId);
-    const message: [Envelope] = [{ by: 'audit' }];
-    // Whatever it does next, it writes its record first; a GET does no harm.
-    await this.#mend(finding('no-record', policy, 'its workflow runs, and MongoDB has no record of it'), () =>
-      handle.startUpdate<Answer, [Envelope]>('verify', { args: message, waitForStage: 'ACCEPTED' }),
-    );
+    const running = found.raw.workflowExecutionInfo?.firstRunId;
+    if (known === running || found.startTime.getTime() > Date.now() - this.#young) return;
+    const { storage } = this.#place;
+    const onRecord = await lifeOnRecord(storage, policy._id);
+    if (!running || onRecord === running) return;
+    const what =
+      onRecord === undefined ? 'has no record of it' : 'has the record of a former life, and takes none of it';
+    await this.#mend(finding('no-record', policy, `its workflow runs, and MongoDB ${what}`), async () => {
+      if (onRecord !== undefined) await giveRecord(storage, policy._id, onRecord, running);
+      const handle = this.#place.temporal.workflow.getHandle(found.workflowId);
+      const args: [Envelope] = [{ by: 'audit' }];
+      // Whatever it does next, it writes its record first; a GET does no harm.
+      await handle.startUpdate<Answer, [Envelope]>('verify', { args, waitForStage: 'ACCEPTED' });
+    });
   }
 
   async #look(policy: PolicyOf, found: Description): Promise<'stuck' | 'well'> {

@@ -4,13 +4,12 @@ import { changes } from '../policy/difference.ts';
 import { CAUSES, type Cause, heldPolicy, type Life } from '../policy/life.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { instantOf } from '../policy/time.ts';
+import { fitting } from './fitting.ts';
 
 /** Entries kept until they are known to be in MongoDB: a policy with more of them in one outage loses the oldest. */
 const MOST_ENTRIES = 200;
 /** From so many on they are brought to MongoDB by themselves, for every call carries them all. */
 const CROWDED = 20;
-/** JSON characters of all of them: with the record they stay far below the 2 MiB that Temporal takes as one input. */
-const MOST_CHARACTERS = 131_072;
 
 /** What survives of the journal from run to run: plain JSON. */
 export interface Journaled {
@@ -66,7 +65,7 @@ export class Journal {
       revision,
       at,
     };
-    state.entries = fitting([...state.entries, entry].slice(-MOST_ENTRIES));
+    state.entries = fitting([...state.entries, entry].slice(-MOST_ENTRIES), withoutValues);
   }
 
   /**
@@ -108,14 +107,8 @@ export class Journal {
   }
 }
 
-/** The entries, the oldest of them without the values before and after where all together are too much. */
-function fitting(entries: CommandEntry[]): CommandEntry[] {
-  let left = MOST_CHARACTERS;
-  const newestFirst = [...entries].reverse().map((entry) => {
-    left -= JSON.stringify(entry).length;
-    return left < 0 ? { ...entry, before: {}, after: {} } : entry;
-  });
-  return newestFirst.reverse();
+function withoutValues(entry: CommandEntry): CommandEntry {
+  return { ...entry, before: {}, after: {} };
 }
 
 type Told = Pick<CommandEntry, 'by' | 'event_id' | 'version' | 'cause' | 'reason' | 'business_date'>;

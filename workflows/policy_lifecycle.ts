@@ -46,7 +46,9 @@ const RUN_EVENTS = 500;
 /** How many more those who asked WeChat Pay may wait for their answer; then a run hands over all the same. */
 const PATIENT_EVENTS = 50;
 /** How long a caller of `verify` waits for WeChat Pay. */
-const VERIFY_PATIENCE = '60s';
+const VERIFY_PATIENCE = 60_000;
+/** How many of them wait at a time: Temporal takes ten updates at once, and half of them are for who has something to say. */
+const MOST_CALLERS = 5;
 /** How long the record of a stop is tried. */
 const STOP_PATIENCE = 30_000;
 
@@ -98,9 +100,11 @@ class Lifecycle {
   #refusedQuery: string | undefined;
   #transitions = new Transitions();
   #lastAnswer: LastAnswer = {};
-  /** Callers of `verify` who wait, and how many answers there were when the last of them asked. */
+  /** Callers of `verify` who are here; those of them who wait, how many answers there were when the last asked, and since when. */
+  #callers = 0;
   #verifiers = 0;
   #askedAt = 0;
+  #askedSince = 0;
 
   readonly #timer = new DueTimer(() => {
     this.#wakeups++;
@@ -184,6 +188,8 @@ class Lifecycle {
   }
 
   #carryOn(carried: Carried): void {
+    // It was opened before: who opens it again is answered, and nothing more.
+    this.#opener = {};
     this.#reconciler = new Reconciler(carried.life, carried.standing);
     this.#inbox = new Inbox(carried.received);
     this.#digest = carried.digest;
@@ -212,13 +218,13 @@ class Lifecycle {
     // A signal can't be refused: an illegal one is ignored and marked for attention.
     setHandler(messages.cancelSignal, (message) => this.#signalled(message));
     setHandler(messages.accept, (message?: Envelope) => this.#act('accept', message), {
-      validator: (message?: Envelope) => this.#checkBare(message),
+      validator: (message?: Envelope) => this.#checkAccept(message),
     });
     setHandler(messages.resume, (message?: Envelope) => this.#act('resume', message), {
       validator: (message?: Envelope) => this.#checkBare(message),
     });
     setHandler(messages.verify, (message?: Envelope) => this.#verify(message), {
-      validator: (message?: Envelope) => this.#checkBare(message),
+      validator: (message?: Envelope) => this.#checkVerify(message),
     });
     setHandler(messages.status, () => this.#status());
   }
@@ -251,6 +257,28 @@ class Lifecycle {
     } catch (error) {
       throw failure(error);
     }
+  }
+
+  /** Tried on a copy: what is refused by the handler would be refused under the same id until the run is over. */
+  #checkAccept(message: Envelope | undefined): void {
+    this.#checkBare(message);
+    if (!this.#ready || this.#inbox.answerTo(message, 0)) return;
+    const now = Date.now();
+    const { life, standing } = this.#reconciler;
+    const tried = new Reconciler(life, structuredCloneOf(standing));
+    const due = settleDue(life, now);
+    if (due.applied.length > 0) tried.change(due.life, URGENCY.due, now);
+    try {
+      tried.accept(now);
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
+  #checkVerify(message: Envelope | undefined): void {
+    this.#checkBare(message);
+    if (this.#callers >= MOST_CALLERS)
+      throw unavailable(`${this.#callers} others wait for WeChat Pay's answer already: verify again once they have it`);
   }
 
   #checkOpen(message: { digest: string }): void {
@@ -351,10 +379,21 @@ class Lifecycle {
   }
 
   async #verify(message: Envelope | undefined): Promise<messages.Answer & { differences: Difference[] }> {
+    this.#callers++;
+    try {
+      return await this.#asked(message);
+    } finally {
+      this.#callers--;
+    }
+  }
+
+  /** A question is not remembered: however often it is asked, no event of a message with an effect is forgotten for it. */
+  async #asked(message: Envelope | undefined): Promise<messages.Answer & { differences: Difference[] }> {
     await this.#readiness();
     const known = this.#inbox.answerTo(message, this.#reconciler.standing.revision);
     if (known) return { ...known, differences: this.#differences };
     const before = this.#answers;
+    if (!this.#isAsked) this.#askedSince = Date.now();
     this.#verifiers++;
     this.#askedAt = before;
     this.#wakeups++;
@@ -364,8 +403,7 @@ class Lifecycle {
       throw unavailable('the policy goes over into a fresh run of its workflow, its history being long; verify again');
     if (!answered) throw unavailable('WeChat Pay gave no answer within 60 s');
     if (this.#refusedQuery) throw unavailable(`WeChat Pay refuses to tell: ${this.#refusedQuery}`);
-    const answer: messages.Answer = { revision: this.#reconciler.standing.revision, outcome: 'unchanged' };
-    return { ...this.#inbox.remember(message, answer), differences: this.#differences };
+    return { revision: this.#reconciler.standing.revision, outcome: 'unchanged', differences: this.#differences };
   }
 
   /** What WeChat Pay holds otherwise, by its last answer. */
@@ -409,8 +447,11 @@ class Lifecycle {
   }
 
   #nextAction(): Action {
-    if (this.#isAsked) return { call: 'query', not_before: this.#reconciler.standing.stray_until ?? 0 };
-    return this.#reconciler.next();
+    const next = this.#reconciler.next();
+    // One caller after another, none of whom is answered, must not keep a change from leaving.
+    const inVain = next.call === 'push' && Date.now() >= this.#askedSince + VERIFY_PATIENCE;
+    const not_before = this.#reconciler.standing.stray_until ?? 0;
+    return this.#isAsked && !inVain ? { call: 'query', not_before } : next;
   }
 
   /** Makes the call, until it ends or something else is wanted; then it is cancelled, and its real end awaited. */
@@ -799,7 +840,7 @@ class Lifecycle {
       next: this.#next,
       block: standing.block,
       unverified: standing.unverified ?? null,
-      diverged: standing.absent && standing.confirmed ? ['out_insurance_no'] : diverged,
+      diverged: this.#reconciler.isMissed ? ['out_insurance_no'] : diverged,
       attention: life.attention,
       cancellation: life.cancellation
         ? { cause: life.cancellation.cause, at: new Date(life.cancellation.at).toISOString() }

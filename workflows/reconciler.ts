@@ -6,8 +6,9 @@ import { DAY, ms } from '../policy/duration.ts';
 import { isPersonal, UPLOAD_ONLY } from '../policy/fields.ts';
 import { heldPolicy, type Life, marked, unmarked } from '../policy/life.ts';
 import type { Policy, PolicyFields } from '../policy/record.ts';
-import { INACTIVE, isTransition, type PolicyState } from '../policy/state.ts';
+import { DECLINED, INACTIVE, isTransition, type PolicyState } from '../policy/state.ts';
 import { RuleViolation, refuse } from '../policy/violation.ts';
+import { fitting } from './fitting.ts';
 import type { Block, PolicySync } from './messages.ts';
 
 const HOUR = 60 * 60 * 1000;
@@ -42,6 +43,8 @@ export interface Standing {
   absent: boolean;
   /** When it first did, or again after a person had it asked: how soon it is asked next goes by it. */
   absent_since?: number;
+  /** A person accepted that, for ours is over, too. */
+  absence_accepted?: true;
   /** The first answer of a life is still to come: `adopt` says what a difference in it means. */
   baseline: boolean;
   /**
@@ -69,6 +72,10 @@ export interface Standing {
   unverified?: Block;
   /** What WeChat Pay holds otherwise and is left so, by field, as comparable text of its value. */
   reported: Record<string, string>;
+  /** Of these, what a person accepted so, for the record cannot take WeChat Pay's value. */
+  accepted?: string[];
+  /** Fields of the first answer that no key opened: `adopt` says what a difference in them means once one does. */
+  unseen?: string[];
   /** When each field drifted, of late. */
   drifts: Record<string, number[]>;
   /**
@@ -146,12 +153,17 @@ export function newStanding(now: number): Standing {
 export const IGNORED = 'refused-signal:';
 const RESET = 'reset';
 const CONTESTED = 'contested:';
+const WINDOW_TIMES: readonly string[] = ['start_renewal_time', 'end_renewal_time'];
 /** What goes with a state. */
 const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 
 /** Transitions that a difference alone may push: back to APPROVED only by a command that says so. */
 function isForward(from: unknown, to: PolicyState): boolean {
   return from !== INACTIVE && isTransition(from, to);
+}
+
+function withoutValues({ ours: _ours, theirs: _theirs, ...discrepancy }: Discrepancy): Discrepancy {
+  return { ...discrepancy, ours: null };
 }
 
 /** What a person is told of an answer. */
@@ -198,12 +210,16 @@ export class Reconciler {
     const differs = (field: string): boolean => !sameWish(field, before[field], after[field]);
     const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(differs);
     const agrees = (field: string): boolean => sameValue(field, after[field], standing.confirmed?.[field]);
+    // What WeChat Pay holds in a field that was not ours nobody has kept, and a false or 0 looks like nothing there.
+    const isUnknown = (field: string): boolean => !(field in before) && agrees(field);
+    if (changed.some(isUnknown)) standing.must_query = true;
     const isThere = (field: string): boolean =>
-      standing.confirmed !== null && !standing.unreadable.includes(field) && agrees(field);
+      standing.confirmed !== null && !standing.unreadable.includes(field) && agrees(field) && !isUnknown(field);
     standing.changed = [...new Set([...standing.changed, ...changed])].filter((field) => !isThere(field));
     // It may have become known since it was last asked for.
     if (standing.absent && !standing.confirmed && standing.block) standing.must_query = true;
     this.#retryChanged(differs);
+    delete standing.absence_accepted;
     for (const field of Object.keys(standing.reported))
       if (differs(field) && (agrees(field) || this.#mayPush(field))) delete standing.reported[field];
     // A new value has not been contested yet.
@@ -271,8 +287,8 @@ export class Reconciler {
   }
 
   /**
-   * Tries at once what is blocked, left different, or waiting, and takes the marks of ignored signals and of a reset as seen. False when
-   * there is nothing of the kind.
+   * Tries at once what is blocked, left different, or waiting, replaces what nobody can read, and takes the marks of ignored
+   * signals and of a reset as seen. False when there is nothing of the kind.
    */
   resume(now: number): boolean {
     const seen = unmarked(
@@ -281,8 +297,10 @@ export class Reconciler {
     );
     const acknowledged = seen.attention.length < this.life.attention.length;
     if (acknowledged) this.life = seen;
-    if (this.sync === 'SYNCED') return acknowledged;
     const standing = this.standing;
+    const blind = standing.unreadable.filter((field) => field in this.held);
+    if (this.sync === 'SYNCED' && blind.length === 0) return acknowledged;
+    standing.changed = [...new Set([...standing.changed, ...blind])];
     if (standing.absent) standing.must_query = true;
     this.#unblock();
     standing.reported = {};
@@ -293,27 +311,73 @@ export class Reconciler {
   }
 
   /**
-   * WeChat Pay's record becomes ours, but where a change of ours is still on its way. False when it is ours already.
-   * @throws {RuleViolation} `nothing-to-accept` where WeChat Pay has no record of the policy, `unknown-outcome` while nobody
-   * knows what it holds, another rule where its record breaks it.
+   * WeChat Pay's record becomes ours, but where a change of ours is still on its way. What it never took and the record cannot do
+   * without is left different, and so is a window that breaks our rules. Where it has none, a policy that is over, with us, is over.
+   * False when it is ours already.
+   * @throws {RuleViolation} `nothing-to-accept` where WeChat Pay has no record of a policy that is not over, `unknown-outcome`
+   * while nobody knows what it holds, another rule where its record breaks it.
    */
   accept(now: number): boolean {
     const standing = this.standing;
-    if (standing.absent || !standing.confirmed)
-      refuse('nothing-to-accept', 'accept: WeChat Pay holds no record of this policy');
     if (standing.must_query)
       refuse('unknown-outcome', 'accept: it is not known what WeChat Pay holds now; accept once it has answered');
-    const life = adopted(this.life, standing.confirmed, this.#foreign, now);
+    if (standing.absent || !standing.confirmed) return this.#acceptAbsence(now);
+    const { life, kept } = this.#acceptable(standing.confirmed, this.#foreign, now);
     // What nobody can read, and WeChat Pay refused to replace, stays as it is there.
     const blind = standing.unreadable.filter((field) => this.#isRefused(field));
-    if (life === this.life && blind.length === 0) return this.#leave(standing.confirmed);
+    const left = [...blind, ...kept];
+    if (life === this.life && left.length === 0) return this.#leave(standing.confirmed);
+    const accepted = [...this.#accepted, ...kept];
     standing.reported = {};
     standing.drifts = {};
-    standing.changed = standing.changed.filter((field) => !blind.includes(field));
-    for (const field of blind) delete standing.refused[field];
+    standing.changed = standing.changed.filter((field) => !left.includes(field));
+    for (const field of left) delete standing.refused[field];
     this.change(life, URGENCY.user, now);
+    for (const field of accepted) standing.reported[field] = comparable(field, standing.confirmed[field]);
+    standing.accepted = accepted;
     this.#leave(standing.confirmed);
     return true;
+  }
+
+  /** A policy that is over with us, and that WeChat Pay has not, has nothing left to send, and can end. */
+  #acceptAbsence(now: number): boolean {
+    const { standing } = this;
+    const { policy_state } = this.held;
+    if (policy_state !== INACTIVE && policy_state !== DECLINED)
+      refuse(
+        'nothing-to-accept',
+        'accept: WeChat Pay holds no record of this policy; cancel or decline it, then accept',
+      );
+    if (standing.absence_accepted) return false;
+    this.change(this.life, URGENCY.user, now);
+    Object.assign(standing, { absence_accepted: true, must_query: false, block: null, reported: {}, changed: [] });
+    this.settle();
+    return true;
+  }
+
+  /**
+   * The life with these fields as WeChat Pay holds them, but for what breaks a rule of the record and cannot be made right there: what
+   * was refused, and a window.
+   */
+  #acceptable(confirmed: PolicyFields, fields: readonly string[], now: number): { life: Life; kept: string[] } {
+    try {
+      return { life: adopted(this.life, confirmed, fields, now), kept: [] };
+    } catch (error) {
+      const broken = error instanceof RuleViolation ? error.violations.map(({ field }) => field) : [];
+      const isLeft = (field: string): boolean =>
+        WINDOW_TIMES.includes(field) || (field !== 'policy_state' && this.#isRefused(field));
+      const kept = fields.filter((field) => broken.includes(field) && isLeft(field));
+      if (kept.length === 0) throw error;
+      const others = fields.filter((field) => !kept.includes(field));
+      const rest = this.#acceptable(confirmed, others, now);
+      return { life: rest.life, kept: [...kept, ...rest.kept] };
+    }
+  }
+
+  /** Fields that are left different for good, as far as neither side has changed them since. */
+  get #accepted(): string[] {
+    const { accepted = [], reported } = this.standing;
+    return accepted.filter((field) => field in reported);
   }
 
   /** Attempts that may still land are no reason to send again what WeChat Pay holds as we want it. True if one was. */
@@ -331,10 +395,15 @@ export class Reconciler {
   /** Fields in which WeChat Pay's record differs by no change of ours that may still reach it. */
   get #foreign(): string[] {
     const { confirmed, unreadable, changed, discrepancies } = this.standing;
+    const held = this.held;
     const foreign = new Set(this.diverged);
-    for (const { field, became } of discrepancies) if (became === 'healing') foreign.add(field);
-    return differences(this.held, confirmed ?? {}, unreadable)
+    // What is being healed is a stranger's, unless ours was changed since.
+    for (const { field, ours, became } of discrepancies)
+      if (became === 'healing' && sameWish(field, ours, held[field])) foreign.add(field);
+    const accepted = this.#accepted;
+    return differences(held, confirmed ?? {}, unreadable)
       .map(({ field }) => field)
+      .filter((field) => !accepted.includes(field))
       .filter((field) => foreign.has(field) || !changed.includes(field) || this.#isRefused(field));
   }
 
@@ -362,7 +431,7 @@ export class Reconciler {
     if (!standing.confirmed) return { call: 'rest' };
     const fields = this.sendable();
     if (Object.keys(fields).length > 0) return { call: 'push', fields };
-    return { call: 'verify', expected: this.#managed(standing.confirmed), expect_absent: false };
+    return { call: 'verify', expected: this.#expected(standing.confirmed), expect_absent: false };
   }
 
   /** WeChat Pay refuses the GET of a verification: the first that it answers is news. */
@@ -371,9 +440,9 @@ export class Reconciler {
   }
 
   #nextWhileAbsent(): Action {
-    const { confirmed, block } = this.standing;
-    const upload = this.life.record.upload;
-    if (!confirmed && upload && !block) return { call: 'upload', fields: this.#uploaded };
+    const { block, absence_accepted } = this.standing;
+    if (!this.isGone && this.life.record.upload && !block && !absence_accepted)
+      return { call: 'upload', fields: this.#uploaded };
     return { call: 'verify', expected: {}, expect_absent: true };
   }
 
@@ -388,10 +457,25 @@ export class Reconciler {
     return absent ? (absent_since ?? confirmed_at) : confirmed_at;
   }
 
+  /** What WeChat Pay is known to hold of each field that is ours: null for nothing, for what appears there is a change, too. */
+  #expected(confirmed: PolicyFields): PolicyFields {
+    return Object.fromEntries(Object.keys(this.held).map((field) => [field, confirmed[field] ?? null]));
+  }
+
+  /** WeChat Pay had the policy once, and says that it has it no more. */
+  get isGone(): boolean {
+    return this.standing.absent && (this.standing.confirmed !== null || this.life.known_there === true);
+  }
+
+  /** The same, and nobody has accepted it. */
+  get isMissed(): boolean {
+    return this.isGone && !this.standing.absence_accepted;
+  }
+
   /** The body of the PATCH that is due; empty when there is none, or the state stands in the way of all. */
   sendable(): PolicyFields {
-    const { confirmed, unreadable, changed, reported } = this.standing;
-    if (!confirmed || this.stateDiverged) return {};
+    const { confirmed, unreadable, changed, reported, absent } = this.standing;
+    if (!confirmed || absent || this.stateDiverged) return {};
     return patchOf(this.held, confirmed, {
       unconfirmed: this.#carriedAgain,
       // Nobody can say whether WeChat Pay has what was changed: it is sent.
@@ -417,8 +501,8 @@ export class Reconciler {
 
   /** WeChat Pay's state is one from which ours must not, or cannot, be reached by us. */
   get stateDiverged(): boolean {
-    const { confirmed, reported } = this.standing;
-    if (!confirmed) return false;
+    const { confirmed, reported, absent } = this.standing;
+    if (!confirmed || absent) return false;
     const theirs = confirmed.policy_state;
     const ours = this.held.policy_state;
     if (theirs === ours) return false;
@@ -427,7 +511,8 @@ export class Reconciler {
 
   /** Fields in which WeChat Pay's record is known to differ and is left so. */
   get diverged(): string[] {
-    const fields = new Set(Object.keys(this.standing.reported));
+    const accepted = this.#accepted;
+    const fields = new Set(Object.keys(this.standing.reported).filter((field) => !accepted.includes(field)));
     if (this.stateDiverged) fields.add('policy_state');
     return [...fields];
   }
@@ -446,10 +531,16 @@ export class Reconciler {
   get sync(): PolicySync {
     const standing = this.standing;
     if (standing.block) return 'BLOCKED';
-    if (this.diverged.length > 0 || (standing.absent && standing.confirmed)) return 'DIVERGED';
-    const waits = standing.must_query || standing.absent || standing.synced_revision < standing.revision;
+    if (this.diverged.length > 0 || this.isMissed) return 'DIVERGED';
+    const waits = standing.must_query || this.#isLacking || standing.synced_revision < standing.revision;
     if (waits || Object.keys(this.sendable()).length > 0) return standing.alerted ? 'RETRYING' : 'PENDING';
     return 'SYNCED';
+  }
+
+  /** WeChat Pay has not the policy, as far as anybody knows, and nobody has accepted that. */
+  get #isLacking(): boolean {
+    const { absent, confirmed, absence_accepted } = this.standing;
+    return (absent || !confirmed) && !absence_accepted;
   }
 
   /**
@@ -459,7 +550,11 @@ export class Reconciler {
   confirm(answer: RemoteAnswer, sent: PolicyFields | undefined, now: number): string[] {
     const standing = this.standing;
     const healing = standing.discrepancies.filter(({ became }) => became === 'healing');
-    const before = standing.confirmed && { policy: standing.confirmed, unreadable: standing.unreadable };
+    const window = this.#noteWindow(answer.policy);
+    const before = standing.confirmed && {
+      policy: { ...window, ...standing.confirmed },
+      unreadable: standing.unreadable,
+    };
     const found = differences(this.held, answer.policy, answer.unreadable);
     this.#noteUnreadable(answer.unreadable, now);
     standing.confirmed = this.#managed(answer.policy);
@@ -468,6 +563,7 @@ export class Reconciler {
     standing.unreadable = answer.unreadable;
     standing.absent = false;
     delete standing.absent_since;
+    delete standing.absence_accepted;
     standing.must_query = false;
     standing.not_before = 0;
     this.#answeredAgain();
@@ -476,8 +572,13 @@ export class Reconciler {
       delete standing.unverified;
     }
     // What an upload of ours made there, or may have, was not there before us.
-    if (standing.baseline && !sent) this.#adopt(found, now);
-    else for (const difference of found) this.#judge(difference, before, sent, now);
+    const baseline = standing.baseline && !sent;
+    const { unseen = [] } = standing;
+    const isFirst = ({ field }: Difference): boolean =>
+      baseline || (unseen.includes(field) && !(sent && field in sent));
+    for (const difference of found.filter((one) => !isFirst(one))) this.#judge(difference, before, sent, now);
+    this.#adopt(found.filter(isFirst), now);
+    standing.unseen = answer.unreadable.filter((field) => baseline || unseen.includes(field));
     standing.baseline = false;
     if (!this.life.known_there) this.life = { ...this.life, known_there: true };
     delete standing.lagging;
@@ -501,6 +602,18 @@ export class Reconciler {
     }
     const readable = this.standing.unreadable.filter((field) => !unreadable.includes(field));
     this.life = unmarked(this.life, ...readable.map((field) => `unreadable:${field}`));
+  }
+
+  /**
+   * A window that somebody else has given WeChat Pay, say before the policy was ours, is one that it was given: its times give
+   * way to ours, and it closes with a surrender.
+   * @returns the fields of it that we said nothing about so far, as we last knew them: empty
+   */
+  #noteWindow({ start_renewal_time, end_renewal_time }: PolicyFields): PolicyFields {
+    const { window, window_sent } = this.life;
+    if (window !== 'planned' || window_sent || !(start_renewal_time || end_renewal_time)) return {};
+    this.life = { ...this.life, window_sent: true };
+    return { start_renewal_time: undefined, end_renewal_time: undefined };
   }
 
   /** Takes off the marks of fields that are contested no more. */
@@ -584,7 +697,8 @@ export class Reconciler {
     const heal = state
       ? on_state_drift === 'heal' && isTransition(theirs, this.held.policy_state)
       : on_drift === 'heal';
-    if (!heal || standing.lagging) {
+    // What was left for a person stays so, whatever WeChat Pay makes of it.
+    if (!heal || standing.lagging || field in standing.reported) {
       this.#report(difference, state ? 'state' : 'drift', now);
       return;
     }
@@ -611,7 +725,10 @@ export class Reconciler {
     now: number,
     became: 'reported' | 'contested' = 'reported',
   ): void {
-    this.standing.reported[difference.field] = comparable(difference.field, difference.theirs);
+    const { field, theirs } = difference;
+    const { standing } = this;
+    standing.reported[field] = comparable(field, theirs);
+    standing.accepted = this.#accepted.filter((one) => one !== field);
     this.#note(difference, kind, became, now);
   }
 
@@ -621,7 +738,7 @@ export class Reconciler {
     const id = `${standing.revision}.${standing.found}`;
     const { field, ours, theirs } = difference;
     standing.discrepancies.push({ id, field, ours, theirs, found_at: now, kind, became });
-    standing.discrepancies = standing.discrepancies.slice(-MOST_DISCREPANCIES);
+    standing.discrepancies = fitting(standing.discrepancies.slice(-MOST_DISCREPANCIES), withoutValues);
   }
 
   /** An attempt of unknown outcome is over after its time; its fields are carried again until they show or were sent again. */
@@ -666,7 +783,7 @@ export class Reconciler {
   settle(): void {
     const standing = this.standing;
     if (this.sending) return;
-    if (standing.must_query || standing.absent || standing.block || !standing.confirmed || this.stateDiverged) return;
+    if (standing.must_query || this.#isLacking || standing.block || this.stateDiverged) return;
     if (Object.keys(this.sendable()).length > 0) return;
     standing.synced_revision = standing.revision;
     delete standing.unverified;
@@ -728,8 +845,10 @@ export class Reconciler {
     standing.must_query = false;
     // An upload that could have landed has not: what it carried is nowhere, and can be amended.
     standing.unconfirmed = standing.unconfirmed.filter(({ at }) => now - at < LANDING);
+    standing.got_at = now;
+    if (standing.absence_accepted) return;
     standing.baseline = standing.confirmed === null && standing.baseline;
-    if (standing.confirmed) {
+    if (this.isGone) {
       if (!known)
         this.#note({ field: 'out_insurance_no', ours: this.held.out_insurance_no }, 'absent', 'reported', now);
       return;

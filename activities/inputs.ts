@@ -256,9 +256,17 @@ export interface CallActivities {
 }
 
 /** Activities on the queue `policy-sync`: MongoDB only. */
+export interface NotRestored {
+  outcome: 'unknown' | 'exists' | 'stopped';
+  /** Of `exists`: the Temporal namespace that keeps the policy, where it is another one. */
+  namespace?: string;
+}
+
 export interface RecordActivities {
   /** Takes the number for this life; the same life again is claimed again. */
-  claim(input: RecordInput): Promise<{ outcome: 'claimed' | 'exists' } | { outcome: 'ended'; end: string }>;
+  claim(
+    input: RecordInput,
+  ): Promise<{ outcome: 'claimed' } | { outcome: 'exists'; namespace?: string } | { outcome: 'ended'; end: string }>;
   /** Takes over an ended policy for a new life, a stopped one only by `resume` (`audit` also one whose workflow is lost). */
   restore(input: {
     format: typeof FORMAT;
@@ -268,7 +276,7 @@ export interface RecordActivities {
     by: 'reinstate' | 'resume' | 'audit';
     /** A life that is known to be over, though its end was not recorded. */
     over?: string;
-  }): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }>;
+  }): Promise<RestoredRecord | NotRestored>;
   /** Writes the snapshot, guarded by revision and step. */
   record(input: RecordInput): Promise<{ payload_key?: string } | Behind>;
 }

@@ -54,6 +54,7 @@ export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<P
     cancellation: cancellation && { cause: cancellation.cause, at: new Date(cancellation.at) },
     life: snapshot.life,
     workflow_run: activityInfo().workflowExecution?.runId ?? '',
+    namespace: activityInfo().namespace,
     opened_at: new Date(snapshot.opened_at),
     end: null,
     ended_at: null,

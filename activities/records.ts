@@ -1,8 +1,9 @@
+import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
 import { claim, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
-import type { RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
+import type { NotRestored, RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
 import { documentOf, orBehind, type Place, writeSnapshot } from './recording.ts';
 
 export interface RecordSettings extends Place {
@@ -35,14 +36,16 @@ async function restored(
   { storage }: Place,
   by: 'reinstate' | 'resume' | 'audit',
   life: { mchid: string; out_insurance_no: string; life: string; over?: string },
-): Promise<RestoredRecord | { outcome: 'unknown' | 'exists' | 'stopped' }> {
+): Promise<RestoredRecord | NotRestored> {
   // Refused before anything is taken over: the life that stopped must stay resumable.
   const before = by === 'resume' ? null : await findPolicy(storage, life.mchid, life.out_insurance_no);
   if (before?.end === 'STOPPED') return { outcome: 'stopped' };
   // An audit restarts what was lost, and nothing that came to its end meanwhile.
   if (by === 'audit' && before?.end && before.life !== life.life) return { outcome: 'exists' };
-  const found = await restore(storage, life);
-  if (found.outcome !== 'restored') return { outcome: found.outcome };
+  // An audit has looked whose the records are before it restarts any.
+  const found = await restore(storage, { ...life, namespace: activityInfo().namespace, adopt: by === 'audit' });
+  if (found.outcome === 'exists') return { outcome: 'exists', ...(found.namespace && { namespace: found.namespace }) };
+  if (found.outcome === 'unknown') return { outcome: 'unknown' };
   const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried } = found.document;
   return {
     outcome: 'restored',

@@ -8,9 +8,11 @@ import { type Common, withCommon } from './options.ts';
 import { note, print, tableOf } from './output.ts';
 import { withClient } from './session.ts';
 import { withStorage } from './storage.ts';
+import { UsageError } from './usage.ts';
 
 interface Options extends Common {
   fix?: boolean;
+  adoptNamespace?: boolean;
   every?: number | 'off';
 }
 
@@ -21,6 +23,10 @@ export function addAudit(program: Command): void {
   withCommon(program.command('audit'))
     .description('hold the records in MongoDB against the workflows in Temporal; exit 4 when findings are left')
     .option('--fix', 'restart policies that lost their workflow, and have records made that lack')
+    .option(
+      '--adopt-namespace',
+      'with --fix: take over what another Temporal namespace kept, once nothing runs there any more',
+    )
     .option('--every <duration|off>', 'let Temporal do it so often, say 6h, instead of now; off: not any more', period)
     .action((options: Options) => withClient(options, (client) => run(client, options)));
 }
@@ -38,6 +44,10 @@ function spoken(every: number): string {
 }
 
 function run(client: PolicyClient, options: Options): Promise<void> {
+  if (options.adoptNamespace && (!options.fix || options.every !== undefined))
+    throw new UsageError(
+      '--adopt-namespace is for audit --fix now: no schedule takes over what another namespace keeps',
+    );
   return options.every === undefined ? auditNow(client, options) : schedule(client, options.every, options);
 }
 
@@ -53,14 +63,14 @@ async function schedule(client: PolicyClient, every: number | 'off', { fix = fal
   print(json, { scheduled: true, every, fix }, () => `Temporal audits all policies every ${spoken(every)}, ${how}`);
 }
 
-async function auditNow(client: PolicyClient, { fix = false, json }: Options): Promise<void> {
+async function auditNow(client: PolicyClient, { fix = false, adoptNamespace: adopt, json }: Options): Promise<void> {
   const [{ audit }, { default: ora }] = await Promise.all([import('../worker/audit.ts'), import('ora')]);
   const spinner = ora({ text: 'auditing', stream: process.stderr, isSilent: !process.stderr.isTTY }).start();
   const progress = ({ records, workflows }: { records: number; workflows: number }): void => {
     spinner.text = `auditing: ${records} records, ${workflows} workflows`;
   };
   const place = { temporal: client.temporal };
-  const audited = await withStorage((storage) => audit({ ...place, storage }, { fix, progress }))
+  const audited = await withStorage((storage) => audit({ ...place, storage }, { fix, adopt, progress }))
     .catch(async (error) => {
       throw await explained(error, { client: client.temporal, timeout: client.timeout });
     })

@@ -1,9 +1,20 @@
 import type { Storage } from './connection.ts';
 
-/** `no-workflow`: the record's workflow is gone. `stop-not-recorded`: it was stopped, unknown to the record.
- * `no-record`: a workflow that the records lack. `stuck`: its workflow task fails over and over. `not-served`: calls
- * wait in a queue that nobody polls. */
-export type FindingKind = 'no-workflow' | 'stop-not-recorded' | 'no-record' | 'stuck' | 'not-served';
+/** `no-workflow`: the record's workflow is gone. `terminated`: somebody terminated it. `stopped`: somebody cancelled it.
+ * `stop-not-recorded`: the same, unknown to the record. `paused`: somebody paused it, or a call of it. `no-record`: a
+ * workflow that the records lack. `stuck`: its workflow task fails over and over. `not-served`: calls wait in a queue
+ * that nobody polls. */
+export const FINDING_KINDS = [
+  'no-workflow',
+  'terminated',
+  'stopped',
+  'stop-not-recorded',
+  'paused',
+  'no-record',
+  'stuck',
+  'not-served',
+] as const;
+export type FindingKind = (typeof FINDING_KINDS)[number];
 
 /** What an audit found, of a policy or of a queue; nothing personal. */
 export interface Finding {

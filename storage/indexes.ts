@@ -9,6 +9,7 @@ export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands'
     { 'record.policy.expired_time': 1, _id: 1 },
     { attention: 1, _id: 1 },
     { next_verification_at: 1, _id: 1 },
+    { namespace: 1, _id: 1 },
   ],
   calls: [{ policy: 1, at: -1 }],
   discrepancies: [{ policy: 1, found_at: -1 }],

@@ -1,4 +1,5 @@
 import type { Storage } from './connection.ts';
+import { FINDING_KINDS } from './findings.ts';
 import type { StoredPolicy } from './policies.ts';
 
 /** Which life keeps a policy: what an audit compares with Temporal. */
@@ -11,11 +12,23 @@ const PARTS = { _id: 1, mchid: 1, out_insurance_no: 1, life: 1 } as const;
  * Policies whose record knows no end, a page at a time in the order of `_id`.
  * @throws StorageError
  */
-export async function* unendedLives(storage: Storage): AsyncGenerator<Life[]> {
+export function unendedLives(storage: Storage): AsyncGenerator<Life[]> {
+  return pages(storage, { end: null });
+}
+
+/**
+ * Policies whose workflow was cancelled, and that nobody has resumed since.
+ * @throws StorageError
+ */
+export function stoppedLives(storage: Storage): AsyncGenerator<Life[]> {
+  return pages(storage, { sync: 'STOPPED' });
+}
+
+async function* pages(storage: Storage, which: Partial<Pick<StoredPolicy, 'end' | 'sync'>>): AsyncGenerator<Life[]> {
   for (let last = ''; ; ) {
     const page = await storage.readPage(() =>
       storage.policies
-        .find({ end: null, _id: { $gt: last } }, { projection: PARTS })
+        .find({ ...which, _id: { $gt: last } }, { projection: PARTS })
         .sort({ _id: 1 })
         .limit(PAGE)
         .toArray(),
@@ -84,6 +97,30 @@ export async function nextConfirmed(storage: Storage, mchid: string, number: str
 }
 
 /**
+ * A Temporal namespace other than `own` that a record names as the one that keeps its policy; undefined where none does.
+ * @throws StorageError
+ */
+export async function otherNamespace(storage: Storage, own: string): Promise<string | undefined> {
+  const query = { namespace: namedOtherThan(own) };
+  const found = await storage.readPage(() => storage.policies.findOne(query, { projection: { namespace: 1 } }));
+  return found?.namespace;
+}
+
+/**
+ * Has the records of ended policies name `own`, whatever they named: whoever restarts one does so there.
+ * @throws StorageError
+ */
+export async function adoptEnded(storage: Storage, own: string): Promise<void> {
+  const query = { namespace: namedOtherThan(own), end: { $ne: null } };
+  await storage.readPage(() => storage.policies.updateMany(query, { $set: { namespace: own } }));
+}
+
+/** Records of before 0.2 name none. */
+function namedOtherThan(own: string) {
+  return { $exists: true, $ne: own };
+}
+
+/**
  * Writes that a life was stopped, where its record knows no end yet.
  * @throws StorageError
  */
@@ -106,12 +143,15 @@ export async function countAttention(storage: Storage): Promise<Record<string, n
         sync.toLowerCase(),
         count({ sync }),
       ]),
+      // Not from the findings: those are as old as the last audit.
+      ['stopped', policies.countDocuments({ sync: 'STOPPED' })],
       ['marked', policies.countDocuments({ attention: { $gt: '' } } as object)],
       ['merchant-held', merchants.countDocuments({})],
-      ...KINDS.map((kind): [string, Promise<number>] => [kind, findings.countDocuments({ kind })]),
+      ...FINDING_KINDS.filter((kind) => kind !== 'stopped').map((kind): [string, Promise<number>] => [
+        kind,
+        findings.countDocuments({ kind }),
+      ]),
     ];
     return Object.fromEntries(await Promise.all(kinds.map(async ([kind, counted]) => [kind, await counted])));
   });
 }
-
-const KINDS = ['no-workflow', 'stop-not-recorded', 'no-record', 'stuck', 'not-served'] as const;

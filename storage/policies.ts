@@ -43,6 +43,8 @@ export interface PolicyDocument {
   life: string;
   /** The run id of the write. */
   workflow_run: string;
+  /** The Temporal namespace that keeps the policy; records of before 0.2 lack it. */
+  namespace?: string;
   opened_at: Date;
   updated_at: Date;
   end: End | null;
@@ -77,15 +79,16 @@ export function documentId(mchid: string, outInsuranceNo: string): string {
   return `${mchid}/${outInsuranceNo}`;
 }
 
+export type Claimed =
+  /** `namespace`: the one that keeps the other life, where that is not the claimer's own. */
+  { outcome: 'claimed' } | { outcome: 'exists'; namespace?: string } | { outcome: 'ended'; end: End };
+
 /**
  * Claims a number for a life. Any number of times for the same life. `exists`: another life has it. `ended`: another
  * life had it, and a number lives once.
  * @throws StorageError
  */
-export async function claim(
-  storage: Storage,
-  policy: NewPolicy,
-): Promise<{ outcome: 'claimed' } | { outcome: 'exists' } | { outcome: 'ended'; end: End }> {
+export async function claim(storage: Storage, policy: NewPolicy): Promise<Claimed> {
   const _id = documentId(policy.mchid, policy.out_insurance_no);
   const document = { _id, ...sealed(storage.keyring, _id, policy), end: null, ended_at: null } as StoredPolicy;
   return storage.write(_id, async () => {
@@ -97,33 +100,51 @@ export async function claim(
     }
     const found = await storage.policies.findOne({ _id });
     if (!found || found.life === policy.life) return { outcome: 'claimed' };
-    return found.end ? { outcome: 'ended', end: found.end } : { outcome: 'exists' };
+    if (found.end) return { outcome: 'ended', end: found.end };
+    return { outcome: 'exists', ...elsewhere(found, policy.namespace) };
   });
 }
 
 export type Restored =
   /** `document.life` is the new one by now; `document.end` is how the life before ended. */
-  { outcome: 'restored'; document: PolicyDocument } | { outcome: 'unknown' } | { outcome: 'exists'; life: string };
+  | { outcome: 'restored'; document: PolicyDocument }
+  | { outcome: 'unknown' }
+  /** `namespace`: the one that keeps the policy, where that is not the new life's own. */
+  | { outcome: 'exists'; life: string; namespace?: string };
+
+type NewLife = Identity & {
+  life: string;
+  /** Its Temporal namespace. */
+  namespace: string;
+  /** A life that the caller knows has ended, though its end was not recorded, say by Temporal's history. */
+  over?: string;
+  /** Whichever namespace keeps the policy so far. */
+  adopt?: boolean;
+};
 
 /**
  * Hands an ended policy's document to a new life, which goes on from its `(revision, step)`. Any number of times for
- * the same life. `over`: a life that the caller knows has ended, though its end was not recorded, say by
- * Temporal's history. `exists`: another life is going on.
+ * the same life. `exists`: another life is going on, or another namespace keeps the policy.
  * @throws StorageError, StorageUnreadable where a value does not open: a record in part is none
  */
-export async function restore(storage: Storage, life: Identity & { life: string; over?: string }): Promise<Restored> {
+export async function restore(storage: Storage, life: NewLife): Promise<Restored> {
   const _id = documentId(life.mchid, life.out_insurance_no);
-  const found = await storage.write(_id, () => takeOver(storage, _id, life.life, life.over));
+  const found = await storage.write(_id, () => takeOver(storage, _id, life));
   if (found === null) return { outcome: 'unknown' };
-  if (found.life !== life.life) return { outcome: 'exists', life: found.life };
+  if (found.life !== life.life) return { outcome: 'exists', life: found.life, ...elsewhere(found, life.namespace) };
   const document = whole(storage.keyring, found);
   return { outcome: 'restored', document: { ...document, end: document.end ?? found.taken_over?.end ?? null } };
 }
 
 /** The document after the try: its `life` tells who has it. */
-async function takeOver(storage: Storage, _id: string, life: string, over?: string): Promise<StoredPolicy | null> {
+async function takeOver(
+  storage: Storage,
+  _id: string,
+  { life, namespace, over, adopt = false }: NewLife,
+): Promise<StoredPolicy | null> {
   const found = await storage.policies.findOne({ _id });
   if (!found || found.life === life || (found.end === null && found.life !== over)) return found;
+  if (!adopt && elsewhere(found, namespace)) return found;
   // Before it is taken: a life that cannot read its record must not keep others from it.
   whole(storage.keyring, found);
   const { life: before, end } = found;
@@ -131,9 +152,14 @@ async function takeOver(storage: Storage, _id: string, life: string, over?: stri
   // The guard is the very end and life that were read: another restart in between matches nothing.
   await storage.policies.updateOne(
     { _id, life: before, end },
-    { $set: { life, end: null, ended_at: null, updated_at: at, taken_over: { life: before, end, at } } },
+    { $set: { life, namespace, end: null, ended_at: null, updated_at: at, taken_over: { life: before, end, at } } },
   );
   return storage.policies.findOne({ _id });
+}
+
+/** The namespace that keeps a policy, where it is known and another one. */
+function elsewhere({ namespace }: StoredPolicy, own: string | undefined): { namespace: string } | undefined {
+  return namespace === undefined || namespace === own ? undefined : { namespace };
 }
 
 /**

@@ -30,6 +30,18 @@ describe('claim', () => {
     assert.equal((await stored(snapshot))?.life, snapshot.life);
   });
 
+  it('names the Temporal namespace that keeps a number, where it is another one', async () => {
+    const snapshot = await stage.policy();
+    await claimed(snapshot);
+    const _id = documentId(snapshot.mchid, snapshot.out_insurance_no);
+    assert.equal((await stored(snapshot))?.namespace, 'test');
+    await stage.storage.policies.updateOne({ _id }, { $set: { namespace: 'insurer' } });
+    const elsewhere = { outcome: 'exists', namespace: 'insurer' };
+    assert.deepEqual((await claimed({ ...snapshot, life: 'another' })).result, elsewhere);
+    await stage.storage.policies.updateOne({ _id }, { $set: { end: 'STOPPED' } });
+    assert.deepEqual((await restored(snapshot, 'another')).result, elsewhere);
+  });
+
   it('says of a number whose life has ended how it ended', async () => {
     const snapshot = await stage.policy();
     await claimed(snapshot);

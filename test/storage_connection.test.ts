@@ -40,7 +40,7 @@ const found = { policy: attempt.policy, mchid, discrepancies: [one] };
 
 const operations: Record<string, () => Promise<unknown>> = {
   claim: () => claim(storage, policy),
-  restore: () => restore(storage, { mchid, out_insurance_no, life }),
+  restore: () => restore(storage, { mchid, out_insurance_no, life, namespace: 'default' }),
   writePolicy: () => writePolicy(storage, policy),
   writeVerification: () =>
     writeVerification(storage, {

@@ -16,6 +16,7 @@ import {
 import { type Database, entries, keyring, opened, PERSONAL, startDatabase } from './storage_fixture.ts';
 
 const [k1, k2] = entries;
+const namespace = 'insurer';
 let database: Database;
 let storage: Storage;
 
@@ -79,8 +80,8 @@ test('a restart takes over an ended policy with all it had, and asked again gets
   await writePolicy(storage, { ...policy, step: 31, end: 'STOPPED', ended_at, sync: 'STOPPED' });
   const { mchid, out_insurance_no } = policy;
   const [first, again] = [
-    await restore(storage, { mchid, out_insurance_no, life: 'second' }),
-    await restore(storage, { mchid, out_insurance_no, life: 'second' }),
+    await restore(storage, { mchid, out_insurance_no, life: 'second', namespace }),
+    await restore(storage, { mchid, out_insurance_no, life: 'second', namespace }),
   ];
   assert.ok(first.outcome === 'restored' && again.outcome === 'restored');
   for (const { document } of [first, again]) {
@@ -90,7 +91,7 @@ test('a restart takes over an ended policy with all it had, and asked again gets
     assert.deepEqual([revision, step, synced_revision, version, end, life], [7, 31, 6, 4, 'STOPPED', 'second']);
   }
   assert.equal((await find(policy))?.end, null);
-  assert.deepEqual(await restore(storage, { mchid, out_insurance_no, life: 'third' }), {
+  assert.deepEqual(await restore(storage, { mchid, out_insurance_no, life: 'third', namespace }), {
     outcome: 'exists',
     life: 'second',
   });
@@ -100,10 +101,32 @@ test('a life that goes on is not taken over, save one that the caller knows is o
   const policy = opened();
   await claim(storage, policy);
   const { mchid, out_insurance_no, life } = policy;
-  const second = { mchid, out_insurance_no, life: 'second' };
+  const second = { mchid, out_insurance_no, life: 'second', namespace };
   assert.deepEqual(await restore(storage, second), { outcome: 'exists', life });
   assert.deepEqual(await restore(storage, { ...second, over: 'someone' }), { outcome: 'exists', life });
   assert.equal((await restore(storage, { ...second, over: life })).outcome, 'restored');
+});
+
+test('a policy that another namespace keeps is neither claimed nor taken over, and that namespace is named', async () => {
+  const policy = opened({ namespace });
+  await claim(storage, policy);
+  const { mchid, out_insurance_no, life } = policy;
+  const second = { mchid, out_insurance_no, life: 'second', namespace: 'test' };
+  assert.deepEqual(await claim(storage, { ...policy, ...second }), { outcome: 'exists', namespace });
+  assert.deepEqual(await restore(storage, { ...second, over: life }), { outcome: 'exists', life, namespace });
+  await writePolicy(storage, { ...policy, step: 2, end: 'STOPPED', ended_at: new Date() });
+  assert.deepEqual(await restore(storage, second), { outcome: 'exists', life, namespace });
+  assert.equal((await restore(storage, { ...second, adopt: true })).outcome, 'restored');
+  assert.equal((await find(policy))?.namespace, 'test');
+});
+
+test('a record that names no namespace, as those of before, is taken over by any', async () => {
+  const policy = opened();
+  await claim(storage, policy);
+  const { mchid, out_insurance_no, life } = policy;
+  const second = { mchid, out_insurance_no, life: 'second', namespace, over: life };
+  assert.equal((await restore(storage, second)).outcome, 'restored');
+  assert.equal((await find(policy))?.namespace, namespace);
 });
 
 test('of two restarts at once one takes over', async () => {
@@ -111,12 +134,14 @@ test('of two restarts at once one takes over', async () => {
   await claim(storage, policy);
   await writePolicy(storage, { ...policy, step: 2, end: 'STOPPED', ended_at: new Date() });
   const { mchid, out_insurance_no } = policy;
-  const answers = await Promise.all(['a', 'b', 'c'].map((life) => restore(storage, { mchid, out_insurance_no, life })));
+  const answers = await Promise.all(
+    ['a', 'b', 'c'].map((life) => restore(storage, { mchid, out_insurance_no, life, namespace })),
+  );
   assert.deepEqual(answers.map(({ outcome }) => outcome).sort(), ['exists', 'exists', 'restored']);
 });
 
 test('a number that nobody claimed is unknown', async () => {
-  const nobody = { mchid: '1900000001', out_insurance_no: 'nobody', life: 'x' };
+  const nobody = { mchid: '1900000001', out_insurance_no: 'nobody', life: 'x', namespace };
   assert.deepEqual(await restore(storage, nobody), { outcome: 'unknown' });
   assert.equal(await find(nobody), null);
 });
@@ -128,12 +153,12 @@ test('a record in part is not restored: field, key and setting are named, and wh
   const other = await connect(database.uri, { keyring: keyring(k2) });
   try {
     const { mchid, out_insurance_no } = policy;
-    await assert.rejects(restore(other, { mchid, out_insurance_no, life: 'second' }), (error: Error) => {
+    await assert.rejects(restore(other, { mchid, out_insurance_no, life: 'second', namespace }), (error: Error) => {
       assert.ok(error instanceof StorageUnreadable);
       assert.match(error.message, /^policy \S+, policy\.\S+: no key "k1" .*POLICY_SYNC_KEYS/);
       return true;
     });
-    assert.equal((await restore(storage, { mchid, out_insurance_no, life: 'third' })).outcome, 'restored');
+    assert.equal((await restore(storage, { mchid, out_insurance_no, life: 'third', namespace })).outcome, 'restored');
   } finally {
     await other.close();
   }
@@ -143,7 +168,7 @@ test('a life that was taken over writes no more, however high its pair', async (
   const policy = opened();
   await claim(storage, policy);
   const { mchid, out_insurance_no, life } = policy;
-  await restore(storage, { mchid, out_insurance_no, life: 'second', over: life });
+  await restore(storage, { mchid, out_insurance_no, life: 'second', namespace, over: life });
   assert.equal(await writePolicy(storage, { ...policy, revision: 99 }), 'older');
   assert.equal(await writePolicy(storage, { ...policy, life: 'second', revision: 2 }), 'written');
   assert.equal((await find(policy))?.revision, 2);

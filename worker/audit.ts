@@ -7,7 +7,18 @@ import type { Envelope } from '../policy/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { type Finding, type FindingKind, keepFindings } from '../storage/findings.ts';
 import { listHolds } from '../storage/holds.ts';
-import { giveRecord, goesOn, type Life, lifeOnRecord, recorded, recordStop, unendedLives } from '../storage/lives.ts';
+import {
+  adoptEnded,
+  giveRecord,
+  goesOn,
+  type Life,
+  lifeOnRecord,
+  otherNamespace,
+  recorded,
+  recordStop,
+  stoppedLives,
+  unendedLives,
+} from '../storage/lives.ts';
 import { type Answer, callQueueOf, restart, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { reasonOf } from './grpc.ts';
 
@@ -28,6 +39,8 @@ export interface AuditPlace {
 export interface AuditOptions {
   /** Restarts what has lost its workflow, and has records made that lack. */
   fix: boolean;
+  /** With `fix`: has this namespace keep also what another one keeps by its record. */
+  adopt?: boolean;
   /** Told after each page. May throw to end the audit. */
   progress?: (result: AuditResult) => void;
   /** A workflow so young, in ms, may have its record still to make, and a call its worker to find. @default 60000 */
@@ -39,16 +52,29 @@ export interface Audited extends AuditResult {
   findings: Finding[];
 }
 
+/** The records are another namespace's: restarted in this one, every policy would have a second engine. */
+export class OtherNamespace extends Error {
+  override readonly name = 'OtherNamespace';
+
+  constructor(own: string, other: string) {
+    super(
+      `the records in MongoDB are kept by the Temporal namespace ${other}, and this is ${own}: set TEMPORAL_NAMESPACE=${other}, or, once no policy runs there any more, take them over by \`policy-sync audit --fix --adopt-namespace\``,
+    );
+  }
+}
+
 type Description = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['describe']>>;
 type PolicyOf = Pick<Life, '_id' | 'mchid' | 'out_insurance_no'>;
 
 /**
  * Holds MongoDB's records against Temporal's workflows, both ways, and looks at each workflow: whether its tasks fail, or
  * its calls wait where nobody polls. One that cannot be looked at stops no other. What is left unfixed is kept in `findings`.
- * @throws StorageError, ServiceError when MongoDB or Temporal does not answer
+ * @throws OtherNamespace, before anything is looked at; StorageError, ServiceError when MongoDB or Temporal does not answer
  */
-export async function audit(place: AuditPlace, { fix, progress, young = YOUNG_MS }: AuditOptions): Promise<Audited> {
+export async function audit(place: AuditPlace, options: AuditOptions): Promise<Audited> {
+  const { fix, adopt = false, progress, young = YOUNG_MS } = options;
   const began = new Date();
+  await checkNamespace(place, fix && adopt);
   const result: Audited = { records: 0, workflows: 0, found: {}, fixed: {}, findings: [] };
   const scan = new Scan(place, { fix, young }, result);
   await scan.prepare();
@@ -69,8 +95,19 @@ export async function audit(place: AuditPlace, { fix, progress, young = YOUNG_MS
     result.workflows += policies.length;
     progress?.(result);
   }
+  for await (const lives of stoppedLives(place.storage)) {
+    for (const life of lives) scan.stopped(life);
+    progress?.(result);
+  }
   await keepFindings(place.storage, result.findings, began);
   return result;
+}
+
+async function checkNamespace({ temporal, storage }: AuditPlace, adopt: boolean): Promise<void> {
+  const { namespace } = temporal.options;
+  if (adopt) return adoptEnded(storage, namespace);
+  const other = await otherNamespace(storage, namespace);
+  if (other !== undefined) throw new OtherNamespace(namespace, other);
 }
 
 async function each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
@@ -82,10 +119,10 @@ async function each<T>(all: readonly T[], work: (one: T) => Promise<void>): Prom
   );
 }
 
-/** Policies that have run since `until` at least, a page at a time. */
+/** Policies that have run since `until` at least, paused ones too, a page at a time. */
 async function* runningPolicies({ workflow }: Client, until: number): AsyncGenerator<PolicyOf[]> {
   let page: PolicyOf[] = [];
-  const query = `WorkflowType = '${WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'`;
+  const query = `WorkflowType = '${WORKFLOW_TYPE}' AND CloseTime IS NULL`;
   for await (const { workflowId, startTime } of workflow.list({ query, pageSize: PAGE })) {
     const [, mchid, out_insurance_no] = /^policy\/([^/]+)\/([^/]+)$/.exec(workflowId) ?? [];
     if (mchid === undefined || out_insurance_no === undefined) continue;
@@ -124,26 +161,34 @@ class Scan {
   /** Of a record whose policy goes on: is there a workflow, and is it well? */
   async life(life: Life): Promise<void> {
     const found = await this.#describe(life);
-    if (found?.status.name === 'RUNNING') return this.#running(life, found, life.life);
+    if (found && isOpen(found)) return this.#running(life, found, life.life);
     // A workflow records its end before it ends: a record that knows none by now never will.
     if (!(await goesOn(this.#place.storage, life))) return;
-    if (found?.status.name === 'CANCELLED') {
+    // Of another life it says nothing about this one, say that of a namespace that was left.
+    const ended = found?.raw.workflowExecutionInfo?.firstRunId === life.life ? found.status.name : undefined;
+    if (ended === 'CANCELLED') {
       const what = finding('stop-not-recorded', life, 'was stopped, and its record does not say so');
       return this.#mend(what, () => recordStop(this.#place.storage, life));
     }
-    const what = found ? `its workflow is ${found.status.name}` : 'Temporal knows no workflow of it';
-    await this.#mend(finding('no-workflow', life, `${what}: nothing keeps it in step`), () => this.#restart(life));
+    const what = ended ? `its workflow is ${ended}` : 'Temporal knows no workflow of it';
+    const kind = ended === 'TERMINATED' ? 'terminated' : 'no-workflow';
+    await this.#mend(finding(kind, life, `${what}: nothing keeps it in step`), () => this.#restart(life));
+  }
+
+  /** Somebody meant it: it is said, and left so. */
+  stopped(life: Life): void {
+    this.#note(finding('stopped', life, 'its workflow was cancelled: nothing keeps it in step until it is resumed'));
   }
 
   /** Of a running workflow that no record is known of that goes on. */
   async unrecorded(policy: PolicyOf): Promise<void> {
     const found = await this.#describe(policy);
-    if (found?.status.name === 'RUNNING') await this.#running(policy, found);
+    if (found && isOpen(found)) await this.#running(policy, found);
   }
 
   /** Is it well, and is the record, if there is one, of the life that runs? A backup of MongoDB's may know a former one. */
   async #running(policy: PolicyOf, found: Description, known?: string): Promise<void> {
-    if ((await this.#look(policy, found)) === 'stuck') return;
+    if ((await this.#look(policy, found)) === 'still') return;
     const running = found.raw.workflowExecutionInfo?.firstRunId;
     if (known === running || found.startTime.getTime() > Date.now() - this.#young) return;
     const { storage } = this.#place;
@@ -160,12 +205,23 @@ class Scan {
     });
   }
 
-  async #look(policy: PolicyOf, found: Description): Promise<'stuck' | 'well'> {
+  /** `still`: it takes no messages. */
+  async #look(policy: PolicyOf, found: Description): Promise<'still' | 'well'> {
+    if (found.status.name === 'PAUSED') {
+      const how = `temporal workflow unpause -w ${found.workflowId}`;
+      this.#note(finding('paused', policy, `its workflow is paused in Temporal, and nothing keeps it in step: ${how}`));
+      return 'still';
+    }
     const attempt = found.raw.pendingWorkflowTask?.attempt ?? 0;
     if (attempt >= STUCK_ATTEMPTS) {
       const why = await this.#lastFailure(found);
       this.#note(finding('stuck', policy, `its workflow task has failed ${attempt - 1} times: ${why}`));
-      return 'stuck';
+      return 'still';
+    }
+    const paused = found.raw.pendingActivities?.find((one) => one.paused);
+    if (paused) {
+      const how = `temporal activity unpause -w ${found.workflowId} -a ${paused.activityId}`;
+      this.#note(finding('paused', policy, `its ${paused.activityType?.name} is paused in Temporal: ${how}`));
     }
     const before = Date.now() - this.#young;
     if (found.raw.pendingActivities?.some((one) => waits(one, before))) await this.#lookAtQueue(policy.mchid);
@@ -249,6 +305,10 @@ class Scan {
     if (fixed) fixes[found.kind] = (fixes[found.kind] ?? 0) + 1;
     else findings.push(found);
   }
+}
+
+function isOpen({ status }: Description): boolean {
+  return status.name === 'RUNNING' || status.name === 'PAUSED';
 }
 
 function finding(kind: FindingKind, { mchid, out_insurance_no }: PolicyOf, reason: string): Finding {

@@ -1,8 +1,9 @@
 import { cancellationSignal, heartbeat } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import { checkFormat } from '../activities/failure.ts';
 import type { AuditActivities } from '../activities/inputs.ts';
 import type { Log } from '../activities/log.ts';
-import { type AuditPlace, audit } from './audit.ts';
+import { type AuditPlace, audit, OtherNamespace } from './audit.ts';
 
 /** The audit as an activity of the queue `policy-sync`, for the schedule; it says what it found in the log. */
 export function auditActivities({ log, ...place }: AuditPlace & { log: Log }): AuditActivities {
@@ -17,6 +18,10 @@ export function auditActivities({ log, ...place }: AuditPlace & { log: Log }): A
       const { findings, ...result } = await audit(place, {
         fix,
         progress: ({ records, workflows }) => progress({ records, workflows }),
+      }).catch((error: unknown) => {
+        if (!(error instanceof OtherNamespace)) throw error;
+        log.error({}, `audit: ${error.message}`);
+        throw ApplicationFailure.nonRetryable(error.message, error.name);
       });
       if (findings.length === 0)
         log.info(result, 'audit: every record has its workflow, and every workflow its record');

@@ -37,7 +37,7 @@ import { Journal } from './journal.ts';
 import * as messages from './messages.ts';
 import { showAttributes, showDetails, showRefused } from './presentation.ts';
 import { type Action, IGNORED, newStanding, Reconciler, URGENCY } from './reconciler.ts';
-import { checkId, existing, failure, refuseUnfit, stopping, unavailable } from './refusal.ts';
+import { checkId, existing, failure, keptBy, refuseUnfit, stopping, unavailable } from './refusal.ts';
 import { type LastAnswer, Transitions, tellIgnored, tellRefused } from './transitions.ts';
 
 /** Age and length at which a run hands over to a fresh one, so that histories, keys and old code die out. */
@@ -153,7 +153,7 @@ class Lifecycle {
     this.#show();
     const claim = records('claim the number');
     const claimed = await claim.claim({ format: FORMAT, snapshot: this.#snapshot() });
-    if (claimed.outcome === 'exists') refuse(messages.REFUSALS.exists, `${workflowId} is kept by another life already`);
+    if (claimed.outcome === 'exists') refuse(messages.REFUSALS.exists, `${workflowId} ${keptBy(claimed.namespace)}`);
     if (claimed.outcome === 'ended') refuse(messages.REFUSALS.ended, `${workflowId} has ended: ${claimed.end}`);
     this.#note('open', this.#opener);
   }
@@ -172,7 +172,7 @@ class Lifecycle {
       } as const;
       const reasons = {
         unknown: 'is not on record; open it',
-        exists: 'is kept by another life',
+        exists: keptBy(restored.namespace),
         stopped: 'was stopped; resume it',
       };
       refuse(rules[restored.outcome], `${out_insurance_no} ${reasons[restored.outcome]}`);

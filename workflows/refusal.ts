@@ -61,6 +61,13 @@ export function existing(): ApplicationFailure {
   return ApplicationFailure.nonRetryable(message, REFUSALS.exists);
 }
 
+/** Why a number on record cannot be lived here; `namespace`: the one that keeps it, where it is another. */
+export function keptBy(namespace: string | undefined): string {
+  return namespace === undefined
+    ? 'is kept by another life'
+    : `is kept in the Temporal namespace ${namespace}, as its record in MongoDB says: set TEMPORAL_NAMESPACE`;
+}
+
 /** A message taken while the run is being stopped would be answered and then left lying until somebody resumes. */
 export function stopping(): ApplicationFailure {
   return ApplicationFailure.nonRetryable('this policy is being stopped; resume it once it has', REFUSALS.stopped);

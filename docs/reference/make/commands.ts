@@ -7,7 +7,7 @@ import { EXIT_CODES } from '../../../command/exit_code.ts';
 import type { Kept } from '../../../command/kept.ts';
 import { makeProgram } from '../../../command/program.ts';
 import type { Shown } from '../../../command/show.ts';
-import type { Finding } from '../../../storage/findings.ts';
+import { FINDING_KINDS, type Finding } from '../../../storage/findings.ts';
 import type { Audited } from '../../../worker/audit.ts';
 import { code, table, words } from './markdown.ts';
 import { ANSWER } from './messages.ts';
@@ -82,7 +82,7 @@ const AUDITED = {
 } as const satisfies Record<keyof Audited, string>;
 
 const FINDING = {
-  kind: '`no-workflow`, `stop-not-recorded`, `no-record`, `stuck`, `not-served`: see [Operating](../operating.md#audit).',
+  kind: `${FINDING_KINDS.map(code).join(', ')}: see [Operating](../operating.md#audit).`,
   ...POLICY,
   reason: 'One line: what is wrong, and what to do.',
 } as const satisfies Record<keyof Finding, string>;

@@ -1,7 +1,7 @@
 import type { CallOutcome, OwedAttempts } from '../../../storage/calls.ts';
 import type { StoredCommand } from '../../../storage/commands.ts';
 import type { StoredDiscrepancy } from '../../../storage/discrepancies.ts';
-import type { StoredFinding } from '../../../storage/findings.ts';
+import { FINDING_KINDS, type StoredFinding } from '../../../storage/findings.ts';
 import type { StoredHold } from '../../../storage/holds.ts';
 import { INDEXES } from '../../../storage/indexes.ts';
 import type { StoredPolicy } from '../../../storage/policies.ts';
@@ -34,6 +34,7 @@ const POLICIES: Words<StoredPolicy> = {
   cancellation: 'A cancellation that will come, `{cause, at}`, or null.',
   life: 'First run id of the workflow that lives the policy: no other may write.',
   workflow_run: 'Run id of the last write.',
+  namespace: 'The Temporal namespace that keeps the policy; absent from records of before 0.2.',
   opened_at: 'When it was opened.',
   updated_at: 'When it was last written.',
   end: '`DECLINED`, `INACTIVE`, `STOPPED`; null while the policy is lived.',
@@ -118,7 +119,7 @@ const MERCHANTS: Words<StoredHold> = {
 
 const FINDINGS: Words<StoredFinding> = {
   _id: '`{kind}/{mchid}/{out_insurance_no}`.',
-  kind: '`no-workflow`, `stop-not-recorded`, `no-record`, `stuck`, `not-served`: see [Operating](../operating.md#audit).',
+  kind: `${FINDING_KINDS.map(code).join(', ')}: see [Operating](../operating.md#audit).`,
   mchid: 'Merchant id; null where it is about the queue `policy-sync`.',
   out_insurance_no: 'Number of the policy; null where it is about a queue.',
   reason: 'One line: what is wrong, and what to do.',

@@ -6,6 +6,7 @@ import {
   isGrpcServiceError,
   NamespaceNotFoundError,
   QueryNotRegisteredError,
+  QueryRejectedError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
@@ -29,6 +30,7 @@ import {
   UnknownPolicy,
 } from './errors.ts';
 import { fleetOf, standstill } from './fleet.ts';
+import { standstillOf } from './standstill.ts';
 
 /** What was asked of Temporal, for the words of an error. */
 export interface Asked {
@@ -47,6 +49,9 @@ const PERMISSION_DENIED = 7;
 const FAILED_PRECONDITION = 9;
 const UNAVAILABLE = 14;
 const UNAUTHENTICATED = 16;
+
+/** The server has no code of its own for it: 1.32 says `Workflow is paused. Cannot update the workflow.` */
+const PAUSED = /\bworkflow is paused\b/i;
 
 const LOOK_MS = 3_000;
 /** Type of the failure of an update that had not ended when its workflow did (temporal: workflow/update). */
@@ -72,6 +77,8 @@ export async function explained(error: unknown, asked: Asked): Promise<unknown> 
     });
   // The answer of a query that fails, too: `status` does before the policy's record is there.
   if (error instanceof QueryNotRegisteredError) return notBegun(error, asked);
+  // We ask whatever the status is: only a paused workflow is never asked.
+  if (error instanceof QueryRejectedError) return paused(error, asked);
   // A deadline that passes while the SDK waits to try again comes as CANCELLED (seen with a query that no worker answers).
   if (
     error instanceof WorkflowUpdateRPCTimeoutOrCancelledError ||
@@ -111,13 +118,7 @@ function violationsIn(failure: ApplicationFailure): readonly Violation[] | undef
   return found?.every((one) => typeof one?.rule === 'string') ? found : undefined;
 }
 
-const ENDINGS: Record<string, { ending: Ending; words: string }> = {
-  COMPLETED: { ending: 'COMPLETED', words: 'its life is over; an INACTIVE policy can be reinstated' },
-  CANCELLED: { ending: 'CANCELLED', words: 'syncing was stopped; `resume` goes on with it' },
-  FAILED: { ending: 'FAILED', words: 'it was refused when it began; open it again' },
-  TERMINATED: { ending: 'TERMINATED', words: 'its workflow was terminated; `resume` goes on with it' },
-  TIMED_OUT: { ending: 'TIMED_OUT', words: 'its workflow timed out; `resume` goes on with it' },
-};
+const ENDINGS: ReadonlySet<string> = new Set<Ending>(['COMPLETED', 'CANCELLED', 'FAILED', 'TERMINATED', 'TIMED_OUT']);
 
 /** A workflow that takes no messages: not there, or closed. Its description tells. */
 async function gone(cause: Error, { client, workflowId = '' }: Asked): Promise<unknown> {
@@ -125,10 +126,11 @@ async function gone(cause: Error, { client, workflowId = '' }: Asked): Promise<u
   try {
     const handle = client.workflow.getHandle(workflowId);
     const { status } = await client.withDeadline(Date.now() + LOOK_MS, () => handle.describe());
-    const known = ENDINGS[status.name];
-    if (!known) return new Unavailable(`${name}: its workflow is just starting anew; try again`, { cause });
-    const why = known.ending === 'FAILED' ? await failureOf(client, workflowId) : '';
-    return new PolicyEnded(`${name} has ended: ${known.words}${why}`, known.ending, { cause });
+    if (!ENDINGS.has(status.name))
+      return new Unavailable(`${name}: its workflow is just starting anew; try again`, { cause });
+    const words = standstillOf(status.name)?.reason ?? 'its life is over; an INACTIVE policy can be reinstated';
+    const why = status.name === 'FAILED' ? await failureOf(client, workflowId) : '';
+    return new PolicyEnded(`${name} has ended: ${words}${why}`, status.name as Ending, { cause });
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError)) return cause;
     return new UnknownPolicy(`${name}: no such policy is known to Temporal; open it first`, { cause });
@@ -238,11 +240,17 @@ function placeOf(server: Server): string {
   return address ? ` at ${address}` : '';
 }
 
+/** Temporal takes no update and no query for it; a signal waits until it goes on. */
+function paused(cause: unknown, { workflowId = '' }: Asked): Unavailable {
+  return new Unavailable(`${numberIn(workflowId)}: ${standstillOf('PAUSED')?.reason} (-w ${workflowId})`, { cause });
+}
+
 async function serverError(error: unknown, asked: Asked): Promise<unknown> {
   const { client } = asked;
   const answer = answerIn(error);
   if (!answer) return error;
   if (answer.code === UNAVAILABLE) return unreachable(error, client);
+  if (answer.code === FAILED_PRECONDITION && PAUSED.test(answer.details)) return paused(error, asked);
   if (answer.code === FAILED_PRECONDITION) return noWorker(oneLine(answer.details), error, asked);
   if (answer.code === INVALID_ARGUMENT && /search attribute/i.test(answer.details + answer.more)) {
     const where = `namespace "${client.options.namespace}" lacks the search attributes of policies`;

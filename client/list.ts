@@ -1,6 +1,7 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { expectObject, expectText, wrongType } from './arguments.ts';
+import { stillSince } from './pending_call.ts';
 import type { PolicyClient } from './policy_client.ts';
 import type { PolicyId } from './start_operation.ts';
 
@@ -11,6 +12,8 @@ export interface ListFilter {
   state?: string;
   /** One of them. */
   sync?: readonly string[];
+  /** With `sync`: also those whose workflow was stopped or terminated, has timed out, or is paused. */
+  or_still?: boolean;
   /** `POLICY_TYPE_CAR`, … */
   type?: string;
   expires_before?: Date;
@@ -24,8 +27,10 @@ export interface ListedPolicy extends PolicyId {
   /** RFC 3339, UTC. */
   expires_at: string | null;
   renewal_opens_at: string | null;
-  /** RUNNING, COMPLETED, CANCELLED, FAILED, … */
+  /** RUNNING, PAUSED, COMPLETED, CANCELLED, FAILED, … */
   workflow: string;
+  /** Since when it does not run; RFC 3339, UTC. */
+  still_since: string | null;
 }
 
 /**
@@ -39,14 +44,20 @@ export async function* listPolicies(client: PolicyClient, filter: ListFilter = {
     const { value, done } = await client.ask(undefined, () => found.next());
     if (done) return;
     const listed = listedOf(value);
-    if (listed && (value.status.name === 'RUNNING' || (await isLatest(client, value)))) yield listed;
+    if (!listed) continue;
+    if (listed.workflow === 'RUNNING') yield listed;
+    else {
+      const { runId, still_since } = await latestRun(client, value.workflowId);
+      // A life that was restarted has older runs, whose attributes tell of a time gone by.
+      if (runId === value.runId) yield { ...listed, still_since };
+    }
   }
 }
 
 /** @throws {PolicyRefused} `type` */
 function check(filter: ListFilter): void {
   expectObject(filter, 'filter');
-  const { sync, expires_before, ...texts } = filter;
+  const { sync, expires_before, or_still: _, ...texts } = filter;
   for (const [name, value] of Object.entries(texts)) if (value !== undefined) expectText(value, `filter.${name}`);
   if (sync !== undefined && !Array.isArray(sync)) throw wrongType('filter.sync', 'a list', sync);
   for (const one of sync ?? []) expectText(one, 'filter.sync');
@@ -54,24 +65,31 @@ function check(filter: ListFilter): void {
   if (expires_before !== undefined && !isDate) throw wrongType('filter.expires_before', 'a Date', expires_before);
 }
 
-/** A life that was restarted has older runs, whose attributes tell of a time gone by. */
-async function isLatest(client: PolicyClient, { workflowId, runId }: WorkflowExecutionInfo): Promise<boolean> {
-  const handle = client.temporal.workflow.getHandle(workflowId);
-  return (await client.ask(workflowId, () => handle.describe())).runId === runId;
+async function latestRun(
+  client: PolicyClient,
+  workflowId: string,
+): Promise<{ runId: string; still_since: string | null }> {
+  const found = await client.ask(workflowId, () => client.temporal.workflow.getHandle(workflowId).describe());
+  return { runId: found.runId, still_since: stillSince(found) };
 }
 
-function queryOf({ mchid, state, sync, type, expires_before }: ListFilter): string {
-  const { name: PolicySync } = SEARCH_ATTRIBUTES.sync;
+function queryOf({ mchid, state, sync, or_still, type, expires_before }: ListFilter): string {
   const conditions = [
     `WorkflowType = ${quoted(WORKFLOW_TYPE)}`,
     "ExecutionStatus != 'ContinuedAsNew'",
     mchid === undefined ? '' : `${SEARCH_ATTRIBUTES.mchid.name} = ${quoted(mchid)}`,
     state === undefined ? '' : `${SEARCH_ATTRIBUTES.state.name} = ${quoted(state)}`,
-    sync === undefined ? '' : `${PolicySync} IN (${sync.map(quoted).join(', ')})`,
+    sync === undefined ? '' : inStep(sync, or_still),
     type === undefined ? '' : `${SEARCH_ATTRIBUTES.type.name} = ${quoted(type)}`,
     expires_before === undefined ? '' : `${SEARCH_ATTRIBUTES.expires.name} < ${quoted(expires_before.toISOString())}`,
   ];
   return conditions.filter((condition) => condition !== '').join(' AND ');
+}
+
+function inStep(sync: readonly string[], orStill = false): string {
+  const such = `${SEARCH_ATTRIBUTES.sync.name} IN (${sync.map(quoted).join(', ')})`;
+  // `Paused` itself is a word that older servers do not know.
+  return orStill ? `(${such} OR ExecutionStatus NOT IN ('Running', 'Completed', 'Failed', 'ContinuedAsNew'))` : such;
 }
 
 function quoted(text: string): string {
@@ -90,5 +108,6 @@ function listedOf({ workflowId, status, typedSearchAttributes }: WorkflowExecuti
     expires_at: typedSearchAttributes.get(SEARCH_ATTRIBUTES.expires)?.toISOString() ?? null,
     renewal_opens_at: typedSearchAttributes.get(SEARCH_ATTRIBUTES.opens)?.toISOString() ?? null,
     workflow: status.name,
+    still_since: null,
   };
 }

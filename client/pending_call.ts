@@ -1,4 +1,4 @@
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
 import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
 import proto, { type temporal } from '@temporalio/proto';
 import { idOf } from './arguments.ts';
@@ -13,6 +13,8 @@ export interface PendingCall {
   attempt: number;
   /** It runs at this moment; otherwise it waits, for a worker or for its next try. */
   running: boolean;
+  /** Somebody paused it: no further attempt is made. */
+  paused: boolean;
   /** RFC 3339, UTC. */
   next_attempt_at: string | null;
   /** Why the last attempt did not end it: an error, or "OK: verified at …, next at …". */
@@ -23,10 +25,12 @@ export interface PendingCall {
 export interface Execution {
   workflow_id: string;
   run_id: string;
-  /** RUNNING, COMPLETED, CANCELLED, FAILED, … */
+  /** RUNNING, PAUSED, COMPLETED, CANCELLED, FAILED, … */
   status: string;
   started_at: string;
   closed_at: string | null;
+  /** Since when it does not run: closed, or paused. */
+  still_since: string | null;
   history_length: number;
   pending: PendingCall[];
 }
@@ -47,9 +51,15 @@ export async function describePolicy(client: PolicyClient, policy: PolicyId): Pr
     status: found.status.name,
     started_at: found.startTime.toISOString(),
     closed_at: found.closeTime?.toISOString() ?? null,
+    still_since: stillSince(found),
     history_length: found.historyLength,
     pending: await pendingCallsOf(client.temporal, workflowId, found.raw.pendingActivities ?? []),
   };
+}
+
+export function stillSince({ closeTime, raw }: WorkflowExecutionDescription): string | null {
+  const { pausedTime } = raw.workflowExtendedInfo?.pauseInfo ?? {};
+  return closeTime?.toISOString() ?? (pausedTime ? isoOf(pausedTime) : null);
 }
 
 /** Pending activities of a workflow as people read them, failures opened where there is a key. */
@@ -66,12 +76,14 @@ async function pendingCallOf(temporal: Client, workflowId: string, activity: Pen
   const context = { type: 'workflow', workflowId, namespace } as const;
   const failure = await decodeOptionalFailureToOptionalError(loadedDataConverter, activity.lastFailure, context);
   const running = activity.state === PENDING_ACTIVITY_STATE_STARTED;
+  const paused = activity.paused ?? false;
   const next = activity.nextAttemptScheduleTime ?? activity.scheduledTime;
   return {
     activity: activity.activityType?.name ?? 'unknown',
     attempt: activity.attempt ?? 1,
     running,
-    next_attempt_at: running || !next ? null : isoOf(next),
+    paused,
+    next_attempt_at: running || paused || !next ? null : isoOf(next),
     last_failure: failure ? failure.message : null,
   };
 }

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ListFilter } from '../client/list.ts';
+import { standstillOf } from '../client/standstill.ts';
 import { POLICY_TYPES } from '../policy/record.ts';
 import { POLICY_STATES, shortState } from '../policy/state.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
@@ -21,6 +22,8 @@ interface Options extends OfPolicy {
 
 const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'STOPPED'];
 const NEED_A_PERSON = ['RETRYING', 'BLOCKED', 'DIVERGED'];
+/** A reason is so long in a table; JSON has the whole. */
+const LONGEST = 80;
 
 export function addList(program: Command): void {
   const states = POLICY_STATES.flatMap((state) => [shortState(state), state]);
@@ -33,7 +36,7 @@ export function addList(program: Command): void {
     .option('--expires-before <time>', 'only those whose cover ends before, RFC 3339', time)
     .option(
       '--attention',
-      'only what asks for a person: policies out of step or marked, merchants held, findings of the last audit',
+      'only what asks for a person, and why: policies out of step, stopped, terminated, paused or marked, merchants held, findings of the last audit',
     )
     .option('--limit <n>', 'at most so many policies', wholeNumber, 100)
     .action((options: Options) => list(options));
@@ -50,6 +53,7 @@ async function list(options: Options): Promise<void> {
     mchid: options.mchid,
     state: options.state?.replace(/^POLICY_STATE_/, ''),
     sync: options.sync ? [options.sync] : options.attention ? NEED_A_PERSON : undefined,
+    or_still: options.attention && !options.sync,
     type: options.type,
     expires_before: options.expiresBefore,
   };
@@ -63,7 +67,7 @@ async function list(options: Options): Promise<void> {
   const { rows, cut } = options.attention ? await withAttention(found, filter, options) : found;
   if (options.json) for (const row of rows) process.stdout.write(`${JSON.stringify(row)}\n`);
   else if (rows.length === 0 && !cut) noteNone(options);
-  else process.stdout.write(`${textOf(rows)}\n`);
+  else process.stdout.write(`${options.attention ? attentionText(rows) : textOf(rows)}\n`);
   if (cut) note(`there are more than --limit ${options.limit} lets through: a higher one shows them`);
 }
 
@@ -86,18 +90,36 @@ async function listed(filter: ListFilter, options: Options): Promise<Listing> {
 }
 
 function textOf(rows: Row[]): string {
-  const marked = rows.some((row) => row.attention);
-  const head = ['MERCHANT', 'NUMBER', 'STATE', 'SYNC', 'TYPE', 'EXPIRES', ...(marked ? ['ATTENTION'] : [])];
+  const head = ['MERCHANT', 'NUMBER', 'STATE', 'SYNC', 'TYPE', 'EXPIRES'];
   return tableOf(
     head,
     rows.map((row) => [
-      row.mchid ?? '',
-      row.out_insurance_no ?? '',
-      row.state ?? '',
-      row.sync ?? '',
+      ...whichPolicy(row),
       row.type?.replace(/^POLICY_TYPE_/, '') ?? '',
       row.expires_at === null ? '' : timeForPeople(row.expires_at),
-      ...(marked ? [row.attention?.join(', ') ?? ''] : []),
     ]),
   );
+}
+
+function attentionText(rows: Row[]): string {
+  const head = ['MERCHANT', 'NUMBER', 'STATE', 'SYNC', 'CODE', 'REASON', 'SINCE', 'ATTENTION'];
+  return tableOf(
+    head,
+    rows.map((row) => {
+      const { code, reason, since, attention = [] } = row;
+      // What the row says already is not said twice; of a merchant it says all.
+      const more =
+        row.out_insurance_no === null ? [] : attention.filter((one) => ![code, `${code}: ${reason}`].includes(one));
+      return [...whichPolicy(row), code ?? '', shortened(reason ?? ''), since ?? '', more.map(shortened).join(', ')];
+    }),
+  );
+}
+
+function shortened(text: string): string {
+  const characters = [...text];
+  return characters.length > LONGEST ? `${characters.slice(0, LONGEST - 1).join('')}…` : text;
+}
+
+function whichPolicy({ mchid, out_insurance_no, state, sync, workflow }: Row): string[] {
+  return [mchid ?? '', out_insurance_no ?? '', state ?? '', standstillOf(workflow)?.code ?? sync ?? ''];
 }

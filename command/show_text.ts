@@ -1,4 +1,5 @@
 import type { PendingCall } from '../client/pending_call.ts';
+import { standstillOf } from '../client/standstill.ts';
 import { todoOf } from '../policy/blocks.ts';
 import { shortState } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
@@ -25,7 +26,7 @@ function standing({ status, workflow, kept }: Shown): string {
   const document = kept?.document;
   const rows: [string, string | null | undefined][] = [
     ['state', status?.state ?? (document && shortState(document.policy_state))],
-    ['sync', status?.sync ?? document?.sync],
+    ['sync', syncText(status?.sync ?? document?.sync, workflow, document)],
     ['revision', revisionOf(status ?? document)],
     ['due next', status?.next && `${status.next.what} at ${timeForPeople(status.next.at)}`],
     ['renewal window', status?.window],
@@ -44,6 +45,20 @@ function standing({ status, workflow, kept }: Shown): string {
   return pairsOf(rows.flatMap(([name, value]) => (value ? [[name, value] as [string, string]] : [])));
 }
 
+/** Of a workflow that stands still, how it stands: what it last said is no longer watched over. */
+function syncText(
+  sync: string | undefined,
+  workflow: Shown['workflow'],
+  document?: Kept['document'],
+): string | undefined {
+  const still = workflow ? standstillOf(workflow.status) : undefined;
+  // Ended in MongoDB by its own rules, it needs nobody: Temporal's word is about what came after.
+  if (!workflow || !still || (document?.end && document.end !== 'STOPPED')) return sync;
+  const since = workflow.still_since ? ` since ${timeForPeople(workflow.still_since)}` : '';
+  const before = sync === undefined || sync === still.code ? '' : ` (${sync} before)`;
+  return `${still.code}${since}${before}: ${still.reason}`;
+}
+
 function revisionOf(of: { revision: number; synced_revision: number } | undefined): string | undefined {
   return of && `${of.revision}, WeChat Pay holds ${of.synced_revision}`;
 }
@@ -52,12 +67,14 @@ function blockText({ code, message, request_id, at }: NonNullable<NonNullable<Sh
   return `${code} ${message}, since ${timeForPeople(at)}${request_id ? `, Request-ID ${request_id}` : ''}`;
 }
 
-function pendingText({ activity, attempt, running, next_attempt_at, last_failure }: PendingCall): string {
+function pendingText({ activity, attempt, running, paused, next_attempt_at, last_failure }: PendingCall): string {
   const when = running
     ? 'running'
-    : next_attempt_at
-      ? `next try at ${timeForPeople(next_attempt_at)}`
-      : 'waiting for a worker';
+    : paused
+      ? 'paused in Temporal: `temporal activity unpause` lets it go on'
+      : next_attempt_at
+        ? `next try at ${timeForPeople(next_attempt_at)}`
+        : 'waiting for a worker';
   return `${activity}: attempt ${attempt}, ${when}${last_failure ? `\n  last: ${last_failure}` : ''}`;
 }
 

@@ -45,6 +45,8 @@ const dynamicConfig = {
   'matching.useNewMatcher': true,
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
+  // Off by default: a policy's workflow can be paused here as it can be elsewhere.
+  'frontend.WorkflowPauseEnabled': true,
   // It would ask a server outside.
   'frontend.enableServerVersionCheck': false,
 };

@@ -346,7 +346,7 @@ describe('list --attention', () => {
 
     const all = await run(['list', '--attention']);
     assert.equal(all.stderr, '');
-    assert.match(all.stdout, new RegExp(`${stuck} +APPROVED +DIVERGED .*stuck: for a test`));
+    assert.match(all.stdout, new RegExp(`${stuck} +APPROVED +DIVERGED +stuck +for a test +\\S+\\+08:00`));
     assert.equal(all.stdout.split(stuck).length, 2);
     await keepFindings(storage, [], new Date());
     await clearHold(storage, { _id: '1900000042' });

@@ -3,12 +3,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { Client } from '@temporalio/client';
 import proto from '@temporalio/proto';
+import { scheduleAudit, unscheduleAudit } from '../command/audit_schedule.ts';
 import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
+import { warnUnlessAudited } from '../worker/audit_schedule.ts';
 import { buildWorkflows } from '../worker/bundle.ts';
 import { readSettings, SettingsError } from '../worker/settings.ts';
 import { type RunningWorker, startWorker } from '../worker/worker.ts';
-import { callQueueOf, SEARCH_ATTRIBUTES, WORKFLOW_QUEUE } from '../workflows/messages.ts';
+import { AUDIT_SCHEDULE, callQueueOf, SEARCH_ATTRIBUTES, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { makeNamespace, type Namespace, until } from './client_namespace.ts';
 import './quiet.ts';
 import { keysIn } from './made_keys.ts';
@@ -75,6 +78,24 @@ async function currentVersion(): Promise<string | null | undefined> {
   return workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId;
 }
 
+describe('a worker where audits are scheduled', () => {
+  it('is silent about them, and says so once their schedule is paused', async () => {
+    const { connection, namespace } = temporal;
+    const client = new Client({ connection, namespace });
+    await scheduleAudit(client, { every: 3_600_000, fix: true });
+    const about = async (): Promise<string[]> => {
+      lines = [];
+      await warnUnlessAudited(client, log);
+      return lines.map((line) => line.split(',')[0] ?? '');
+    };
+    assert.deepEqual(await about(), []);
+    await client.schedule.getHandle(AUDIT_SCHEDULE).pause();
+    assert.deepEqual(await about(), ['the schedule of the audit is paused']);
+    await unscheduleAudit(client);
+    assert.deepEqual(await about(), ['no audit is scheduled']);
+  });
+});
+
 describe('a worker', () => {
   let worker: RunningWorker | undefined;
   before(() => {
@@ -95,6 +116,12 @@ describe('a worker', () => {
   it('says so while no version is the current one', () => {
     assert.ok(lines.some((line) => line.includes('policy-sync worker --promote')));
     assert.ok(lines.some((line) => line.startsWith('POLICY_SYNC_KEYS is not set')));
+  });
+
+  it('says so while no audit is scheduled', () => {
+    const said = lines.filter((line) => line.startsWith('no audit is scheduled'));
+    assert.equal(said.length, 1);
+    assert.match(String(said), /policy-sync audit --every 1h --fix/);
   });
 
   it('serves an added merchant within 10 s', async () => {

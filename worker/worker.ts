@@ -10,6 +10,7 @@ import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { clearAbandoned } from './abandoned_holds.ts';
 import { attentionOf } from './attention.ts';
 import { auditActivities } from './audit_activity.ts';
+import { warnUnlessAudited } from './audit_schedule.ts';
 import { buildWorkflows } from './bundle.ts';
 import { CallWorkers } from './call_workers.ts';
 import { CurrentVersion } from './current_version.ts';
@@ -197,7 +198,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   atEnd(() => Promise.allSettled([looking]));
   const kept = Promise.all([following.done, deleting, clearing, looking]);
   const failed = Promise.race([workflows.done, calls.failed, kept]).then(() => {});
-  await Promise.race([versioned, failed]);
+  await Promise.race([Promise.all([versioned, warnUnlessAudited(temporal, log)]), failed]);
   log.info({ buildId, merchants: merchants.all().length }, 'worker is running');
   return { failed };
 }

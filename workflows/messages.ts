@@ -12,6 +12,9 @@ export const WORKFLOW_TYPE = 'policyLifecycle';
 /** Queue of workflows and `record` activities. */
 export const WORKFLOW_QUEUE = 'policy-sync';
 
+/** Id of the schedule of audits, and of the workflow that it starts, so that no two audits run at the same time. */
+export const AUDIT_SCHEDULE = 'policy-sync-audit';
+
 /** Queue of a merchant's calls to WeChat Pay: its rate limit is held by the Temporal server. */
 export function callQueueOf(mchid: string): string {
   return `calls/${mchid}`;

@@ -30,11 +30,15 @@ const OPENED = {
 const LISTED = {
   ...POLICY,
   state: '`ISSUING`, `APPROVED`, `DECLINED`, `INACTIVE`; null where it is not known.',
-  sync: 'See [status](messages.md#status).',
+  sync: 'See [status](messages.md#status); of a workflow that does not run, its last word.',
   type: 'Its `policy_type`.',
   expires_at: 'RFC 3339, UTC.',
   renewal_opens_at: 'RFC 3339, UTC.',
-  workflow: 'Status of its workflow: `RUNNING`, `COMPLETED`, …; `ended` where only MongoDB told of it.',
+  workflow: 'Status of its workflow: `RUNNING`, `PAUSED`, `COMPLETED`, …; `ended` where only MongoDB told of it.',
+  still_since: 'Since when its workflow does not run; RFC 3339, UTC, or null.',
+  code: "With `--attention`: `STOPPED`, `TERMINATED`, `TIMED_OUT`, `PAUSED`, `DIVERGED`; the code of a [block](errors.md#blocks); WeChat Pay's code, or `RETRYING`; the kind of a [finding](../operating.md#audit); a [mark](errors.md#marks). null where it is not known, say without MongoDB.",
+  reason: 'With `--attention`: one line, or null. The table cuts it.',
+  since: 'With `--attention`: RFC 3339, `+08:00`, or null.',
   attention:
     'With `--attention`: marks, findings and holds, one text each. `mchid` and `out_insurance_no` are null where it is about more than one policy.',
 } as const satisfies Record<keyof Row | keyof ListedPolicy, string>;
@@ -49,9 +53,10 @@ const SHOWN = {
 const WORKFLOW = {
   workflow_id: '`policy/{mchid}/{out_insurance_no}`.',
   run_id: 'Its run.',
-  status: '`RUNNING`, `COMPLETED`, `CANCELLED`, `FAILED`, …',
+  status: '`RUNNING`, `PAUSED`, `COMPLETED`, `CANCELLED`, `TERMINATED`, `FAILED`, …',
   started_at: 'RFC 3339, UTC, like all times here.',
   closed_at: 'null while it runs.',
+  still_since: 'Since when it does not run: closed, or paused; null while it runs.',
   history_length: 'Events of this run.',
   pending: 'Calls that have not ended, see below.',
 } as const satisfies Record<keyof Execution, string>;
@@ -60,7 +65,8 @@ const PENDING = {
   activity: '`query`, `push`, `upload`, `verify`, or a write to MongoDB.',
   attempt: 'From 1 on.',
   running: 'It runs at this moment; otherwise it waits, for a worker or for its next try.',
-  next_attempt_at: 'null while it runs.',
+  paused: 'Somebody paused it in Temporal: no further attempt is made.',
+  next_attempt_at: 'null while it runs, or is paused.',
   last_failure: 'Why the last attempt did not end it; null before.',
 } as const satisfies Record<keyof PendingCall, string>;
 

@@ -18,8 +18,8 @@ const ERRORS: Record<string, Row> = {
     '`reinstate` one that is INACTIVE, `resume` one that was stopped',
   ],
   Unavailable: [
-    'nobody answered in time: no worker, or WeChat Pay is slow',
-    'start a worker; send the same again with the same `event_id`, for it may have taken effect',
+    'nobody answered in time: no worker, or WeChat Pay is slow; or the workflow is paused in Temporal',
+    'start a worker, or unpause it; send the same again with the same `event_id`, for it may have taken effect',
   ],
   NotBegun: ['the workflow has just been started', 'ask again'],
   ServerUnreachable: ['no connection to the Temporal server', 'start it, or set `TEMPORAL_ADDRESS`'],
@@ -38,6 +38,10 @@ const ERRORS: Record<string, Row> = {
   SealBroken: ['a sealed value was changed, or sealed by another key of the same id', 'find out by whom; restore it'],
   UsageError: ['the command was used wrongly', 'see `--help`'],
   KeysFolderError: ['the folder of the sandbox cannot be made or read', 'name another folder'],
+  OtherNamespace: [
+    'the records in MongoDB are kept by another Temporal namespace than the one that is audited',
+    'set `TEMPORAL_NAMESPACE`; to move policies, `audit --fix --adopt-namespace`',
+  ],
   SettingsError: ['a worker cannot start with its settings; a line for each', 'set them as the lines say'],
   MerchantsFileError: [
     'the merchants file as a whole cannot be used',

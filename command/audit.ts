@@ -28,7 +28,10 @@ export function addAudit(program: Command): void {
       'with --fix: take over what another Temporal namespace kept, once nothing runs there any more',
     )
     .option('--every <duration|off>', 'let Temporal do it so often, say 6h, instead of now; off: not any more', period)
-    .action((options: Options) => withClient(options, (client) => run(client, options)));
+    .action((options: Options) => {
+      checkAdoption(options);
+      return withClient(options, (client) => run(client, options));
+    });
 }
 
 function period(text: string): number | 'off' {
@@ -43,11 +46,14 @@ function spoken(every: number): string {
   return every % 3_600_000 === 0 ? `${every / 3_600_000} h` : `${every / 60_000} min`;
 }
 
+function checkAdoption({ adoptNamespace, fix, every }: Options): void {
+  if (!adoptNamespace || (fix && every === undefined)) return;
+  throw new UsageError(
+    '--adopt-namespace goes with --fix, and without --every: no schedule takes over what another namespace keeps',
+  );
+}
+
 function run(client: PolicyClient, options: Options): Promise<void> {
-  if (options.adoptNamespace && (!options.fix || options.every !== undefined))
-    throw new UsageError(
-      '--adopt-namespace is for audit --fix now: no schedule takes over what another namespace keeps',
-    );
   return options.every === undefined ? auditNow(client, options) : schedule(client, options.every, options);
 }
 

@@ -352,6 +352,65 @@ describe('list --attention', () => {
     await clearHold(storage, { _id: '1900000042' });
   });
 
+  it('says by a code, a reason and a time in +08:00 why each policy is in it, without a personal value', async () => {
+    const faults = (...rules: object[]) =>
+      fetch(`${stage.sandboxUrl}/_sandbox/faults`, { method: 'PUT', body: JSON.stringify(rules) });
+    const onPatch = (out_insurance_no: string, wrong: object) => ({
+      match: { method: 'PATCH', out_insurance_no },
+      do: wrong,
+    });
+    const began = Date.now();
+    const blocked = await opened();
+    const retried = await opened({}, { retry_alert_after: '1s' });
+    const differing = await opened({ policy_state: APPROVED });
+    const marked = await opened();
+    await faults(
+      onPatch(blocked, { status: 400, code: 'PARAM_ERROR', message: `参数错误：${SEED.address}` }),
+      onPatch(retried, { status: 429, code: 'FREQUENCY_LIMIT_EXCEED' }),
+    );
+    for (const number of [blocked, retried]) await run(['amend', number, 'coverage_detail=more']);
+    await wechatpay.change(differing, { policy_state: INACTIVE });
+    await run(['verify', differing]);
+    const _id = `${MCHID}/${marked}`;
+    await until(async () => (await storage.policies.findOne({ _id }))?.sync === 'SYNCED');
+    await storage.policies.updateOne({ _id }, { $set: { attention: ['issuing-past-expiry'] } });
+    const rowsNow = async () => {
+      const { stdout } = await run(['list', '--attention', '--json']);
+      const rows = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      return [blocked, retried, differing, marked].map((number) => rows.find((row) => row.out_insurance_no === number));
+    };
+    // Visibility and records follow the workflow within a second or so.
+    await until(async () => (await rowsNow()).every((row) => row?.code && row.since));
+    const rows = await rowsNow();
+    assert.deepEqual(
+      rows.map(({ code, reason }) => [code, reason.replace(/：.*/, '')]),
+      [
+        ['PARAM_ERROR', '参数错误'],
+        ['FREQUENCY_LIMIT_EXCEED', 'PATCH no-effect, HTTP 429'],
+        ['DIVERGED', 'WeChat Pay holds otherwise: policy_state'],
+        ['issuing-past-expiry', 'ISSUING though its cover has ended'],
+      ],
+    );
+    for (const { since, code } of rows) {
+      assert.match(since, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+08:00$/);
+      if (code !== 'issuing-past-expiry')
+        assert.ok(Date.parse(since) >= began - 1_000 && Date.parse(since) <= Date.now(), since);
+    }
+    const { stdout } = await run(['list', '--attention']);
+    assert.match(stdout, /^MERCHANT +NUMBER +STATE +SYNC +CODE +REASON +SINCE +ATTENTION\n/);
+    assert.match(
+      stdout,
+      new RegExp(`${retried} +ISSUING +RETRYING +FREQUENCY_LIMIT_EXCEED +PATCH no-effect, HTTP 429 +\\S+\\+08:00`),
+    );
+    assertNothingPersonal(stdout + JSON.stringify(rows));
+    await faults();
+    for (const number of [blocked, retried]) await run(['resume', number]);
+    await run(['accept', differing]);
+  });
+
   it('with --sync has marked policies of that sync only', async () => {
     const number = await opened({ policy_state: APPROVED });
     const _id = `${MCHID}/${number}`;

@@ -170,7 +170,8 @@ class Scan {
       const what = finding('stop-not-recorded', life, 'was stopped, and its record does not say so');
       return this.#mend(what, () => recordStop(this.#place.storage, life));
     }
-    const what = ended ? `its workflow is ${ended}` : 'Temporal knows no workflow of it';
+    const last = found ? `the last workflow of its number is ${found.status.name}` : 'Temporal knows no workflow of it';
+    const what = ended ? `its workflow is ${ended}` : last;
     const kind = ended === 'TERMINATED' ? 'terminated' : 'no-workflow';
     await this.#mend(finding(kind, life, `${what}: nothing keeps it in step`), () => this.#restart(life));
   }

@@ -92,6 +92,38 @@ describe('show', () => {
     assert.match(linesOf({ _id: 'c', ...owed })[0] ?? '', /7 attempts not recorded +SYSTEM_ERROR +08A$/);
   });
 
+  it('names a workflow that stands still in place of what it last said, but not one whose policy is at its end', () => {
+    const synced = { policy_state: 'POLICY_STATE_APPROVED', sync: 'SYNCED', revision: 2, synced_revision: 2 } as const;
+    const lineOf = (status: string, end: 'INACTIVE' | 'STOPPED' | null): string | undefined => {
+      const kept = {
+        document: { ...synced, end },
+        desired: {},
+        remote: null,
+        calls: [],
+        discrepancies: [],
+        commands: [],
+      };
+      const workflow = { workflow_id: 'w', run_id: 'r', status, started_at: '', closed_at: null, history_length: 9 };
+      const still_since = new Date(NOW).toISOString();
+      const shown = { mchid: of.mchid, out_insurance_no: 'A1', status: null, kept };
+      const text = textOfShown({ ...shown, workflow: { ...workflow, still_since, pending: [] } }, NOW);
+      return text.split('\n').find((line) => line.startsWith('sync '));
+    };
+    for (const [status, code, end] of [
+      ['TERMINATED', 'TERMINATED', null],
+      ['TIMED_OUT', 'TIMED_OUT', null],
+      ['PAUSED', 'PAUSED', null],
+      ['CANCELLED', 'STOPPED', 'STOPPED'],
+    ] as const)
+      assert.ok(lineOf(status, end)?.includes(`${code} since 2026-01-01T08:10:00+08:00 (SYNCED before): `), status);
+    for (const [status, end] of [
+      ['RUNNING', null],
+      ['COMPLETED', 'INACTIVE'],
+      ['FAILED', 'INACTIVE'],
+    ] as const)
+      assert.match(lineOf(status, end) ?? '', /^sync +SYNCED$/, status);
+  });
+
   it('leaves empty what a call has not got', () => {
     const call = { ...intent, at: new Date(NOW), outcome: 'unknown', status: null, code: null, request_id: null };
     const [line = ''] = linesOf({ _id: 'd', ...call, duration_ms: 5, host: null });

@@ -51,7 +51,7 @@ test("a document that a record made anew has no answer of WeChat Pay's: null, no
   assert.equal(await writePolicy(storage, snapshot), 'written');
   assert.equal((await find(snapshot))?.remote, null);
   await writePolicy(storage, { ...snapshot, step: snapshot.step + 1, end: 'STOPPED' });
-  const restored = await restore(storage, { ...snapshot, life: 'next' });
+  const restored = await restore(storage, { ...snapshot, life: 'next', namespace });
   assert.equal(restored.outcome === 'restored' && restored.document.remote, null);
 });
 

@@ -250,7 +250,7 @@ async function serverError(error: unknown, asked: Asked): Promise<unknown> {
   const answer = answerIn(error);
   if (!answer) return error;
   if (answer.code === UNAVAILABLE) return unreachable(error, client);
-  if (answer.code === FAILED_PRECONDITION && PAUSED.test(answer.details)) return paused(error, asked);
+  if (answer.code === FAILED_PRECONDITION && PAUSED.test(answer.details + answer.more)) return paused(error, asked);
   if (answer.code === FAILED_PRECONDITION) return noWorker(oneLine(answer.details), error, asked);
   if (answer.code === INVALID_ARGUMENT && /search attribute/i.test(answer.details + answer.more)) {
     const where = `namespace "${client.options.namespace}" lacks the search attributes of policies`;

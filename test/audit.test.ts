@@ -13,7 +13,7 @@ import { connect, type Storage } from '../storage/connection.ts';
 import { countAttention } from '../storage/lives.ts';
 import { type Audited, type AuditOptions, audit } from '../worker/audit.ts';
 import { Metrics } from '../worker/metrics.ts';
-import { restart, WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
+import { restart, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { CommandLine } from './command_process.ts';
@@ -240,15 +240,12 @@ describe('an audit', { timeout: 300_000 }, () => {
   });
 
   it('says of a policy whose workflow task fails over and over why, and no other policy waits for it', async () => {
-    const number = uniqueNumber('A');
+    const number = await synced();
     const { connection, options } = stage.client.temporal;
     const other = dataConverter(parseKeys(makeKey('elsewhere')), { allowPlain: false });
     const stranger = new Client({ connection, namespace: options.namespace, dataConverter: other });
-    await stranger.workflow.start(WORKFLOW_TYPE, {
-      workflowId: workflowIdOf(MCHID, number),
-      taskQueue: WORKFLOW_QUEUE,
-      args: [recordOf({ out_insurance_no: number })],
-    });
+    // A start or an update that no key opens is refused; a signal waits for a worker that has the key.
+    await stranger.workflow.getHandle(workflowIdOf(MCHID, number)).signal('cancel', {});
     await until(async () => ((await handleOf(number).describe()).raw.pendingWorkflowTask?.attempt ?? 0) >= 3, 120_000);
     const well = await synced();
     const result = await audited({ fix: true });
@@ -266,7 +263,9 @@ describe('an audit', { timeout: 300_000 }, () => {
     assert.match(await metrics.registry.metrics(), /policy_sync_attention{kind="stuck"} 1/);
 
     await handleOf(number).terminate('seen');
-    assert.deepEqual(about(await audited(), number), []);
+    assert.deepEqual(about(await audited(), number), ['terminated']);
+    await audited({ fix: true });
+    await until(async () => (await stage.client.status(of(number))).sync === 'SYNCED');
     assert.equal((await countAttention(storage)).stuck, 0);
   });
 

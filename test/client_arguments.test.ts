@@ -99,8 +99,8 @@ describe('an argument of a wrong kind is refused in one line, before anything is
 
   it('every method of the client is among them', () => {
     const methods = Object.getOwnPropertyNames(PolicyClient.prototype).filter((name) => name !== 'constructor');
-    // `ask` takes a question of the caller's own; `close` takes nothing.
-    const tried = [...ALL, 'openPolicy', 'status', 'isServed', 'ask', 'close'];
+    // `ask` takes a question of the caller's own; `standstill` and `close` take nothing.
+    const tried = [...ALL, 'openPolicy', 'status', 'isServed', 'ask', 'standstill', 'close'];
     assert.deepEqual(methods.sort(), tried.sort());
   });
 

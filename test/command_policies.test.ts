@@ -218,10 +218,10 @@ describe('show', { concurrency: 2 }, () => {
   it('says which source failed, too, where no other knows the policy', async () => {
     const env = { ...stage.env, MONGODB_URI: 'mongodb://127.0.0.1:9/none?serverSelectionTimeoutMS=500' };
     const unknown = await line.run(['show', uniqueNumber()], env);
-    assert.equal(unknown.code, 1);
+    assert.equal(unknown.code, 3);
     assert.match(
       unknown.stderr,
-      /MongoDB at 127\.0\.0\.1:9 is not available[^\n]*\n[^\n]*no such policy is known to Temporal/,
+      /no such policy is known to Temporal[^\n]*\n[^\n]*MongoDB at 127\.0\.0\.1:9 is not available/,
     );
     const unset = await line.run(['show', uniqueNumber()], { ...stage.env, MONGODB_URI: '' });
     assert.match(unset.stderr, /MongoDB was not asked: MONGODB_URI is not set\n/);

@@ -21,7 +21,8 @@ const NO_JSON = /standard input: expected JSON/;
 const INPUTS: readonly (readonly [string, string, RegExp])[] = [
   ['broken JSON with a person in it', RECORD.slice(0, -5), NO_JSON],
   ['a list that never ends', '['.repeat(200_000), NO_JSON],
-  ['lists within lists', nested(50_000), /nests at most 32 deep/],
+  ['lists within lists', nested(50_000), /expected an object, found a list/],
+  ['lists within lists in a field', RECORD.replace('{', `{"a":${nested(50_000)},`), /nests at most 32 deep/],
   ['a member that is a prototype', `{"__proto__":{"polluted":1},${RECORD.slice(1)}`, /__proto__/],
   ['two million characters', RECORD.replace(SEED.address, 'x'.repeat(2_000_000)), /at most 16384 characters/],
   ['bytes that are no text', '\xff\xfe{\0}\0', NO_JSON],

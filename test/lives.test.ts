@@ -9,7 +9,7 @@ import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
 import { startWorld, type World } from './world.ts';
 
 // Whole lives on the time-skipping server: years of calendar, each call made for real over HTTP.
-describe('a whole life', { timeout: 120_000 }, () => {
+describe('a whole life', { timeout: 300_000 }, () => {
   let world: World;
   let stop: () => Promise<void>;
   before(async () => {

@@ -96,7 +96,7 @@ export async function audit(place: AuditPlace, options: AuditOptions): Promise<A
     progress?.(result);
   }
   for await (const lives of stoppedLives(place.storage)) {
-    for (const life of lives) scan.stopped(life);
+    await each(lives, (life) => scan.stopped(life));
     progress?.(result);
   }
   await keepFindings(place.storage, result.findings, began);
@@ -176,8 +176,10 @@ class Scan {
     await this.#mend(finding(kind, life, `${what}: nothing keeps it in step`), () => this.#restart(life));
   }
 
-  /** Somebody meant it: it is said, and left so. */
-  stopped(life: Life): void {
+  /** Somebody meant it: it is said, and left so. One that runs has the record of a former life, which is another finding. */
+  async stopped(life: Life): Promise<void> {
+    const found = await this.#describe(life);
+    if (found && isOpen(found)) return;
     this.#note(finding('stopped', life, 'its workflow was cancelled: nothing keeps it in step until it is resumed'));
   }
 

@@ -46,6 +46,7 @@ export interface Asked {
 // gRPC's status codes (grpc/statuscodes.md); the SDK re-exports none of them.
 const INVALID_ARGUMENT = 3;
 const PERMISSION_DENIED = 7;
+const RESOURCE_EXHAUSTED = 8;
 const FAILED_PRECONDITION = 9;
 const UNAVAILABLE = 14;
 const UNAUTHENTICATED = 16;
@@ -250,6 +251,8 @@ async function serverError(error: unknown, asked: Asked): Promise<unknown> {
   const answer = answerIn(error);
   if (!answer) return error;
   if (answer.code === UNAVAILABLE) return unreachable(error, client);
+  if (answer.code === RESOURCE_EXHAUSTED)
+    return new Unavailable(`Temporal has too much to do (${oneLine(answer.details)}): try again`, { cause: error });
   if (answer.code === FAILED_PRECONDITION && PAUSED.test(answer.details + answer.more)) return paused(error, asked);
   if (answer.code === FAILED_PRECONDITION) return noWorker(oneLine(answer.details), error, asked);
   if (answer.code === INVALID_ARGUMENT && /search attribute/i.test(answer.details + answer.more)) {

@@ -21,7 +21,7 @@ const quiet = [
   ...['--disable-background-networking', '--disable-component-update'],
   '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1',
 ];
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 120_000;
 const PERSONAL = ['张三', SEED.car_number, SEED.address, SEED.pet_name, SEED.coverage_detail];
 /** What nobody can read: base64 of something sealed, and what stands for a failure that is. */
 const SEALED = /[A-Za-z0-9+/]{80,}|binary\/encrypted|Encoded failure/;
@@ -101,7 +101,7 @@ describe("Temporal's web UI", { skip: program ? false : missing }, () => {
       await page.goto(`${server.uiUrl}/namespaces/${namespace}/workflows?query=${encodeURIComponent(query)}`);
       const shown = await link
         .first()
-        .waitFor({ timeout: 3_000 })
+        .waitFor({ timeout: 10_000 })
         .then(
           () => true,
           (error) => error,

@@ -31,18 +31,26 @@ export class Workers {
    */
   async check(): Promise<void> {
     const { misfit } = this.#options;
-    const fleet = misfit && (await this.#fleet().catch(() => undefined));
-    const fault = fleet && misfit(fleet.workers.map(({ identity }) => identity));
-    if (fault === undefined) return;
-    this.#asked = undefined;
-    throw new InvalidSetting(fault);
+    if (!misfit) return;
+    const faultOf = ({ workers }: Fleet) => misfit(workers.map(({ identity }) => identity));
+    const fault = await this.#told(faultOf).catch(() => undefined);
+    if (fault !== undefined) throw new InvalidSetting(fault);
   }
 
   /** @throws ServiceError where Temporal does not tell */
   async standstill(): Promise<string | undefined> {
-    const idle = standstill(await this.#fleet());
-    if (idle !== undefined) this.#asked = undefined;
-    return idle;
+    return this.#told(standstill);
+  }
+
+  /** What is wrong with the workers: never by an answer of before, for they may have come since. */
+  async #told(faultOf: (fleet: Fleet) => string | undefined): Promise<string | undefined> {
+    const known = this.#asked !== undefined;
+    let fault = faultOf(await this.#fleet());
+    if (fault === undefined) return undefined;
+    this.#asked = undefined;
+    if (known) fault = faultOf(await this.#fleet());
+    if (fault !== undefined) this.#asked = undefined;
+    return fault;
   }
 
   #fleet(): Promise<Fleet> {

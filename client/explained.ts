@@ -29,7 +29,7 @@ import {
   Unavailable,
   UnknownPolicy,
 } from './errors.ts';
-import { fleetOf, standstill } from './fleet.ts';
+import { fleetOf, STUCK_ATTEMPTS, standstill } from './fleet.ts';
 import { standstillOf } from './standstill.ts';
 
 /** What was asked of Temporal, for the words of an error. */
@@ -59,8 +59,6 @@ const LOOK_MS = 3_000;
 const OUTLIVED = 'AcceptedUpdateCompletedWorkflow';
 /** Rule by which a restart is refused whose record MongoDB has not got. */
 const UNKNOWN = 'unknown-policy';
-/** A workflow task that has failed so often in a row is stuck. */
-const STUCK_ATTEMPTS = 3;
 
 /**
  * The error of ours for one of the SDK's; anything else comes back as it is. Asks the server once more where the SDK's

@@ -11,6 +11,9 @@ const [NOT_FOUND, UNIMPLEMENTED] = [5, 12];
 /** A poll lasts a minute at most: who has not asked for longer is gone. Temporal lists it for five minutes. */
 const POLLED_WITHIN_MS = 90_000;
 
+/** A workflow task that has failed so often in a row is stuck. */
+export const STUCK_ATTEMPTS = 3;
+
 /** Workers of policies, as Temporal knows them. */
 export interface Fleet {
   namespace: string;

@@ -2,7 +2,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
 import proto from '@temporalio/proto';
 import type { AuditResult } from '../activities/inputs.ts';
-import { fleetOf, standstill } from '../client/fleet.ts';
+import { fleetOf, STUCK_ATTEMPTS, standstill } from '../client/fleet.ts';
 import type { Envelope } from '../policy/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { type Finding, type FindingKind, keepFindings } from '../storage/findings.ts';
@@ -24,8 +24,6 @@ import { reasonOf } from './grpc.ts';
 
 /** Questions to Temporal at a time: an audit is in no hurry, and others use the server. */
 const AT_ONCE = 10;
-/** A workflow task that has failed so often in a row is stuck. */
-const STUCK_ATTEMPTS = 3;
 const YOUNG_MS = 60_000;
 const PAGE = 200;
 /** No answer for so long is none: a workflow that is stuck accepts nothing. */

@@ -458,7 +458,7 @@ function withWindowThere(
     window,
     window_sent: there || window === 'given',
   });
-  const theirs = policySchema.safeParse({ ...timeless, ...defined({ start_renewal_time, end_renewal_time }) });
+  const theirs = z.safeParse(policySchema, { ...timeless, ...defined({ start_renewal_time, end_renewal_time }) });
   const choices = [
     replanned(before, accepted),
     { ...accepted, ...plannedAnew(accepted, accepted.record.policy) },

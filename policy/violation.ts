@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { foundKind, nearestOf, OWN_WORDS, valueAt } from './expected.ts';
 import { isPersonal } from './fields.ts';
 import { DEEPEST, nestsTooDeep } from './nesting.ts';
@@ -100,7 +100,7 @@ function oneLine(text: string): string {
 /** Parses or throws `RuleViolation`. What nests so deep that no reader could follow is refused before. */
 export function parse<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   if (nestsTooDeep(input)) refuse('too-deep', `record: expected JSON that nests at most ${DEEPEST} deep`);
-  const result = schema.safeParse(input, OWN_WORDS);
+  const result = z.safeParse(schema, input, OWN_WORDS);
   if (!result.success) throw new RuleViolation(violationsOf(result.error, input));
   return result.data;
 }

@@ -13,7 +13,7 @@ import { cancelSignal, SEARCH_ATTRIBUTES, type Status } from '../workflows/messa
 import { until } from './client_namespace.ts';
 import { overlapping } from './faults_fixture.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
-import { eventNames, lastingEventNames } from './history_events.ts';
+import { eventNames, lastingEventNames, openedText } from './history_events.ts';
 import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
 import { startWorld, type World } from './world.ts';
 
@@ -826,6 +826,28 @@ describe('records', () => {
     );
     await world.client.resume(policy);
     await world.until(number, ({ attention }) => attention.length === 0);
+  });
+
+  it('of a policy hold nothing of another, though a thread evaluates the code once for all that it has', async () => {
+    const words = ['甲'.repeat(20), '乙'.repeat(20)] as const;
+    const [one, other] = [await approved(), await approved()];
+    const lives = [
+      { ...one, own: words[0], foreign: [words[1], other.number] },
+      { ...other, own: words[1], foreign: [words[0], one.number] },
+    ];
+    for (const street of [1, 2, 3])
+      for (const { policy, own } of lives) await world.client.amend(policy, { address: `${own} ${street}` });
+    const [codec] = world.temporal.options.loadedDataConverter.payloadCodecs;
+    assert.ok(codec);
+    for (const { number, own, foreign } of lives) {
+      await synced(number);
+      const kept = JSON.stringify(await findPolicy(world.storage, world.mchid, number));
+      const told = await openedText(handleOf(number), codec);
+      for (const text of [kept, told]) {
+        assert.ok(text.includes(own) && text.includes(number));
+        for (const word of foreign) assert.ok(!text.includes(word), word);
+      }
+    }
   });
 
   it('a flood of illegal signals is on record, each once, and no call goes on carrying them all', async () => {

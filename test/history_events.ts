@@ -1,4 +1,5 @@
 import type { WorkflowHandle } from '@temporalio/client';
+import type { Payload, PayloadCodec } from '@temporalio/common';
 
 /** The kinds of a history's events, in order: `workflowExecutionStarted`, `activityTaskScheduled`, … */
 export async function eventNames(handle: WorkflowHandle): Promise<string[]> {
@@ -12,4 +13,19 @@ export async function eventNames(handle: WorkflowHandle): Promise<string[]> {
 /** Without workflow tasks: a busy server keeps some of those that left nothing behind. */
 export async function lastingEventNames(handle: WorkflowHandle): Promise<string[]> {
   return (await eventNames(handle)).filter((name) => !name.startsWith('workflowTask'));
+}
+
+/** All that a history's events hold, opened by the codec, as text. */
+export async function openedText(handle: WorkflowHandle, codec: PayloadCodec): Promise<string> {
+  const texts: string[] = [];
+  const open = async (value: unknown): Promise<void> => {
+    if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return;
+    const payload = value as Payload;
+    if (payload.metadata && payload.data) {
+      const [opened] = await codec.decode([payload]);
+      texts.push(Buffer.from(opened?.data ?? []).toString());
+    } else for (const member of Object.values(value)) await open(member);
+  };
+  await open((await handle.fetchHistory()).events);
+  return texts.join('\n');
 }

@@ -49,8 +49,15 @@ export function bundleFile(kind: BundleKind): string {
  * taken all the same, messages without a payload are not.
  */
 export async function bundleWorkflows(kind: BundleKind): Promise<string> {
+  const payloadConverterPath = pathOf('../codec/payload_converter.ts');
+  const failureConverterPath = kind === 'plain' ? undefined : pathOf('../codec/failure_converter.ts');
   const { code } = await bundleWorkflowCode({
     workflowsPath: pathOf('../workflows/workflows.ts'),
+    preloadModules: [
+      payloadConverterPath,
+      ...(failureConverterPath ? [failureConverterPath] : []),
+      pathOf('../workflows/preloaded.ts'),
+    ],
     logger: silent,
     // Modules and sources are named by their paths from here; from the folder that a process happens to run in, the same
     // code would be another version in each.
@@ -60,8 +67,8 @@ export async function bundleWorkflows(kind: BundleKind): Promise<string> {
       devtool: 'inline-nosources-source-map',
       output: { ...config.output, devtoolModuleFilenameTemplate: sourceName },
     }),
-    payloadConverterPath: pathOf('../codec/payload_converter.ts'),
-    ...(kind !== 'plain' && { failureConverterPath: pathOf('../codec/failure_converter.ts') }),
+    payloadConverterPath,
+    ...(failureConverterPath && { failureConverterPath }),
     workflowInterceptorModules: [
       ...(kind === 'sealed' ? [pathOf('../workflows/sealed_only.ts')] : []),
       pathOf('../workflows/sealed.ts'),

@@ -1,0 +1,17 @@
+import { z } from 'zod';
+import * as commands from './commands.ts';
+import * as record from './record.ts';
+
+/**
+ * Has every schema that a module of this room exports live on where modules are frozen, as a worker of Temporal's freezes those that it evaluates
+ * once for all workflows. That freeze goes no further where something is frozen already, and zod completes a schema when it is first
+ * used: so of a schema only the outermost object is frozen here, once what it defines late is there. Such a schema is used by `z.safeParse`:
+ * its own method would be defined late, too.
+ */
+export function letSchemasLive(): void {
+  for (const schema of Object.values({ ...record, ...commands, ...commands.COMMAND_SCHEMAS }))
+    if (schema instanceof z.ZodType) {
+      if (schema instanceof z.ZodObject) schema.shape;
+      Object.freeze(schema);
+    }
+}

@@ -10,7 +10,7 @@ import { HISTORIES, HISTORY_KEYS } from './kept_histories.ts';
 import './quiet.ts';
 
 // Policies live for years: workflow code may change only so that every history of former code still replays.
-// New ones are saved by SAVE_HISTORIES=1 npm test lives engine.
+// New ones are saved by SAVE_HISTORIES=1 npm test -- engine lives.
 describe('a saved history replays on the workflow code of today', async () => {
   const { bundle: workflowBundle } = await buildWorkflows(true);
   const converter = dataConverter(parseKeys(HISTORY_KEYS), { allowPlain: false });

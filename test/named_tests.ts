@@ -10,10 +10,18 @@ const CELL_ONCE = new RegExp(CELL.source);
 /** Of a title in a test file: what is put in from a table of cases is not known here. */
 const open = (title: string): string => title.replace(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, '…').replaceAll("\\'", "'");
 
+/** A test file, and files that it imports and that are called after it: `faults_answers_lives.ts`. */
+async function readWithParts(name: string, file: string): Promise<string> {
+  const text = await readFile(new URL(name, import.meta.url), 'utf8');
+  const parts = [...text.matchAll(/ from '\.\/(\w+\.ts)';/g)].map(([, part = '']) => part);
+  const own = parts.filter((part) => part.startsWith(`${file}_`));
+  return [text, ...(await Promise.all(own.map((part) => readFile(new URL(part, import.meta.url), 'utf8'))))].join('\n');
+}
+
 async function titlesIn(file: string): Promise<Set<string>> {
   const [name] = [`${file}.test.ts`, `${file}.long.test.ts`].filter((one) => existsSync(new URL(one, import.meta.url)));
   assert.ok(name, `test/ has no ${file}.test.ts`);
-  const text = await readFile(new URL(name, import.meta.url), 'utf8');
+  const text = await readWithParts(name, file);
   const found = text.matchAll(/(?:\b(?:it|test)\(|\bname:)\s*(?:'((?:[^'\\\n]|\\.)+)'|"([^"\n]+)"|`([^`\n]+)`)/g);
   return new Set([...found].map(([, single, double, template]) => open(single ?? double ?? template ?? '')));
 }

@@ -10,8 +10,8 @@ import { prepareServers, startServers } from '../embedded/servers.ts';
 
 /** Those that take longest, begun first, so that none of them is left at the end alone. */
 const FIRST = [
-  ...['engine', 'worker_holds', 'lives', 'faults_answers', 'embedded', 'faults_rotation', 'audit', 'secrecy'],
-  ...['faults_messages', 'owed', 'overtake', 'worker_shutdown', 'temporal_cli', 'story'],
+  ...['worker_holds', 'engine', 'lives', 'engine_messages', 'faults_answers', 'embedded', 'audit', 'faults_rotation'],
+  ...['secrecy', 'owed', 'overtake', 'worker_shutdown', 'command_policies', 'faults_messages', 'faults_clocks', 'story'],
 ];
 
 const folder = fileURLToPath(new URL('.', import.meta.url));

@@ -1,0 +1,60 @@
+import { type PolicyFields, type RecordInput, workflowIdOf } from '../policy/record.ts';
+import { APPROVED } from '../policy/state.ts';
+import type { FaultRule } from '../sandbox/faults.ts';
+import type { Status } from '../workflows/messages.ts';
+import { until } from './client_namespace.ts';
+import { recordOf, uniqueNumber } from './fixtures.ts';
+import { eventNames } from './history_events.ts';
+import type { World } from './world.ts';
+
+export interface Opened {
+  policy: { mchid: string; out_insurance_no: string };
+  number: string;
+  record: RecordInput;
+}
+
+/** Policies in a world that is there once the tests run; `keep` is told of each. */
+export function livesIn(world: () => World, keep: (number: string) => void) {
+  const handleOf = (number: string) => world().temporal.workflow.getHandle(workflowIdOf(world().mchid, number));
+
+  async function opened(settings: Partial<RecordInput> = {}, changes: PolicyFields = {}): Promise<Opened> {
+    const { mchid, put, client } = world();
+    const number = uniqueNumber('E');
+    const record = recordOf({ out_insurance_no: number, ...changes }, { ...settings, mchid });
+    await put({ ...record.policy });
+    await client.openPolicy(record);
+    keep(number);
+    return { policy: { mchid, out_insurance_no: number }, number, record };
+  }
+
+  const synced = (number: string, patience?: number): Promise<Status> =>
+    world().until(
+      number,
+      ({ sync, revision, synced_revision }) => sync === 'SYNCED' && synced_revision === revision,
+      patience,
+    );
+
+  async function approved(settings: Partial<RecordInput> = {}): Promise<Opened> {
+    const life = await opened(settings, { policy_state: APPROVED });
+    await synced(life.number);
+    return life;
+  }
+
+  async function methods(number: string): Promise<string[]> {
+    return (await world().requests(number)).map(({ method }) => method);
+  }
+
+  /** What a policy's history has once no workflow task is under way. */
+  async function events(number: string, names = eventNames): Promise<string[]> {
+    const handle = handleOf(number);
+    await until(async () => !(await handle.describe()).raw.pendingWorkflowTask);
+    return names(handle);
+  }
+
+  return { handleOf, opened, approved, synced, methods, events };
+}
+
+export function fault(number: string, rule: Omit<FaultRule, 'match'> & { method?: string }): FaultRule {
+  const { method, ...rest } = rule;
+  return { match: { out_insurance_no: number, ...(method && { method }) }, ...rest } as FaultRule;
+}

@@ -1,0 +1,8 @@
+import { describe } from 'node:test';
+import { answersGoneWrong, faultWorld, UPLOADS } from './faults_answers_lives.ts';
+
+faultWorld();
+
+describe('WeChat Pay answers an upload, and a verification,', { concurrency: 12, timeout: 180_000 }, () =>
+  answersGoneWrong(UPLOADS),
+);

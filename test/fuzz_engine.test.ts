@@ -11,7 +11,12 @@ import { type PolicyFields, recordSchema } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, type PolicyState } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import { parse, RuleViolation } from '../policy/violation.ts';
-import { type Action, newStanding, Reconciler, URGENCY } from '../workflows/reconciler.ts';
+import { accept } from '../workflows/reconciler/accept.ts';
+import { takeAnswer, takeRefusal, takeUnknown, takeWait } from '../workflows/reconciler/answers.ts';
+import { behind, change, resume } from '../workflows/reconciler/desired.ts';
+import { type Action, Position } from '../workflows/reconciler/position.ts';
+import { settle } from '../workflows/reconciler/settled.ts';
+import { newStanding, URGENCY } from '../workflows/reconciler/standing.ts';
 import { DAY, recordOf } from './fixtures.ts';
 import { inputFor, message } from './random_messages.ts';
 
@@ -29,13 +34,13 @@ const REFUSED = { status: 400, code: 'PARAM_ERROR', message: 'no' };
 /** One policy, its engine without Temporal, and WeChat Pay by the official table. */
 class Stage {
   now = NOW;
-  reconciler: Reconciler;
+  position: Position;
   /** Undefined where WeChat Pay knows no such policy. */
   #remote: PolicyFields | undefined;
   /** Attempts on their way, each lands within a quarter of an hour. */
   #late: { call: 'push' | 'upload'; fields: PolicyFields; at: number }[] = [];
   /** The engine as it was: what a reset of Temporal's brings back. */
-  #past: Pick<Reconciler, 'life' | 'standing'>[] = [];
+  #past: Pick<Position, 'life' | 'standing'>[] = [];
   /** Some of what was done is undone, and what was on its way is forgotten. */
   wasReset = false;
   /** Answers have the names sealed for a key that nobody has. */
@@ -46,8 +51,8 @@ class Stage {
 
   constructor(changes: Record<string, unknown>, settings: Record<string, unknown>) {
     const record = parse(recordSchema, recordOf(changes, { ...settings, extra_fields: ['pet_color'] }, { now: NOW }));
-    this.reconciler = new Reconciler(openedLife(record, NOW), newStanding(NOW));
-    this.#remote = record.upload ? undefined : { ...this.reconciler.held };
+    this.position = new Position(openedLife(record, NOW), newStanding(NOW));
+    this.#remote = record.upload ? undefined : { ...this.position.held };
   }
 
   get remote(): PolicyFields {
@@ -56,19 +61,19 @@ class Stage {
 
   /** What could be brought back from here on. */
   keep(): void {
-    const { life, standing } = this.reconciler;
+    const { life, standing } = this.position;
     this.#past.push(structuredClone({ life, standing }));
   }
 
   /** An operator resets the workflow, and does not have its messages applied again. */
   reset(back: number): void {
-    const { revision } = this.reconciler.standing;
+    const { revision } = this.position.standing;
     const past = this.#past[Math.floor(back * this.#past.length)];
     if (!past) return;
     const { life, standing } = structuredClone(past);
-    this.reconciler = new Reconciler(life, standing);
+    this.position = new Position(life, standing);
     // The record on file tells the run that it is behind.
-    this.reconciler.behind(revision, this.now);
+    behind(this.position, revision, this.now);
     this.wasReset = true;
   }
 
@@ -76,8 +81,8 @@ class Stage {
     this.now += span;
     for (const one of this.#late.filter(({ at }) => at <= this.now)) this.#land(one);
     this.#late = this.#late.filter(({ at }) => at > this.now);
-    const due = settleDue(this.reconciler.life, this.now);
-    if (due.applied.length > 0) this.reconciler.change(due.life, URGENCY.due, this.now);
+    const due = settleDue(this.position.life, this.now);
+    if (due.applied.length > 0) change(this.position, due.life, URGENCY.due, this.now);
   }
 
   /** A stranger changes what WeChat Pay holds. */
@@ -87,15 +92,15 @@ class Stage {
   }
 
   send(name: CommandName, input: Record<string, unknown>): void {
-    const { reconciler, now } = this;
+    const { position, now } = this;
     this.#asked(() => {
-      const life = obey(reconciler.life, name, input, now, (field) => reconciler.mayHold(field));
-      if (life !== reconciler.life) reconciler.change(life, URGENCY.user, now);
+      const life = obey(position.life, name, input, now, (field) => position.mayHold(field));
+      if (life !== position.life) change(position, life, URGENCY.user, now);
     });
   }
 
   decide(name: 'accept' | 'resume'): void {
-    this.#asked(() => this.reconciler[name](this.now));
+    this.#asked(() => ({ accept, resume })[name](this.position, this.now));
   }
 
   /** What the rules refuse changes nothing; anything else that is thrown is a bug. */
@@ -109,24 +114,24 @@ class Stage {
 
   /** Makes the call that is next, and lets it end so; what comes `meanwhile` finds it under way. */
   call(ending: Ending, meanwhile: () => void = () => {}): string {
-    const { reconciler, now } = this;
-    const action = reconciler.next();
+    const { position, now } = this;
+    const action = position.next();
     if (action.call === 'rest') return action.call;
-    reconciler.sending = 'fields' in action ? action.fields : undefined;
+    position.sending = 'fields' in action ? action.fields : undefined;
     meanwhile();
-    reconciler.sending = undefined;
-    if (ending === 'no-effect') reconciler.wait({ wait: RETRY_AFTER }, now);
+    position.sending = undefined;
+    if (ending === 'no-effect') takeWait(position, { wait: RETRY_AFTER }, now);
     else if (!('fields' in action)) this.#answer();
     else this.#write(action, ending);
-    reconciler.settle();
+    settle(position);
     return action.call;
   }
 
   #write({ call, fields }: Extract<Action, { fields: PolicyFields }>, ending: Ending): void {
-    const { reconciler, now } = this;
+    const { position, now } = this;
     const isLegal = call === 'push' ? this.#isLegal(fields) : this.#remote === undefined;
-    if (call === 'push' && !this.#remote) reconciler.refuse(UNKNOWN, fields, now);
-    else if (ending === 'refused' || !isLegal) reconciler.refuse(REFUSED, fields, now);
+    if (call === 'push' && !this.#remote) takeRefusal(position, UNKNOWN, fields, now);
+    else if (ending === 'refused' || !isLegal) takeRefusal(position, REFUSED, fields, now);
     else if (ending === 'confirmed' || ending === 'not-taken') {
       const { address: _not, ...taken } = fields;
       this.#take(ending === 'confirmed' ? fields : taken);
@@ -134,7 +139,7 @@ class Stage {
     } else {
       if (ending === 'landed') this.#take(fields);
       if (ending === 'late') this.#late.push({ call, fields, at: now + 14 * MINUTE });
-      reconciler.unknown(fields, now);
+      takeUnknown(position, fields, now);
     }
   }
 
@@ -145,7 +150,7 @@ class Stage {
 
   #answer(sent?: PolicyFields): void {
     if (!this.#remote) {
-      this.reconciler.refuse(UNKNOWN, sent, this.now);
+      takeRefusal(this.position, UNKNOWN, sent, this.now);
       return;
     }
     // A false is left out of an answer.
@@ -153,7 +158,7 @@ class Stage {
     const rest = { ...others, ...(free_insurance && { free_insurance }) };
     const policy = this.blind ? rest : { ...rest, insured_name_list };
     const unreadable = this.blind ? ['insured_name_list'] : [];
-    this.reconciler.confirm({ policy: policy as PolicyFields, unreadable }, sent, this.now);
+    takeAnswer(this.position, { policy: policy as PolicyFields, unreadable }, sent, this.now);
     this.stale = false;
   }
 
@@ -161,7 +166,7 @@ class Stage {
   #isLegal({ policy_state: to }: PolicyFields): boolean {
     const from = this.#remote?.policy_state as PolicyState;
     if (to === undefined || isTransition(from, to)) return true;
-    if (this.reconciler.standing.confirmed?.policy_state === from) this.illegal.push(`${from} to ${to}`);
+    if (this.position.standing.confirmed?.policy_state === from) this.illegal.push(`${from} to ${to}`);
     return false;
   }
 
@@ -177,10 +182,10 @@ class Stage {
   settle(): void {
     for (let calls = 0; calls < 30; calls++) {
       this.pass(16 * MINUTE);
-      const quiet = this.call('confirmed') === 'verify' && this.reconciler.next().call === 'verify';
-      if (quiet && this.reconciler.landsBy === undefined) return;
+      const quiet = this.call('confirmed') === 'verify' && this.position.next().call === 'verify';
+      if (quiet && this.position.landsBy === undefined) return;
     }
-    assert.fail(`does not come to rest: ${JSON.stringify(this.reconciler.next())}`);
+    assert.fail(`does not come to rest: ${JSON.stringify(this.position.next())}`);
   }
 }
 
@@ -246,12 +251,12 @@ function play(stage: Stage, steps: readonly Step[]): void {
     else if ('drift' in one) stage.drift(one.drift);
     else stage.blind = one.blind;
     assert.deepEqual(stage.illegal, []);
-    if (stage.reconciler.sync === 'SYNCED' && !stage.stale) assert.deepEqual(lacking(stage), [], 'SYNCED, but');
+    if (stage.position.sync === 'SYNCED' && !stage.stale) assert.deepEqual(lacking(stage), [], 'SYNCED, but');
   }
 }
 
 /** Where WeChat Pay holds otherwise, but for what nobody can read, and a stranger's illegal window that accept left as it is. */
-function lacking({ reconciler: { held, standing }, remote }: Stage): string[] {
+function lacking({ position: { held, standing }, remote }: Stage): string[] {
   const { accepted = [], reported, unreadable, absence_accepted } = standing;
   if (absence_accepted) return [];
   const fields = differences(held, remote, unreadable).map(({ field }) => field);
@@ -278,14 +283,14 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
         const stage = new Stage(changes, settings);
         play(stage, steps);
         rest(stage);
-        const { reconciler } = stage;
-        if (reconciler.sync !== 'SYNCED') {
-          assert.ok(['BLOCKED', 'DIVERGED'].includes(reconciler.sync), reconciler.sync);
-          assert.ok(reconciler.stateDiverged, 'all but a state is pushed by resume');
-          reconciler.accept(stage.now);
-          const action = reconciler.next();
+        const { position } = stage;
+        if (position.sync !== 'SYNCED') {
+          assert.ok(['BLOCKED', 'DIVERGED'].includes(position.sync), position.sync);
+          assert.ok(position.stateDiverged, 'all but a state is pushed by resume');
+          accept(position, stage.now);
+          const action = position.next();
           const { policy_code: _goes, ...left } = 'fields' in action ? action.fields : {};
-          const own = new Set([...reconciler.standing.changed, ...WINDOW]);
+          const own = new Set([...position.standing.changed, ...WINDOW]);
           assert.deepEqual(
             Object.keys(left).filter((field) => !own.has(field)),
             [],
@@ -293,9 +298,9 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
           );
           stage.settle();
         }
-        assert.equal(reconciler.sync, 'SYNCED');
+        assert.equal(position.sync, 'SYNCED');
         assert.deepEqual(lacking(stage), []);
-        assert.equal(reconciler.standing.synced_revision, reconciler.standing.revision);
+        assert.equal(position.standing.synced_revision, position.standing.revision);
       }),
       parameters,
     );
@@ -309,29 +314,29 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
           stage,
           steps.filter((one) => !('drift' in one && 'policy_state' in one.drift)),
         );
-        const { reconciler } = stage;
+        const { position } = stage;
         stage.send('cancel', {});
         stage.settle();
         // What a reset made the engine forget of itself is as a stranger's: told, and not undone.
-        const isTold = reconciler.sync === 'BLOCKED' || (stage.wasReset && reconciler.sync === 'DIVERGED');
-        if (reconciler.held.policy_state === INACTIVE && !isTold && !reconciler.standing.absence_accepted)
+        const isTold = position.sync === 'BLOCKED' || (stage.wasReset && position.sync === 'DIVERGED');
+        if (position.held.policy_state === INACTIVE && !isTold && !position.standing.absence_accepted)
           assert.equal(stage.remote.policy_state, INACTIVE);
         stage.pass(1500 * DAY);
         rest(stage);
-        if (stage.wasReset && reconciler.stateDiverged) {
+        if (stage.wasReset && position.stateDiverged) {
           stage.decide('accept');
           stage.send('cancel', {});
           stage.pass(1500 * DAY);
           rest(stage);
         }
         const { policy_state } = stage.remote;
-        if (policy_state === DECLINED || reconciler.standing.absence_accepted) return;
+        if (policy_state === DECLINED || position.standing.absence_accepted) return;
         assert.equal(policy_state, INACTIVE);
         assert.deepEqual(
-          dueTimes(reconciler.life).map(({ what }) => what),
+          dueTimes(position.life).map(({ what }) => what),
           ['end'],
         );
-        assert.equal(reconciler.sync, 'SYNCED');
+        assert.equal(position.sync, 'SYNCED');
       }),
       parameters,
     );

@@ -4,7 +4,8 @@ import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';
 import type { Received } from './inbox.ts';
 import type { Journaled } from './journal.ts';
-import type { Standing } from './reconciler.ts';
+import type { Parts } from './parts.ts';
+import type { Standing } from './reconciler/standing.ts';
 
 /** Raised when the shape of `Carried` changes; `fromCarried` then gets a converter from the former one. */
 const FORMAT = 3;
@@ -50,8 +51,23 @@ function fromFormat2(carried: Carried2): Carried {
   return { ...carried, format: FORMAT, standing: { ...standing, changed } };
 }
 
-export function toCarried(state: Omit<Carried, 'format'>): Carried {
-  return { format: FORMAT, ...state };
+/** What one run hands to the next. */
+export function carriedOf({ position, inbox, outbox, calls, transitions, digest }: Parts): Carried {
+  return {
+    format: FORMAT,
+    life: position.life,
+    standing: position.standing,
+    received: inbox.received,
+    digest,
+    life_id: outbox.lifeId,
+    step: outbox.step,
+    host: calls.host,
+    owes_record: outbox.owesRecord || outbox.recording,
+    journal: outbox.journal.state,
+    owed: outbox.debts.owed,
+    ...(calls.payloadKey !== undefined && { payload_key: calls.payloadKey }),
+    ...(transitions.outOfStep && { out_of_step: true }),
+  };
 }
 
 /** State of any format that was ever handed on, in the present one. */

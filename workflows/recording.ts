@@ -1,0 +1,49 @@
+import { workflowInfo } from '@temporalio/workflow';
+import { type Behind, FORMAT, type RecordActivities, type Snapshot } from '../activities/inputs.ts';
+import { records } from './calls.ts';
+import type { Parts } from './parts.ts';
+import { behind } from './reconciler/desired.ts';
+import { nextSnapshot } from './snapshot.ts';
+
+/** Brings the owed record to MongoDB without holding the loop; one write at a time, each of the latest. */
+export function keepRecord(parts: Parts): void {
+  const { outbox, run, calls } = parts;
+  // A record beside that of an end or a stop would be the newer one, and know of neither.
+  if (!outbox.owesRecord || outbox.recording || run.ending || run.stopping) return;
+  outbox.recording = true;
+  outbox.owesRecord = false;
+  const snapshot = nextSnapshot(parts);
+  records('record what MongoDB missed')
+    .record({ format: FORMAT, snapshot })
+    .then((told) => {
+      if (isTaken(parts, told, snapshot) && !('outcome' in told)) calls.payloadKey ??= told.payload_key;
+    })
+    .finally(() => {
+      outbox.recording = false;
+      keepRecord(parts);
+    });
+}
+
+/** Whether MongoDB took the snapshot; it has what was pending then. */
+export function isTaken(
+  parts: Parts,
+  told: Awaited<ReturnType<RecordActivities['record']>>,
+  snapshot: Snapshot,
+): boolean {
+  if ('outcome' in told) takeNumbersAbove(parts, told.ahead);
+  else parts.outbox.recorded(parts.position, snapshot);
+  return !('outcome' in told);
+}
+
+/** This run was brought back by a reset of Temporal's: it goes on above the numbers that another has used, and is marked. */
+export function takeNumbersAbove({ position, outbox, run }: Parts, { revision, step }: Behind['ahead']): void {
+  const { standing, life } = position;
+  // Told by another activity before.
+  if (standing.revision > revision) return;
+  outbox.step = Math.max(outbox.step, step);
+  outbox.journal.restart(workflowInfo().runId);
+  behind(position, revision, Date.now());
+  outbox.note(position, 'reset', undefined, life);
+  outbox.owe();
+  run.wake();
+}

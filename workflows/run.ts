@@ -1,0 +1,41 @@
+import { type ApplicationFailure, CancellationScope, condition } from '@temporalio/workflow';
+
+/** Where the run of the workflow stands: begun, refused, or being stopped; and whether anything came that the loop should look at. */
+export class Run {
+  /** The first act is over. */
+  ready = false;
+  /** Why the first act refuses the run; messages that started it are told the same. */
+  refusal: ApplicationFailure | undefined;
+  stopping = false;
+  /** The end is being recorded, or has been. */
+  ending = false;
+  #wakeups = 0;
+
+  /** Has the loop look again. */
+  wake(): void {
+    this.#wakeups++;
+  }
+
+  /** How often it was to look again: another number than before means that something came since. */
+  get wakeups(): number {
+    return this.#wakeups;
+  }
+
+  /** The button in the UI cancels the workflow: the loop is to stop. */
+  stopWhenCancelled(): void {
+    CancellationScope.current().cancelRequested.catch(() => {
+      this.stopping = true;
+      this.wake();
+    });
+  }
+
+  /**
+   * Messages that come with the start wait for the first act; later ones wait for nothing. What awaits lets the next
+   * message of the same task go first, and two that depend on each other would act in the wrong order: so a handler awaits this
+   * only before the run is `ready`.
+   */
+  async readiness(): Promise<void> {
+    if (!this.ready) await condition(() => this.ready || this.refusal !== undefined);
+    if (this.refusal) throw this.refusal;
+  }
+}

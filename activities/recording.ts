@@ -4,10 +4,10 @@ import { writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
 import { writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
+import type { End } from '../storage/documents.ts';
 import { StorageError } from '../storage/errors.ts';
 import {
   documentId,
-  type End,
   type Pair,
   type PolicySnapshot,
   pairAhead,

@@ -2,7 +2,7 @@ import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
 import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/codec-helpers.js';
 import proto, { type temporal } from '@temporalio/proto';
 import { idOf } from './arguments.ts';
-import type { PolicyClient } from './policy_client.ts';
+import type { Questions } from './questions.ts';
 import type { PolicyId } from './start_operation.ts';
 
 /** An activity that has not ended: a call to WeChat Pay, or the verification that lasts until it finds something. */
@@ -42,7 +42,7 @@ const { PENDING_ACTIVITY_STATE_STARTED } = proto.temporal.api.enums.v1.PendingAc
  * What Temporal knows of a policy's workflow without a worker's help.
  * @throws the errors of `errors.ts`
  */
-export async function describePolicy(client: PolicyClient, policy: PolicyId): Promise<Execution> {
+export async function describePolicy(client: Questions, policy: PolicyId): Promise<Execution> {
   const workflowId = idOf(policy);
   const found = await client.ask(workflowId, () => client.temporal.workflow.getHandle(workflowId).describe());
   return {

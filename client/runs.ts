@@ -1,5 +1,5 @@
 import { UnknownPolicy } from './errors.ts';
-import type { PolicyClient } from './policy_client.ts';
+import type { Questions } from './questions.ts';
 
 // The runs of a policy's workflow that are over.
 
@@ -10,7 +10,7 @@ export const CUT_SHORT: ReadonlySet<string> = new Set(['CANCELLED', 'TERMINATED'
  * The id of the last run, where it is over and had claimed nothing: only its first act fails a run, and one that was
  * cancelled, terminated or timed out may have had none.
  */
-export async function unclaimedRun(client: PolicyClient, workflowId: string): Promise<string | undefined> {
+export async function unclaimedRun(client: Questions, workflowId: string): Promise<string | undefined> {
   const { runId, status } = await described(client, workflowId);
   if (status.name === 'FAILED') return runId;
   if (!CUT_SHORT.has(status.name)) return undefined;
@@ -24,7 +24,7 @@ export async function unclaimedRun(client: PolicyClient, workflowId: string): Pr
 }
 
 /** The life that Temporal saw last, over by now; undefined once its retention is. */
-export async function lastLife(client: PolicyClient, workflowId: string): Promise<string | undefined> {
+export async function lastLife(client: Questions, workflowId: string): Promise<string | undefined> {
   try {
     const last = await described(client, workflowId);
     // What was refused in its first act has lived nothing: the life is the one before.
@@ -37,11 +37,11 @@ export async function lastLife(client: PolicyClient, workflowId: string): Promis
   }
 }
 
-function described(client: PolicyClient, workflowId: string, runId?: string) {
+function described(client: Questions, workflowId: string, runId?: string) {
   return client.ask(workflowId, () => client.temporal.workflow.getHandle(workflowId, runId).describe());
 }
 
-async function lastUnfailed(client: PolicyClient, workflowId: string): Promise<string | undefined> {
+async function lastUnfailed(client: Questions, workflowId: string): Promise<string | undefined> {
   const query = `WorkflowId = '${workflowId}' AND ExecutionStatus != 'Failed'`;
   const runs = client.temporal.workflow.list({ query, pageSize: 1 })[Symbol.asyncIterator]();
   return (await client.ask(workflowId, () => runs.next())).value?.runId;

@@ -1,7 +1,7 @@
 import type { PolicyId } from '../client/start_operation.ts';
-import type { Call } from '../storage/calls.ts';
 import type { ReadCommand } from '../storage/commands.ts';
 import type { ReadDiscrepancy } from '../storage/discrepancies.ts';
+import type { Call } from '../storage/documents.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
 import { sealedIn, shownFields, shownValue, unreadableIn } from './masked.ts';
 import { withStorage } from './storage.ts';

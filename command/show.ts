@@ -4,25 +4,15 @@ import type { Execution } from '../client/pending_call.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import type { Status } from '../workflows/messages.ts';
 import { messageOf } from './error_text.ts';
-import { type Kept, keptOf } from './kept.ts';
+import { keptOf } from './kept.ts';
 import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy } from './options.ts';
 import { note, print } from './output.ts';
 import { withClient } from './session.ts';
-import { textOfShown } from './show_text.ts';
+import { type Shown, textOfShown } from './show_text.ts';
 
 interface Options extends OfPolicy {
   reveal?: boolean;
-}
-
-/** All that is known of a policy, from where it is known. `null`: not known there. */
-export interface Shown extends PolicyId {
-  /** What its workflow says; an ended one too, while Temporal keeps its history and a worker runs. */
-  status: Status | null;
-  /** What Temporal says of the workflow. */
-  workflow: Execution | null;
-  /** What MongoDB keeps, personal values masked unless they were asked for. */
-  kept: Kept | null;
 }
 
 export function addShow(program: Command): void {

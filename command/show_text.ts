@@ -1,12 +1,23 @@
-import type { PendingCall } from '../client/pending_call.ts';
+import type { Execution, PendingCall } from '../client/pending_call.ts';
 import { standstillOf } from '../client/standstill.ts';
+import type { PolicyId } from '../client/start_operation.ts';
 import { todoOf } from '../policy/blocks.ts';
 import { shortState } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
-import type { Call } from '../storage/calls.ts';
+import type { Call } from '../storage/documents.ts';
+import type { Status } from '../workflows/messages.ts';
 import type { Kept } from './kept.ts';
 import { pairsOf, tableOf } from './output.ts';
-import type { Shown } from './show.ts';
+
+/** All that is known of a policy, from where it is known. `null`: not known there. */
+export interface Shown extends PolicyId {
+  /** What its workflow says; an ended one too, while Temporal keeps its history and a worker runs. */
+  status: Status | null;
+  /** What Temporal says of the workflow. */
+  workflow: Execution | null;
+  /** What MongoDB keeps, personal values masked unless they were asked for. */
+  kept: Kept | null;
+}
 
 /** What `show` writes for people. */
 export function textOfShown(shown: Shown, now: number = Date.now()): string {

@@ -24,6 +24,15 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   return best && best.far <= Math.max(1, Math.floor(name.length / 3)) ? best.one : undefined;
 }
 
+/** How many of the names that are none a message looks for the nearest of: a workflow task that takes seconds fails, again and again. */
+export const MOST_NAMED = 5;
+
+/** Names that are none, each with the nearest, as far as a message names them. */
+export function noSuchNames(names: readonly string[], known: readonly string[]): string {
+  const told = names.slice(0, MOST_NAMED).map((name) => `${name}: ${noSuchName(name, known)}`);
+  return [...told, ...(names.length > told.length ? [`and ${names.length - told.length} more`] : [])].join(', ');
+}
+
 /** `no such name; the nearest is …`, for a message that has named it. */
 export function noSuchName(name: string, known: Iterable<string>): string {
   const near = nearest(name, known);

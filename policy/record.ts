@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { durationSchema } from './duration.ts';
-import { noSuchName } from './names.ts';
+import { MOST_NAMED, noSuchName, noSuchNames } from './names.ts';
 import type { RuleName } from './rules.ts';
 import { APPROVED, POLICY_STATES } from './state.ts';
 import { atMost, type Check, checked, isWellFormed, notEmpty, stated, threeByteCharacters, visible } from './text.ts';
@@ -235,10 +235,7 @@ export const uploadSchema = z
 /** An object of these fields alone; any other name is refused with the nearest of them. */
 export function only<Fields extends z.core.$ZodLooseShape>(fields: Fields): z.ZodObject<Fields, z.core.$strict> {
   return z.strictObject(fields, {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((name) => `${name}: ${noSuchName(name, Object.keys(fields))}`).join(', ')
-        : undefined,
+    error: (issue) => (issue.code === 'unrecognized_keys' ? noSuchNames(issue.keys, Object.keys(fields)) : undefined),
   });
 }
 
@@ -293,7 +290,7 @@ export const recordSchema = only(
     ...unknownNames(policy, extra_fields).map((name) => ['policy', name]),
     ...unknownNames(upload, extra_fields, 'upload').map((name) => ['upload', name]),
   ];
-  for (const path of unknown)
+  for (const path of unknown.slice(0, MOST_NAMED))
     context.addIssue({
       code: 'custom',
       path,

@@ -13,7 +13,7 @@ export const RULES = {
   format: ['a text of another form than the field has', 'give the form that the message names'],
   'too-short': ['too short a text or list, or too small a number', 'give what the message names'],
   'too-long': ['too long a text or list, or too large a number', 'shorten it to what the message names'],
-  'too-large': ['more than 16,384 characters of JSON', 'leave out what WeChat Pay does not need'],
+  'too-large': ['more than 16,384 characters of JSON, or 20,000 values', 'leave out what WeChat Pay does not need'],
   'too-deep': ['lists and objects within each other, more than 32', 'send the record alone'],
   'ill-formed': [
     'half of a surrogate pair, or NUL, in a text; a number too large for JSON to be written again',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { foundKind, nearestOf, OWN_WORDS, valueAt } from './expected.ts';
+import { DEEPEST, holdsTooMany, MOST_VALUES, nestsTooDeep } from './extent.ts';
 import { isPersonal } from './fields.ts';
-import { DEEPEST, nestsTooDeep } from './nesting.ts';
 import type { RuleName } from './rules.ts';
 
 /** One broken rule of a record or a command. `message` is one line for people; it never holds a personal value. */
@@ -97,9 +97,10 @@ function oneLine(text: string): string {
   return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
 }
 
-/** Parses or throws `RuleViolation`. What nests so deep that no reader could follow is refused before. */
+/** Parses or throws `RuleViolation`. What nests so deep, or holds so much, that nobody could read it in time is refused before. */
 export function parse<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
   if (nestsTooDeep(input)) refuse('too-deep', `record: expected JSON that nests at most ${DEEPEST} deep`);
+  if (holdsTooMany(input)) refuse('too-large', `record: expected at most ${MOST_VALUES} values`);
   const result = z.safeParse(schema, input, OWN_WORDS);
   if (!result.success) throw new RuleViolation(violationsOf(result.error, input));
   return result.data;

@@ -2,9 +2,9 @@ import { type KeyObject, randomBytes } from 'node:crypto';
 import { sealName } from '../wechatpay/sealing.ts';
 import { answerMessage, SCHEME, signMessage } from '../wechatpay/signature.ts';
 import type { Fault, Forgery } from './faults.ts';
+import type { HeldPolicy } from './kept_policies.ts';
 import type { SandboxKeys } from './keys.ts';
 import type { Refusal } from './refusal.ts';
-import type { HeldPolicy } from './store.ts';
 
 /** An answer before it is signed. `code`: of an error. */
 export interface Answer {

@@ -4,10 +4,11 @@ import { type Answer, answerInstead, policyAnswer, refusalAnswer, signatureHeade
 import type { Authentication, Call } from './authentication.ts';
 import { objectIn } from './body.ts';
 import type { Fault, Faults } from './faults.ts';
+import type { HeldPolicy } from './kept_policies.ts';
 import type { SandboxKeys } from './keys.ts';
 import { Refusal } from './refusal.ts';
 import type { LoggedRequest, RequestLog } from './requests.ts';
-import type { HeldPolicy, PolicyStore } from './store.ts';
+import type { PolicyStore } from './store.ts';
 
 /** What a call does to the policies, in one synchronous step; answers the policy or throws a `Refusal`. */
 export type Effect = (call: Call) => HeldPolicy;

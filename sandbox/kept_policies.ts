@@ -1,5 +1,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import type { HeldPolicy } from './store.ts';
+
+/** A policy as the sandbox holds it, names in the clear; what `/_sandbox` puts in may be anything. */
+export type HeldPolicy = Record<string, unknown> & { out_insurance_no: string };
 
 /**
  * The policies that a former sandbox left in a file; none where there is no such file.

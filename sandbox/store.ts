@@ -1,12 +1,9 @@
 import { ANSWER_ONLY, UPLOAD_ONLY } from '../policy/fields.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { isTransition } from '../policy/state.ts';
-import { readPolicies, writePolicies } from './kept_policies.ts';
+import { type HeldPolicy, readPolicies, writePolicies } from './kept_policies.ts';
 import { officialFault } from './official.ts';
 import { invalidRequest, notFound, paramError } from './refusal.ts';
-
-/** A policy as the sandbox holds it, names in the clear; what `/_sandbox` puts in may be anything. */
-export type HeldPolicy = Record<string, unknown> & { out_insurance_no: string };
 
 /** What an upload has to carry (上传保单). `insurance_name` is not on the list: the authorization has it already. */
 const REQUIRED = [

@@ -2,6 +2,7 @@ import type { Keyring } from '../codec/keys.ts';
 import { openField, openFields, sealField, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import type { Storage } from './connection.ts';
+import type { StoredCommand } from './documents.ts';
 import { isDuplicate } from './errors.ts';
 
 /** What changed a policy, or was refused without an answer, as its workflow tells it. Times: epoch ms. */
@@ -31,32 +32,6 @@ export interface Confirmation {
   revision: number;
   at: number;
   request_id?: string;
-}
-
-/** A document of `commands`: append-only, but for when WeChat Pay confirmed it. `null` where there was nothing to say. */
-export interface StoredCommand {
-  /** `{_id of the policy}/{id}` */
-  _id: string;
-  policy: string;
-  mchid: string;
-  command: string;
-  /** Who asked; rests sealed, as it may name a person. */
-  by: unknown;
-  event_id: string | null;
-  version: number | null;
-  cause: string | null;
-  /** Free text; rests sealed. */
-  reason: unknown;
-  business_date: string | null;
-  rule: string | null;
-  /** Personal fields rest sealed. */
-  before: Record<string, unknown>;
-  after: Record<string, unknown>;
-  revision: number;
-  at: Date;
-  /** When WeChat Pay was known to hold the revision, and the answer that showed it. */
-  confirmed_at: Date | null;
-  request_id: string | null;
 }
 
 export type ReadCommand = StoredCommand & { unreadable: Unreadable[] };

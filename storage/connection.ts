@@ -1,15 +1,19 @@
 import { type Collection, MongoClient } from 'mongodb';
 import type { Keyring } from '../codec/keys.ts';
-import type { Call } from './calls.ts';
 import { type Renewed, renewed } from './client.ts';
-import type { StoredCommand } from './commands.ts';
-import type { StoredDiscrepancy } from './discrepancies.ts';
+import type {
+  Call,
+  StoredCommand,
+  StoredDiscrepancy,
+  StoredFinding,
+  StoredHold,
+  StoredPolicy,
+  StoredSweep,
+} from './documents.ts';
+
 import { StorageUnavailable, storageError } from './errors.ts';
-import type { StoredFinding } from './findings.ts';
-import type { StoredHold } from './holds.ts';
+
 import { createIndexes } from './indexes.ts';
-import type { StoredPolicy } from './policies.ts';
-import type { StoredSweep } from './sweeps.ts';
 
 /** A record may cost a call this much and no more: the call itself goes on without it. */
 const OPERATION_MS = 2000;

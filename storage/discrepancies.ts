@@ -1,9 +1,7 @@
 import type { Keyring } from '../codec/keys.ts';
 import { openField, sealField, type Unreadable } from '../codec/sealed_fields.ts';
 import type { Storage } from './connection.ts';
-
-export type DiscrepancyKind = 'drift' | 'state' | 'not-taken' | 'unreadable' | 'adopt' | 'absent';
-export type Became = 'healing' | 'healed' | 'reported' | 'contested' | 'adopted';
+import type { Became, DiscrepancyKind, StoredDiscrepancy } from './documents.ts';
 
 /** A field that WeChat Pay holds otherwise than we do, and what became of it by now. */
 export interface Noted {
@@ -16,21 +14,6 @@ export interface Noted {
   /** Epoch ms. */
   found_at: number;
   became: Became;
-}
-
-/** A document of `discrepancies`; `ours` and `theirs` rest sealed where the field is personal. */
-export interface StoredDiscrepancy {
-  /** `{_id of the policy}/{id}` */
-  _id: string;
-  policy: string;
-  mchid: string;
-  field: string;
-  kind: DiscrepancyKind;
-  ours?: unknown;
-  theirs?: unknown;
-  found_at: Date;
-  became: Became;
-  settled_at: Date | null;
 }
 
 export type ReadDiscrepancy = StoredDiscrepancy & { unreadable: Unreadable[] };

@@ -1,21 +1,5 @@
 import type { Storage } from './connection.ts';
-
-/** A document of `merchants`: the calls of a merchant are held, for whatever reason lies with the merchant. */
-export interface StoredHold {
-  /** The mchid. */
-  _id: string;
-  /** WeChat Pay's code, or the word for what is wrong: `paused`, `unusable-settings`, … */
-  code: string;
-  status: number | null;
-  request_id: string | null;
-  /** One line for people, nothing personal. */
-  message: string;
-  since: Date;
-  /** When its holder last found it so: it says so again and again, for as long as it holds. */
-  probed_at: Date;
-  /** The process that said so, `pid@host`. */
-  held_by: string;
-}
+import type { StoredHold } from './documents.ts';
 
 /**
  * Of several processes that hold the same merchant the last one's word counts.

@@ -1,5 +1,4 @@
 import type { IndexSpecification } from 'mongodb';
-import type { Storage } from './connection.ts';
 
 export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands', IndexSpecification[]> = {
   policies: [
@@ -16,12 +15,15 @@ export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands'
   commands: [{ policy: 1, at: -1 }],
 };
 
+/** The collections that have indexes. */
+type Indexed = Record<keyof typeof INDEXES, { createIndex(index: IndexSpecification): Promise<unknown> }>;
+
 /**
  * Indexes for what `list`, `show` and reports ask; `_id` serves every write. Plain ones only: FerretDB has no partial
  * and no TTL indexes. Creating one that is there does nothing. One a command: FerretDB 1.24 panics at a command of
  * several that are there already.
  */
-export async function createIndexes({ policies, calls, discrepancies, commands }: Storage): Promise<void> {
+export async function createIndexes({ policies, calls, discrepancies, commands }: Indexed): Promise<void> {
   for (const index of INDEXES.policies) await policies.createIndex(index);
   for (const index of INDEXES.calls) await calls.createIndex(index);
   for (const index of INDEXES.discrepancies) await discrepancies.createIndex(index);

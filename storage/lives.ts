@@ -1,6 +1,5 @@
 import type { Storage } from './connection.ts';
-import { FINDING_KINDS } from './findings.ts';
-import type { StoredPolicy } from './policies.ts';
+import { FINDING_KINDS, type StoredPolicy } from './documents.ts';
 
 /** Which life keeps a policy: what an audit compares with Temporal. */
 export type Life = Pick<StoredPolicy, '_id' | 'mchid' | 'out_insurance_no' | 'life'>;

@@ -4,62 +4,8 @@ import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import type { PolicyState } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import type { Storage } from './connection.ts';
+import type { End, PolicyDocument, StoredPolicy, Sync } from './documents.ts';
 import { isDuplicate, StorageUnreadable } from './errors.ts';
-
-export type Sync = 'PENDING' | 'RETRYING' | 'SYNCED' | 'BLOCKED' | 'DIVERGED' | 'STOPPED';
-export type End = 'DECLINED' | 'INACTIVE' | 'STOPPED';
-
-/** What people and reports read of a policy; its workflow is the authority. */
-export interface PolicyDocument {
-  /** `{mchid}/{out_insurance_no}` */
-  _id: string;
-  mchid: string;
-  out_insurance_no: string;
-  /** The desired record. */
-  record: PolicyRecord;
-  policy_state: PolicyState;
-  policy_type: string;
-  sync: Sync;
-  revision: number;
-  synced_revision: number;
-  /** Raised with each activity scheduled: `(revision, step)` orders the writes of a policy. */
-  step: number;
-  /** The policy as WeChat Pay last showed it. */
-  remote: PolicyFields | null;
-  observed_at: Date | null;
-  block: { code: string; message: string; request_id: string | null; at: Date } | null;
-  /** Names of the rules that ask for a person. */
-  attention: string[];
-  due: { what: string; at: Date } | null;
-  verified_at: Date | null;
-  next_verification_at: Date | null;
-  /** The last version of the source system. */
-  version: number | null;
-  /** Of the record as opened. */
-  digest: string | null;
-  window: 'none' | 'given' | 'planned' | 'open' | 'closed';
-  cancellation: { cause: string; at: Date } | null;
-  /** The first run id of the workflow that lives this policy now. No other life may write. */
-  life: string;
-  /** The run id of the write. */
-  workflow_run: string;
-  /** The Temporal namespace that keeps the policy; records of before 0.2 lack it. */
-  namespace?: string;
-  opened_at: Date;
-  updated_at: Date;
-  end: End | null;
-  ended_at: Date | null;
-  /** What the workflow wants back when it restarts from this document; JSON, of no meaning here. */
-  carried: unknown;
-}
-
-/** How it rests: personal values sealed, and who was taken over by a restart. */
-export type StoredPolicy = Omit<PolicyDocument, 'record' | 'remote' | 'carried'> & {
-  record: Record<string, unknown>;
-  remote: Record<string, unknown> | null;
-  carried: unknown;
-  taken_over?: { life: string; end: End | null; at: Date };
-};
 
 /** A document with its sealed values opened; those that no key opens are `undefined` and listed. */
 export type ReadPolicy = PolicyDocument & { unreadable: Unreadable[] };

@@ -1,13 +1,6 @@
 import type { Storage } from './connection.ts';
+import type { StoredSweep } from './documents.ts';
 import { isDuplicate } from './errors.ts';
-
-/** A document of `sweeps`: work that one worker does for all, now and then. */
-export interface StoredSweep {
-  /** `calls`: old ones are deleted. */
-  _id: 'calls';
-  /** When a worker last began it. */
-  begun_at: Date;
-}
 
 /**
  * Whether the sweep is the caller's to do: nobody has begun one in the last `every` ms. By MongoDB's clock.

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Log } from '../activities/log.ts';
-import type { Call } from '../storage/calls.ts';
 import { connect, type Storage } from '../storage/connection.ts';
+import type { Call } from '../storage/documents.ts';
 import { deleteOldCalls } from '../storage/old_calls.ts';
 import { beginSweep } from '../storage/sweeps.ts';
 import { keepDeletingOldCalls } from '../worker/old_calls.ts';

@@ -69,6 +69,29 @@ describe('record', () => {
     assert.equal(record({ brand_new: 'x' }, { extra_fields: ['brand_new'] }).policy.brand_new, 'x');
   });
 
+  it('names the first few of many that the contract has not, and looks at no more values than a task has time for', () => {
+    const named = (length: number) => Object.fromEntries(Array.from({ length }, (_, at) => [`name_${at}`, at]));
+    const refused = (run: () => unknown): RuleViolation => {
+      let violation: unknown;
+      assert.throws(run, (error) => {
+        violation = error;
+        return error instanceof RuleViolation;
+      });
+      return violation as RuleViolation;
+    };
+    const life = openedLife(record(), NOW);
+    const ways = (many: Record<string, unknown>): (() => unknown)[] => [
+      () => parsedRecord(recordOf({}, many)),
+      () => parsedRecord(recordOf(many)),
+      () => parsedRecord(recordOf({}, { upload: { appid: 'wx1', openid: 'o1', ...many } })),
+      ...(['cancel', 'amend'] as const).map((name) => () => obey(life, name, many, NOW)),
+    ];
+    for (const way of ways(named(1000))) assert.doesNotMatch(refused(way).message, /name_5/);
+    assert.match(refused(() => parsedRecord(recordOf({}, named(1000)))).message, /name_4: .*, and 995 more$/);
+    for (const many of [named(20_000), { policy_periods: Array.from({ length: 20_000 }, () => ' ') }])
+      for (const way of ways(many)) assert.equal(refused(way).rule, 'too-large');
+  });
+
   it('takes null for absent', () => {
     const given = {
       ...recordOf({ pet_name: null } as object, {}, { now: NOW }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { textOfShown } from '../command/show_text.ts';
-import type { Call } from '../storage/calls.ts';
+import type { Call } from '../storage/documents.ts';
 
 const NOW = Date.parse('2026-01-01T00:10:00Z');
 const of = { policy: '1900000001/A1', mchid: '1900000001', workflow_run: 'r', activity_id: '1' };

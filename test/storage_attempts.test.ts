@@ -2,17 +2,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  type CallIntent,
-  type CallOutcome,
-  listCalls,
-  writeIntent,
-  writeOutcome,
-  writeOwed,
-} from '../storage/calls.ts';
+import { listCalls, writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
 import { listCommands, writeCommands } from '../storage/commands.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { listDiscrepancies, type Noted, writeDiscrepancies } from '../storage/discrepancies.ts';
+import type { CallIntent, CallOutcome } from '../storage/documents.ts';
 import { type Database, entries, keyring, PERSONAL, startDatabase } from './storage_fixture.ts';
 
 const [k1, k2] = entries;

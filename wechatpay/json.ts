@@ -1,4 +1,4 @@
-import { nestsTooDeep } from '../policy/nesting.ts';
+import { nestsTooDeep } from '../policy/extent.ts';
 
 // A string whole, or a number; what looks like a number within a string is part of that string.
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/gs;

@@ -1,6 +1,7 @@
 import type { Place } from '../activities/recording.ts';
+import type { StoredHold } from '../storage/documents.ts';
 import { StorageError } from '../storage/errors.ts';
-import { clearHold, listHolds, type StoredHold } from '../storage/holds.ts';
+import { clearHold, listHolds } from '../storage/holds.ts';
 import { pause } from './pause.ts';
 
 /** Whoever holds a merchant says so in each round; one may be slow, or MongoDB away for a while. */

@@ -5,7 +5,8 @@ import type { AuditResult } from '../activities/inputs.ts';
 import { fleetOf, STUCK_ATTEMPTS, standstill } from '../client/fleet.ts';
 import type { Envelope } from '../policy/commands.ts';
 import type { Storage } from '../storage/connection.ts';
-import { type Finding, type FindingKind, keepFindings } from '../storage/findings.ts';
+import type { Finding, FindingKind } from '../storage/documents.ts';
+import { keepFindings } from '../storage/findings.ts';
 import { listHolds } from '../storage/holds.ts';
 import {
   adoptEnded,

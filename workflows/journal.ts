@@ -1,10 +1,10 @@
 import type { CommandEntry, Confirmation } from '../activities/inputs.ts';
 import type { Envelope } from '../policy/commands.ts';
 import { changes } from '../policy/difference.ts';
+import { fitting } from '../policy/fitting.ts';
 import { CAUSES, type Cause, heldPolicy, type Life } from '../policy/life.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { instantOf } from '../policy/time.ts';
-import { fitting } from './fitting.ts';
 
 /** Entries kept until they are known to be in MongoDB: a policy with more of them in one outage loses the oldest. */
 const MOST_ENTRIES = 200;

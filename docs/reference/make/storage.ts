@@ -1,11 +1,17 @@
-import type { CallOutcome, OwedAttempts } from '../../../storage/calls.ts';
-import type { StoredCommand } from '../../../storage/commands.ts';
-import type { StoredDiscrepancy } from '../../../storage/discrepancies.ts';
-import { FINDING_KINDS, type StoredFinding } from '../../../storage/findings.ts';
-import type { StoredHold } from '../../../storage/holds.ts';
+import {
+  type CallOutcome,
+  FINDING_KINDS,
+  type OwedAttempts,
+  type StoredCommand,
+  type StoredDiscrepancy,
+  type StoredFinding,
+  type StoredHold,
+  type StoredPolicy,
+  type StoredSweep,
+} from '../../../storage/documents.ts';
+
 import { INDEXES } from '../../../storage/indexes.ts';
-import type { StoredPolicy } from '../../../storage/policies.ts';
-import type { StoredSweep } from '../../../storage/sweeps.ts';
+
 import { code, words } from './markdown.ts';
 
 type Words<Document> = Record<keyof Document, string>;

@@ -22,7 +22,10 @@ function fieldOf(word: string): [string, unknown] {
 
 const SHAPE = policyFieldsSchema.shape as Record<string, { safeParse(value: unknown): { success: boolean } }>;
 
-/** The text itself, unless the field takes what the text means as JSON: 12535 is a plan_id, but no policy_code. */
+/**
+ * The text itself, unless the field takes what the text means as JSON: 12535 is a plan_id, but no policy_code. `null` takes
+ * any field back; the text `null` goes by --json-file.
+ */
 function meantBy(field: string, text: string): unknown {
   let value: unknown;
   try {
@@ -30,6 +33,7 @@ function meantBy(field: string, text: string): unknown {
   } catch {
     return text;
   }
+  if (value === null) return null;
   const schema = Object.hasOwn(SHAPE, field) ? SHAPE[field] : undefined;
   return !schema || schema.safeParse(value).success ? value : text;
 }

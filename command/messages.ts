@@ -138,7 +138,11 @@ function addWithdraw(program: Command): void {
 }
 
 function addAmend(program: Command): void {
-  messageCommand(program, 'amend <NO> [FIELD=VALUE...]', 'change fields: any but number and state')
+  messageCommand(
+    program,
+    'amend <NO> [FIELD=VALUE...]',
+    'change fields: any but number and state; FIELD=null takes one back that WeChat Pay does not hold',
+  )
     .option('--json-file <file>', 'fields as a JSON object (- for standard input): keeps them out of the process list')
     .action(async (number: string, words: string[], options: Flags<'jsonFile'>) => {
       const fields = await amendmentOf(words, options.jsonFile);

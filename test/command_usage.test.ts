@@ -187,6 +187,11 @@ describe('an amendment from the command line', () => {
     });
   });
 
+  it('takes null as what takes a field back, whatever the field is', async () => {
+    const fields = await amendmentOf(['address=null', 'plan_id=null', 'insured_name_list=null'], undefined);
+    assert.deepEqual(fields, { address: null, plan_id: null, insured_name_list: null });
+  });
+
   it('takes personal values from a file, so that no process list shows them', async () => {
     const file = join(directory, 'fields.json');
     await writeFile(file, JSON.stringify({ address: SEED.address }));

@@ -4,13 +4,16 @@ import { UsageError } from './usage.ts';
 
 /**
  * The policy that a command names: `NO` of the merchant in question, or `MCHID/NO`.
- * @throws {UsageError} where it does not say, and settings do not either, which merchant is meant
+ * @throws {UsageError} where it does not say, and settings do not either, which merchant is meant, or that is no merchant's id
  */
 export async function policyOf(text: string, mchid: string | undefined, env = process.env): Promise<PolicyId> {
-  const [number = '', merchant] = text.split('/').reverse();
+  const [number = '', ...merchants] = text.split('/').reverse();
   if (!/^[0-9A-Za-z]{1,32}$/.test(number))
     throw new UsageError(`expected a policy number of 1 to 32 letters and digits, found ${JSON.stringify(text)}`);
-  return { mchid: merchant ?? mchid ?? (await merchantInQuestion(env)), out_insurance_no: number };
+  const merchant = merchants.length > 0 ? merchants.reverse().join('/') : (mchid ?? (await merchantInQuestion(env)));
+  if (!/^\d{8,10}$/.test(merchant))
+    throw new UsageError(`expected a merchant id of 8 to 10 digits, found ${JSON.stringify(merchant)}`);
+  return { mchid: merchant, out_insurance_no: number };
 }
 
 async function merchantInQuestion({ POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS }: NodeJS.ProcessEnv): Promise<string> {

@@ -157,6 +157,16 @@ describe('the merchant in question', () => {
     assert.deepEqual(await policyOf('A1', undefined, { WECHATPAY_MERCHANTS: one }), policy);
     await assert.rejects(policyOf('A1', undefined, { WECHATPAY_MERCHANTS: two }), /has 2.*--mchid/);
     await assert.rejects(policyOf('A-1', '1900000001', {}), /1 to 32 letters and digits/);
+    for (const [text, mchid, env] of [
+      ['19/A1', undefined, {}],
+      ['x/1900000001/A1', undefined, {}],
+      ['A1', '19', {}],
+      ['A1', undefined, { POLICY_SYNC_MCHID: 'abc' }],
+    ] as const)
+      await assert.rejects(policyOf(text, mchid, env), {
+        name: 'UsageError',
+        message: /merchant id of 8 to 10 digits/,
+      });
   });
 });
 

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { InvalidSetting } from '../client/errors.ts';
 import type { AccessSettings } from '../codec/access.ts';
 import { type Keyring, parseKeys } from '../codec/keys.ts';
 import { OWN_WORDS } from '../policy/expected.ts';
 import { LOG_LEVELS } from '../worker/settings.ts';
-import { UsageError } from './usage.ts';
 
 const SHORTEST_TOKEN = 16;
 
@@ -20,12 +20,12 @@ const provider = z.object({
 
 /**
  * Keys of the codec server, who may use it, and how much it logs.
- * @throws {UsageError}, {InvalidKeys} in one line that names the setting and no secret
+ * @throws {InvalidSetting}, {InvalidKeys} in one line that names the setting and no secret
  */
 export function codecSettings(env: NodeJS.ProcessEnv): AccessSettings & { keyring: Keyring; logLevel: string } {
   const keyring = parseKeys(env.POLICY_SYNC_KEYS);
   if (!keyring)
-    throw new UsageError('POLICY_SYNC_KEYS: expected the payload keys of workers and clients, found nothing');
+    throw new InvalidSetting('POLICY_SYNC_KEYS: expected the payload keys of workers and clients, found nothing');
   const decode = tokensOf(env, 'POLICY_SYNC_CODEC_TOKEN');
   const encode = tokensOf(env, 'POLICY_SYNC_CODEC_ENCODE_TOKEN');
   const signedIn = signedInOf(env);
@@ -35,7 +35,7 @@ export function codecSettings(env: NodeJS.ProcessEnv): AccessSettings & { keyrin
 function logLevelOf({ POLICY_SYNC_LOG_LEVEL: level = 'info' }: NodeJS.ProcessEnv): string {
   const levels: readonly string[] = LOG_LEVELS;
   if (levels.includes(level)) return level;
-  throw new UsageError(`POLICY_SYNC_LOG_LEVEL: expected ${levels.join(', ')}, found ${JSON.stringify(level)}`);
+  throw new InvalidSetting(`POLICY_SYNC_LOG_LEVEL: expected ${levels.join(', ')}, found ${JSON.stringify(level)}`);
 }
 
 /** Of the setting itself, or of the file that `…_FILE` names: one token, or several with blanks or line ends between. */
@@ -44,12 +44,14 @@ function tokensOf(env: NodeJS.ProcessEnv, name: string): string[] {
   const text = file === undefined ? env[name] : textOf(file, `${name}_FILE`);
   if (text === undefined) return [];
   if (file !== undefined && env[name] !== undefined)
-    throw new UsageError(`${name}: expected this or ${name}_FILE, found both`);
+    throw new InvalidSetting(`${name}: expected this or ${name}_FILE, found both`);
   const tokens = text.split(/\s+/).filter(Boolean);
   // One that failed to arrive must not open the door.
-  if (tokens.length === 0) throw new UsageError(`${name}: expected a token, found an empty text`);
+  if (tokens.length === 0) throw new InvalidSetting(`${name}: expected a token, found an empty text`);
   if (tokens.some((token) => token.length < SHORTEST_TOKEN))
-    throw new UsageError(`${name}: expected ${SHORTEST_TOKEN} characters or more (openssl rand -hex 32), found fewer`);
+    throw new InvalidSetting(
+      `${name}: expected ${SHORTEST_TOKEN} characters or more (openssl rand -hex 32), found fewer`,
+    );
   return tokens;
 }
 
@@ -58,7 +60,7 @@ function textOf(file: string, setting: string): string {
     return readFileSync(file, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`${setting}: expected the path of a file with a token, found ${code} at ${file}`);
+    throw new InvalidSetting(`${setting}: expected the path of a file with a token, found ${code} at ${file}`);
   }
 }
 
@@ -67,7 +69,7 @@ function signedInOf(env: NodeJS.ProcessEnv): AccessSettings['signedIn'] {
   const { success, error, data } = provider.safeParse(env, OWN_WORDS);
   if (!success) {
     const [issue] = error.issues;
-    throw new UsageError(
+    throw new InvalidSetting(
       `${issue?.path.join('.')}: ${issue?.message}, found ${env[`${issue?.path[0]?.toString()}`] ?? 'nothing'}`,
     );
   }

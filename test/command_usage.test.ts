@@ -108,6 +108,14 @@ describe('failure: exit code 1, one line, and with --json an object', { concurre
     server.close();
   });
 
+  it('a codec server without a setting that it needs', async () => {
+    const { code, stdout, stderr } = await policySync(['codec-server', '--json'], env);
+    assert.equal(code, 1);
+    assertOneLine(stderr);
+    assert.match(stderr, /POLICY_SYNC_KEYS: expected/);
+    assert.equal(JSON.parse(stdout).error.name, 'InvalidSetting');
+  });
+
   it('a bad setting, named and not shown', async () => {
     const { code, stderr } = await line.run(['list'], { ...env, POLICY_SYNC_KEYS: 'k1:secret' });
     assert.equal(code, 1);

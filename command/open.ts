@@ -16,9 +16,7 @@ import { answerLine, settled } from './settled.ts';
 export function addOpen(program: Command): void {
   const command = program
     .command('open <FILE>')
-    .description(
-      'open policies: a file (or - for standard input) with one JSON record, or one record a line: 32 at once',
-    )
+    .description('open policies: FILE, or - for standard input, has one JSON record, or one on each line')
     .action((file: string, options: MessageOptions) => open(file, options));
   addEnvelope(withCommon(command));
 }
@@ -60,7 +58,12 @@ async function openOne(client: PolicyClient, { where, content }: Source, options
   const record = recordIn(jsonOf(where, content));
   const before = await wasThere(client, record);
   const opened = await client.openPolicy(record, envelopeOf(options));
-  return { opened, before, status: await settled(client, opened, opened.revision, options) };
+  const status = await settled(client, opened, opened.revision, options).catch((error: unknown) => {
+    // Why nothing reaches WeChat Pay, say.
+    warn(opened);
+    throw error;
+  });
+  return { opened, before, status };
 }
 
 /** Asked first, for the answer of `open` is the same each time. What the record breaks, `open` itself tells. */
@@ -79,12 +82,16 @@ async function wasThere(client: PolicyClient, record: RecordInput): Promise<bool
 }
 
 function told({ opened, before, status }: Done, { json }: MessageOptions): void {
-  for (const warning of opened.warnings) note(`warning: ${warning}`);
+  warn(opened);
   print(json, { ...opened, status }, () =>
     before
       ? `${opened.mchid}/${opened.out_insurance_no}: opened before, unchanged`
       : answerLine(opened, opened, status),
   );
+}
+
+function warn({ warnings }: Opened): void {
+  for (const warning of warnings) note(`warning: ${warning}`);
 }
 
 /** The record in a file: what it says to editors is no part of it. */
@@ -96,7 +103,8 @@ function recordIn(content: unknown): RecordInput {
 
 /** One record of many that failed does not keep the others from being opened. */
 function report(error: unknown, { where }: Source, { json }: MessageOptions): void {
-  note(`${where}: ${messageOf(error)}`);
+  const message = messageOf(error);
+  note(message.startsWith(`${where}: `) ? message : `${where}: ${message}`);
   if (json) process.stdout.write(`${JSON.stringify({ where, error: described(error) })}\n`);
   endWith(exitCodeOf(error));
 }

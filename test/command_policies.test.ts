@@ -197,6 +197,20 @@ describe('open', () => {
     );
     assertNothingPersonal(stdout + stderr);
   });
+
+  it('names the line of a record that is no JSON once', async () => {
+    const line = JSON.stringify(recordOf({ out_insurance_no: uniqueNumber() }));
+    const { code, stderr } = await run(['open', '-'], `${line}\n{"mchid"`);
+    assert.equal(code, 1);
+    assert.match(stderr, /^policy-sync: standard input, line 2: expected JSON, found its beginning only/m);
+  });
+
+  it('that waits in vain says that no worker serves the merchant', async () => {
+    const record = { ...recordOf({ out_insurance_no: uniqueNumber() }), mchid: '1900000009' };
+    const { code, stderr } = await run(['open', '-', '--wait', '--timeout', '2s'], JSON.stringify(record));
+    assert.equal(code, 1);
+    assert.match(stderr, /^policy-sync: warning: no worker serves merchant 1900000009/m);
+  });
 });
 
 describe('show', { concurrency: 2 }, () => {

@@ -79,6 +79,10 @@ describe('settings of a worker', () => {
       'POLICY_SYNC_METRICS_PORT',
       'WECHATPAY_MERCHANTS',
     ]);
+    for (const port of ['x', '123456'])
+      assert.deepEqual(faultsOf({ ...NEEDED, POLICY_SYNC_METRICS_PORT: port }), [
+        `POLICY_SYNC_METRICS_PORT: expected a port, 0 to 65535, found "${port}"`,
+      ]);
     assert.ok(faults.some((fault) => fault.endsWith('expected debug, info, warn, error, found "loud"')));
   });
 

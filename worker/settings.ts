@@ -51,8 +51,7 @@ export const settingsSchema = z.object({
   POLICY_SYNC_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   POLICY_SYNC_METRICS_PORT: z
     .string()
-    .regex(/^\d{1,5}$/, { error: found('a port, 0 to 65535') })
-    .refine((port) => Number(port) <= 65_535, { error: found('a port, 0 to 65535') })
+    .refine((port) => /^\d{1,5}$/.test(port) && Number(port) <= 65_535, { error: found('a port, 0 to 65535') })
     .optional(),
 });
 

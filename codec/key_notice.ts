@@ -53,7 +53,7 @@ function faultOf(own: Keyring | undefined, { keys, plain }: KeyNotice): string |
     return `${SETTING}: expected none, as the workers have none, found "${id}": unset it, or set the workers'`;
   const theirs = keys.find((key) => key.id === id);
   if (!theirs && keys.length < MOST_KEYS)
-    return `${SETTING}: expected a key of the workers' first ("${seals.id}"), found "${id}": set it as they have it, or add "${id}" to theirs before`;
+    return `${SETTING}: expected a key that the workers have in the first place, such as "${seals.id}", found "${id}": set it as they have it, or give them "${id}" before`;
   if (theirs && !isSame(own.active, theirs)) return `${SETTING}: ${differs(id)}`;
   const opens = own.byId.get(seals.id);
   if (!opens)

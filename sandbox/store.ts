@@ -95,7 +95,7 @@ export class PolicyStore {
     );
     const { out_insurance_no } = sent;
     if (lacking !== undefined || out_insurance_no === undefined)
-      throw paramError(lacking ?? 'out_insurance_no', 'expected, found none');
+      throw paramError(lacking ?? 'out_insurance_no', 'expected in an upload, found none');
     if (this.#held.has(out_insurance_no)) throw invalidRequest('out_insurance_no: uploaded before');
     const kept = Object.fromEntries(Object.entries(sent).filter(([field]) => !UPLOAD_ONLY.has(field)));
     const policy = { ...kept, out_insurance_no };

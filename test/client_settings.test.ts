@@ -20,8 +20,14 @@ const OTHER = makeKey('k9');
 /** What a shell may have in place of the workers' keys, and what it is told. */
 const MISTAKES: Record<string, { keys: string | undefined; says: RegExp }> = {
   none: { keys: undefined, says: /expected the workers' keys, which seal with "k1", found none: set it/ },
-  'a key that the workers have not': { keys: OTHER, says: /expected a key of the workers' first \("k1"\), found "k9"/ },
-  'the same first, before theirs': { keys: `${OTHER},${KEY}`, says: /expected a key of the workers' first \("k1"\)/ },
+  'a key that the workers have not': {
+    keys: OTHER,
+    says: /expected a key that the workers have in the first place, such as "k1", found "k9"/,
+  },
+  'the same first, before theirs': {
+    keys: `${OTHER},${KEY}`,
+    says: /expected a key that the workers have in the first place, such as "k1"/,
+  },
   'another key of the same id': {
     keys: makeKey('k1'),
     says: /expected the workers' key "k1", found another of that id/,

@@ -341,7 +341,7 @@ describe('an upload', () => {
   for (const field of Object.keys(required))
     test(`without ${field} is refused with 400 PARAM_ERROR`, async () => {
       const reply = await upload(body('New2', { [field]: undefined }));
-      assertRefused(reply, 400, 'PARAM_ERROR', new RegExp(`^${field}: expected, found none$`));
+      assertRefused(reply, 400, 'PARAM_ERROR', new RegExp(`^${field}: expected in an upload, found none$`));
       assert.equal((await bench.query('New2')).status, 404);
     });
 

@@ -29,6 +29,8 @@ const YOUNG_MS = 60_000;
 const PAGE = 200;
 /** No answer for so long is none: a workflow that is stuck accepts nothing. */
 const MEND_MS = 10_000;
+/** What to do about a finding that `--fix` mends. */
+const FIX = 'run `policy-sync audit --fix`';
 
 export interface AuditPlace {
   temporal: Client;
@@ -166,20 +168,22 @@ class Scan {
     // Of another life it says nothing about this one, say that of a namespace that was left.
     const ended = found?.raw.workflowExecutionInfo?.firstRunId === life.life ? found.status.name : undefined;
     if (ended === 'CANCELLED') {
-      const what = finding('stop-not-recorded', life, 'was stopped, and its record does not say so');
+      const what = finding('stop-not-recorded', life, `was stopped, and its record does not say so: ${FIX}`);
       return this.#mend(what, () => recordStop(this.#place.storage, life));
     }
     const last = found ? `the last workflow of its number is ${found.status.name}` : 'Temporal knows no workflow of it';
     const what = ended ? `its workflow is ${ended}` : last;
     const kind = ended === 'TERMINATED' ? 'terminated' : 'no-workflow';
-    await this.#mend(finding(kind, life, `${what}: nothing keeps it in step`), () => this.#restart(life));
+    await this.#mend(finding(kind, life, `${what}, and nothing keeps it in step: ${FIX}, or resume it`), () =>
+      this.#restart(life),
+    );
   }
 
   /** Somebody meant it: it is said, and left so. One that runs has the record of a former life, which is another finding. */
   async stopped(life: Life): Promise<void> {
     const found = await this.#describe(life);
     if (found && isOpen(found)) return;
-    this.#note(finding('stopped', life, 'its workflow was cancelled: nothing keeps it in step until it is resumed'));
+    this.#note(finding('stopped', life, 'its workflow was cancelled, and nothing keeps it in step: resume it'));
   }
 
   /** Of a running workflow that no record is known of that goes on. */
@@ -198,7 +202,7 @@ class Scan {
     if (!running || onRecord === running) return;
     const what =
       onRecord === undefined ? 'has no record of it' : 'has the record of a former life, and takes none of it';
-    await this.#mend(finding('no-record', policy, `its workflow runs, and MongoDB ${what}`), async () => {
+    await this.#mend(finding('no-record', policy, `its workflow runs, and MongoDB ${what}: ${FIX}`), async () => {
       if (onRecord !== undefined) await giveRecord(storage, policy._id, onRecord, running);
       const handle = this.#place.temporal.workflow.getHandle(found.workflowId);
       const args: [Envelope] = [{ by: 'audit' }];

@@ -7,7 +7,7 @@ import { UsageError } from './usage.ts';
 interface Options {
   host: string;
   port: number;
-  uiOrigin: string[];
+  uiOrigin?: string[];
 }
 
 const SETTINGS = `
@@ -25,13 +25,12 @@ export function addCodecServer(program: Command): void {
     .option('--port <n>', 'port, 0 for a free one', port, 0)
     .option(
       '--ui-origin <origin>',
-      'of the Temporal UI, such as https://temporal.example.com; may be repeated',
+      'origin of a Temporal UI that may ask, such as https://temporal.example.com; may be repeated',
       origin,
-      [],
     )
     .option('--json', 'as it does without: it writes JSON')
     .addHelpText('after', SETTINGS)
-    .action(async ({ host, port, uiOrigin }: Options) => {
+    .action(async ({ host, port, uiOrigin = [] }: Options) => {
       const [{ startCodecServer }, { codecSettings }, { makeLog }] = await Promise.all([
         import('../codec/server.ts'),
         import('./codec_settings.ts'),
@@ -50,7 +49,7 @@ export function addCodecServer(program: Command): void {
     });
 }
 
-function origin(text: string, others: string[]): string[] {
+function origin(text: string, others: string[] = []): string[] {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol) || url.origin !== text.replace(/\/$/, ''))
     throw new InvalidArgumentError('Expected an origin such as https://temporal.example.com.');

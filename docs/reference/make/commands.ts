@@ -72,7 +72,7 @@ const PENDING = {
 } as const satisfies Record<keyof PendingCall, string>;
 
 const KEPT = {
-  document: 'The document of [policies](storage.md#policies), without record and answer.',
+  document: 'The document of [policies](storage.md#policies), without `record`, `remote` and `carried`.',
   desired: 'The policy as you want it, by field.',
   remote: 'The policy as WeChat Pay last showed it; null before.',
   calls: 'The latest twenty of [calls](storage.md#calls).',
@@ -99,7 +99,7 @@ const MESSAGE_JSON = 'what [every message](#what-a-message-writes) does.';
 
 /** What each command writes with `--json`, one object a line. */
 const JSON_OF: Record<string, string> = {
-  open: `${words(FIELD, OPENED)}\n\nOf several records that one that failed writes \`{"where": …, "error": …}\`; \`where\` is the file and the line.`,
+  open: `${words(FIELD, OPENED)}\n\nOf several records, each that fails writes \`{"where": …, "error": …}\`; \`where\` is the file and the line.`,
   ...Object.fromEntries(
     ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'accept', 'resume'].map((name) => [
       name,
@@ -112,7 +112,7 @@ const JSON_OF: Record<string, string> = {
     ...ANSWER,
     differences: 'A list of `{field, ours, theirs}`; personal values are masked without `--reveal`.',
   }),
-  show: `${words(FIELD, SHOWN)}\n\n\`workflow\`:\n\n${words(FIELD, WORKFLOW)}\n\neach of its \`pending\`:\n\n${words(FIELD, PENDING)}\n\n\`kept\`:\n\n${words(FIELD, KEPT)}`,
+  show: `${words(FIELD, SHOWN)}\n\n\`workflow\`:\n\n${words(FIELD, WORKFLOW)}\n\neach of its \`pending\`:\n\n${words(FIELD, PENDING)}\n\n\`kept\`:\n\n${words(FIELD, KEPT)}\n\nThe document, and each of \`discrepancies\` and \`commands\`, has \`unreadable\`, too: a list of the fields that no payload key of this shell opens, each with the \`reason\`. It is empty where all open.`,
   list: `A line for each policy:\n\n${words(FIELD, LISTED)}`,
   audit: `${words(FIELD, AUDITED)}\n\neach of its \`findings\`:\n\n${words(FIELD, FINDING)}\n\nWith \`--every\`: \`{"scheduled": true, "every": …, "fix": …}\`, \`every\` in ms; with \`--every off\`: \`{"scheduled": false}\`.`,
   worker: 'Nothing, while all is well: its log, on standard error, is JSON by itself.',

@@ -87,7 +87,7 @@ const COMMANDS: Words<StoredCommand> = {
   by: 'Who asked; sealed.',
   event_id: 'Id of the event in your system.',
   version: 'Its version there.',
-  cause: 'Of a cancellation.',
+  cause: 'Of a cancellation: its cause, where the message gave one. null of a cancellation means `SURRENDER`.',
   reason: 'In words; sealed.',
   business_date: 'RFC 3339: when it counts, where that is another time than when it came.',
   rule: 'The rule by which a signal was ignored; null for what was accepted.',

@@ -9,7 +9,7 @@ import type { PolicyId } from './start_operation.ts';
 export interface PendingCall {
   /** `query`, `push`, `upload`, `verify`, or `record`: a write to MongoDB. */
   activity: string;
-  /** What it carries, without values. */
+  /** The number of the attempt that runs or comes next, from 1. */
   attempt: number;
   /** It runs at this moment; otherwise it waits, for a worker or for its next try. */
   running: boolean;

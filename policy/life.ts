@@ -33,7 +33,7 @@ export interface Life {
   expiry_waived?: string;
   /** The number of the policy that continues this one. */
   continued_as?: string;
-  /** What a person should look at, by name of the rule; nothing else depends on it. */
+  /** What a person should look at, by the name of a rule. A due time that has marked it once does not come again. */
   attention: string[];
 }
 
@@ -192,7 +192,7 @@ export function afterDue(life: Life, due: Due): Life {
   }
 }
 
-/** The life with everything applied that is due by `now`; `changed` when WeChat Pay should hold something else. */
+/** The life with everything applied that is due by `now`, and what that was, in its order. */
 export function settleDue(life: Life, now: number): { life: Life; applied: Due[] } {
   const applied: Due[] = [];
   for (;;) {

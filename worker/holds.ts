@@ -207,7 +207,7 @@ export class Holds {
     this.#arm(mchid, hold);
   }
 
-  /** One GET. What it meets is what it is for. */
+  /** Sends one GET to see whether the fault is gone. */
   async #probe(mchid: string, client: WechatPay, hold: Hold, probing: Probing): Promise<void> {
     const count = probing.probes++;
     const number = count % 2 === 0 ? await this.#otherThan(mchid, probing) : probing.number;

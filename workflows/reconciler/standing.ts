@@ -36,7 +36,7 @@ export interface Standing {
   must_query: boolean;
   /** WeChat Pay refuses the GET itself: nothing can be known before a person acts. */
   query_refused: boolean;
-  /** WeChat Pay refuses the GET of a verification; `blocks` where the block tells of that, and of nothing before it. */
+  /** WeChat Pay refuses the GET of a verification; `blocks`: this refusal is what caused the present block. */
   verify_refused?: { blocks: boolean };
   /**
    * Attempts of unknown outcome that may still land, whatever was sent since: what they carried is ours when it shows, and

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { type Evidence, type Findings, findingsOf } from '../bench/chaos_findings.ts';
-import { planOf } from '../bench/chaos_model.ts';
-import { floodsOf, killsOf, resetsOf, weatherOf } from '../bench/chaos_plan.ts';
-import { type ChaosReport, runChaos } from '../bench/chaos_run.ts';
+import { type Evidence, type Findings, findingsOf } from '../chaos/findings.ts';
+import { planOf } from '../chaos/model.ts';
+import { floodsOf, killsOf, resetsOf, weatherOf } from '../chaos/plan.ts';
+import { type ChaosReport, runChaos } from '../chaos/run.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 
 const SEED = 9;

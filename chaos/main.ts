@@ -1,7 +1,7 @@
 // npm run chaos: random commands over random faults and kills; is anything lost?
 import { Command, InvalidArgumentError } from 'commander';
-import type { Findings } from './chaos_findings.ts';
-import { type ChaosReport, runChaos } from './chaos_run.ts';
+import type { Findings } from './findings.ts';
+import { type ChaosReport, runChaos } from './run.ts';
 
 interface Options {
   policies: number;

@@ -13,8 +13,8 @@ import { startTemporal } from '../embedded/temporal.ts';
 import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import { connect, type Storage } from '../storage/connection.ts';
-import type { Kill } from './chaos_plan.ts';
-import { startWitness, type Witness } from './chaos_witness.ts';
+import type { Kill } from './plan.ts';
+import { startWitness, type Witness } from './witness.ts';
 
 const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
 /** A busy machine takes minutes to bring a worker up while Temporal is killed again and again. */

@@ -6,9 +6,9 @@ import type { PolicyId } from '../client/start_operation.ts';
 import type { Policy } from '../policy/record.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import { type Answer, cancelSignal } from '../workflows/messages.ts';
-import type { Finding } from './chaos_findings.ts';
-import { type Message, Model, type Outcome, type Plan, type Step } from './chaos_model.ts';
-import { FLOOD } from './chaos_plan.ts';
+import type { Finding } from './findings.ts';
+import { type Message, Model, type Outcome, type Plan, type Step } from './model.ts';
+import { FLOOD } from './plan.ts';
 
 /** How long until the next try, doubled each time: a server that is overrun gets no better by being asked. */
 const AGAIN_MS = { first: 500, most: 8_000 };

@@ -1,7 +1,7 @@
 import type { PolicyFields } from '../policy/record.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
-import { unlike } from './chaos_model.ts';
-import type { Shown } from './chaos_witness.ts';
+import { unlike } from './model.ts';
+import type { Shown } from './witness.ts';
 
 /** What MongoDB says of a policy. */
 export interface Said {

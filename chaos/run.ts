@@ -9,9 +9,9 @@ import type { FaultRule } from '../sandbox/faults.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { listPolicies } from '../storage/policies.ts';
 import type { Status } from '../workflows/messages.ts';
-import { type Evidence, type Finding, type Findings, findingsOf, numberOf, type Said } from './chaos_findings.ts';
-import { type Counts, Life } from './chaos_life.ts';
-import { planOf } from './chaos_model.ts';
+import { type Evidence, type Finding, type Findings, findingsOf, numberOf, type Said } from './findings.ts';
+import { type Counts, Life } from './life.ts';
+import { planOf } from './model.ts';
 import {
   type FaultKind,
   floodsOf,
@@ -24,9 +24,9 @@ import {
   rulesOf,
   type Victim,
   weatherOf,
-} from './chaos_plan.ts';
-import { isFreshRun, resetWorkflow } from './chaos_reset.ts';
-import { type ChaosStage, setChaosStage } from './chaos_stage.ts';
+} from './plan.ts';
+import { isFreshRun, resetWorkflow } from './reset.ts';
+import { type ChaosStage, setChaosStage } from './stage.ts';
 
 const WORKERS = 2;
 const SPAN_MS = 5_000;

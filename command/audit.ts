@@ -22,12 +22,16 @@ const SHOWN = 100;
 export function addAudit(program: Command): void {
   withCommon(program.command('audit'))
     .description('hold the records in MongoDB against the workflows in Temporal; exit 4 when findings are left')
-    .option('--fix', 'restart policies that lost their workflow, and have records made that lack')
+    .option('--fix', 'restart policies that lost their workflow, and write records that are missing')
     .option(
       '--adopt-namespace',
       'with --fix: take over what another Temporal namespace kept, once nothing runs there any more',
     )
-    .option('--every <duration|off>', 'let Temporal do it so often, say 6h, instead of now; off: not any more', period)
+    .option(
+      '--every <duration|off>',
+      'have Temporal audit at this interval, say 6h, instead of now; off ends that',
+      period,
+    )
     .action((options: Options) => {
       checkAdoption(options);
       return withClient(options, (client) => run(client, options));

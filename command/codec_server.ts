@@ -21,14 +21,18 @@ export function addCodecServer(program: Command): void {
   program
     .command('codec-server')
     .description('open sealed payloads for the Temporal UI and command line; prints {"url": …} when it listens')
-    .option('--host <address>', 'where it listens; put TLS before it', '127.0.0.1')
+    .option(
+      '--host <address>',
+      'address to listen on; where others reach it, put a proxy with TLS before it',
+      '127.0.0.1',
+    )
     .option('--port <n>', 'port, 0 for a free one', port, 0)
     .option(
       '--ui-origin <origin>',
       'origin of a Temporal UI that may ask, such as https://temporal.example.com; may be repeated',
       origin,
     )
-    .option('--json', 'as it does without: it writes JSON')
+    .option('--json', 'changes nothing: it writes JSON anyway')
     .addHelpText('after', SETTINGS)
     .action(async ({ host, port, uiOrigin = [] }: Options) => {
       const [{ startCodecServer }, { codecSettings }, { makeLog }] = await Promise.all([

@@ -24,8 +24,12 @@ export interface MessageOptions extends OfPolicy {
 export function addEnvelope(command: Command): Command {
   return command
     .option('--event-id <id>', 'id of the event in your system: sent twice, it is done once')
-    .option('--event-version <n>', 'its version there: one not above the last is superseded', wholeNumber)
-    .option('--by <who>', 'who asked')
+    .option(
+      '--event-version <n>',
+      'version of the policy in your system: with one not above the last accepted, nothing changes',
+      wholeNumber,
+    )
+    .option('--by <who>', 'who asked for it, for the history of commands')
     .option('--wait', 'wait until WeChat Pay holds it, for 60s or what --timeout says');
 }
 
@@ -59,12 +63,16 @@ async function send(
 export function addMessages(program: Command): void {
   for (const add of [addApprove, addDecline, addCancel, addWithdraw, addAmend, addRenew, addReinstate]) add(program);
   addVerify(program);
-  messageCommand(program, 'accept <NO>', "DIVERGED: make WeChat Pay's record ours").action(
-    (number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.accept(...to)),
-  );
-  messageCommand(program, 'resume <NO>', 'go on with what is BLOCKED, waits to be retried, or is STOPPED').action(
-    (number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.resume(...to)),
-  );
+  messageCommand(
+    program,
+    'accept <NO>',
+    "take WeChat Pay's record for ours (DIVERGED), or give up what it refused (BLOCKED)",
+  ).action((number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.accept(...to)));
+  messageCommand(
+    program,
+    'resume <NO>',
+    'try again at once what is BLOCKED, DIVERGED or waits to be retried; go on with what is STOPPED',
+  ).action((number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.resume(...to)));
 }
 
 type Flags<Name extends string> = MessageOptions & { [Key in Name]?: string };
@@ -157,8 +165,8 @@ function addRenew(program: Command): void {
     .option('--policy-code <code>', "the insurer's policy number (default: as it is)")
     .option('--opens-before <duration>', "renewal window: how long before the end it opens (default: the record's)")
     .option('--closes-after <duration>', "renewal window: how long after the end it closes (default: the record's)")
-    .option('--start-renewal-time <time>', 'renewal window as given, RFC 3339')
-    .option('--end-renewal-time <time>', 'renewal window as given, RFC 3339')
+    .option('--start-renewal-time <time>', 'renewal window: when it opens, RFC 3339')
+    .option('--end-renewal-time <time>', 'renewal window: when it closes, RFC 3339')
     .option('--as <NO>', 'number of the policy that continues this one; goes with no other field')
     .action((number: string, options: RenewOptions) => {
       const fields = renewalOf(options);

@@ -15,7 +15,7 @@ export function addSandbox(program: Command): void {
     .option('--port <n>', 'port, 0 for a free one', port, 0)
     .requiredOption('--keys <dir>', 'folder of its keys, made if missing')
     .option('--strict', "also refuse what WeChat Pay's documentation forbids, though it may not refuse it")
-    .option('--json', 'as it does without: it writes JSON')
+    .option('--json', 'changes nothing: it writes JSON anyway')
     .action(async ({ port, keys, strict = false }: Options) => {
       const { startSandbox } = await import('../sandbox/server.ts');
       const told = untilTold();

@@ -13,8 +13,8 @@ export function addWorker(program: Command): void {
   program
     .command('worker')
     .description('run a worker, until it is asked to end')
-    .option('--promote', 'make its version the current one, without which no version gets work')
-    .option('--json', 'as it does without: its log, on standard error, is JSON')
+    .option('--promote', 'make the version of this worker the current one: only the current version gets work')
+    .option('--json', 'changes nothing: its log, on standard error, is JSON anyway')
     .action(async ({ promote = false, json }: Options) => {
       const { runWorker } = await import('../worker/run.ts');
       await runWorker({ promote });

@@ -214,13 +214,17 @@ const amend: Rule<'amend'> = (
   return replanned(life, without(changed(upload, replaced), takenBack));
 };
 
+/** So that a fault names the list as that of a record does. */
+const extendedRecord = z.object({ extra_fields: extraFieldsSchema });
+
 /** The life whose record names fields, too, that the contract has not. */
 function extendedBy(life: Life, added: readonly string[] = []): Life {
   // A record of an earlier release names none.
   const { extra_fields = [] } = life.record as Partial<PolicyRecord>;
   const more = added.filter((field) => !extra_fields.includes(field));
   if (more.length === 0) return life;
-  return { ...life, record: { ...life.record, extra_fields: [...extra_fields, ...more] } };
+  const all = parse(extendedRecord, { extra_fields: [...extra_fields, ...more] });
+  return { ...life, record: { ...life.record, ...all } };
 }
 
 /** Fields of the policy and of its upload, and those of the upload by themselves. */

@@ -260,10 +260,12 @@ const verificationSchema = only(
   ),
 ).prefault({});
 
+/** Many times what WeChat Pay may add. */
+export const MOST_EXTRA_FIELDS = 100;
 /** Names of fields that the contract has not: the service is in grey release, and fields come. */
-export const extraFieldsSchema = z.array(
-  z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, { error: 'expected the name of a field, such as brand_new_field' }),
-);
+export const extraFieldsSchema = z
+  .array(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, { error: 'expected the name of a field, such as brand_new_field' }))
+  .max(MOST_EXTRA_FIELDS, { error: `expected at most ${MOST_EXTRA_FIELDS} names of fields` });
 
 /**
  * The record that users hand in: the policy, and how it is to be kept. Comes out with every default filled in. Parse it with
@@ -286,17 +288,15 @@ export const recordSchema = only(
     RECORD_WORDS,
   ),
 ).superRefine(({ policy, upload = {}, extra_fields }, context) => {
-  const unknown = [
-    ...unknownNames(policy, extra_fields).map((name) => ['policy', name]),
-    ...unknownNames(upload, extra_fields, 'upload').map((name) => ['upload', name]),
-  ];
-  for (const path of unknown.slice(0, MOST_NAMED))
-    context.addIssue({
-      code: 'custom',
-      path,
-      params: { rule: 'unknown-field' satisfies RuleName },
-      message: noSuchField(path.at(-1) ?? ''),
-    });
+  const refuse = (path: string[], message: string): void =>
+    context.addIssue({ code: 'custom', path, params: { rule: 'unknown-field' satisfies RuleName }, message });
+  for (const [part, names] of Object.entries({
+    policy: unknownNames(policy, extra_fields),
+    upload: unknownNames(upload, extra_fields, 'upload'),
+  })) {
+    for (const name of names.slice(0, MOST_NAMED)) refuse([part, name], noSuchField(name));
+    if (names.length > MOST_NAMED) refuse([part], `there are no such names as ${names.length - MOST_NAMED} more in it`);
+  }
 });
 
 /** Names that neither the contract has nor the record's `extra_fields`: sent, they would stay at WeChat Pay for good. */

@@ -10,9 +10,7 @@ import type {
   StoredPolicy,
   StoredSweep,
 } from './documents.ts';
-
 import { StorageUnavailable, storageError } from './errors.ts';
-
 import { createIndexes } from './indexes.ts';
 
 /** A record may cost a call this much and no more: the call itself goes on without it. */

@@ -64,7 +64,7 @@ describe('the cache of bundles', () => {
   });
 
   for (const part of [
-    'workflows/reconciler.ts',
+    'workflows/reconciler/position.ts',
     'policy/life.ts',
     'codec/payload_converter.ts',
     'activities/inputs.ts',

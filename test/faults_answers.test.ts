@@ -4,7 +4,6 @@ import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import type { CallOutcome } from '../storage/documents.ts';
-
 import type { Status } from '../workflows/messages.ts';
 import {
   type Attempt,

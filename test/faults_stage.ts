@@ -21,7 +21,6 @@ import { merchantsFile } from '../sandbox/keys.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import type { Call } from '../storage/documents.ts';
-
 import type { Status } from '../workflows/messages.ts';
 import { makeNamespace, until } from './client_namespace.ts';
 import { addFaults, eventually, ofPolicy, overlapping, refusedByRule } from './faults_fixture.ts';

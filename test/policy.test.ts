@@ -88,6 +88,17 @@ describe('record', () => {
     ];
     for (const way of ways(named(1000))) assert.doesNotMatch(refused(way).message, /name_5/);
     assert.match(refused(() => parsedRecord(recordOf({}, named(1000)))).message, /name_4: .*, and 995 more$/);
+    const both = refused(() =>
+      parsedRecord(recordOf(named(6), { upload: { appid: 'wx1', openid: 'o1', opendi: 'o2' } })),
+    );
+    assert.deepEqual(
+      both.violations.map(({ field }) => field),
+      [...Array.from({ length: 5 }, (_, at) => `policy.name_${at}`), 'policy', 'upload.opendi'],
+    );
+    const extra_fields = Array.from({ length: 60 }, (_, at) => `field_${at}`);
+    const extended = obey(life, 'amend', { extra_fields }, NOW);
+    const more = refused(() => obey(extended, 'amend', { extra_fields: extra_fields.map((name) => `${name}x`) }, NOW));
+    assert.deepEqual([more.rule, more.violations[0]?.field], ['too-long', 'extra_fields']);
     for (const many of [named(20_000), { policy_periods: Array.from({ length: 20_000 }, () => ' ') }])
       for (const way of ways(many)) assert.equal(refused(way).rule, 'too-large');
   });

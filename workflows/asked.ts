@@ -30,7 +30,7 @@ export class Asked {
     return this.#waiting > 0 && this.#askedAt === this.#answers;
   }
 
-  /** One caller after another waits, and none of them is answered: they must not keep a change from leaving. */
+  /** Of those who wait nobody was answered for long, one after another: they must not keep a change from leaving. */
   get inVain(): boolean {
     return Date.now() >= this.#askedSince + PATIENCE;
   }

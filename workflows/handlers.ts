@@ -92,7 +92,7 @@ function refuseNow({ run }: Parts, message: unknown): void {
   byRule(() => refuseUnfit(message));
 }
 
-/** A rule that is broken fails the update by its name; whatever else is thrown fails the workflow task, which is tried again. */
+/** A rule that is broken refuses the update by its name. Whatever else a handler throws fails the workflow task, which is tried again. */
 function byRule<T>(run: () => T): T {
   try {
     return run();
@@ -101,7 +101,7 @@ function byRule<T>(run: () => T): T {
   }
 }
 
-// ── Handlers: each acts in the task in which its message came ────────────────────────────────────────────────────
+// ── Handlers: after the first act each acts in the task in which its message came; `verify` waits for an answer ──
 
 async function opened(parts: Parts, message: Envelope & { digest: string }): Promise<messages.Answer> {
   parts.opener ??= message;

@@ -78,7 +78,7 @@ export function unavailable(message: string): ApplicationFailure {
   return ApplicationFailure.nonRetryable(message, REFUSALS.unavailable);
 }
 
-/** A rule broken, as a failure whose type is the rule; rethrows anything else, so that the workflow task fails and is tried again. */
+/** A rule broken, as a failure whose type is the rule; rethrows anything else. In a handler that fails the workflow task, which is tried again. */
 export function failure(error: unknown): ApplicationFailure {
   if (!(error instanceof RuleViolation)) throw error;
   const { message, rule, violations } = error;

@@ -31,8 +31,8 @@ export class Run {
 
   /**
    * Messages that come with the start wait for the first act; later ones wait for nothing. What awaits lets the next
-   * message of the same task go first, and two that depend on each other would act in the wrong order: so a handler awaits this
-   * only before the run is `ready`.
+   * message of the same task go first, and two that depend on each other would act in the wrong order: so a handler that
+   * acts awaits this only before the run is `ready`.
    */
   async readiness(): Promise<void> {
     if (!this.ready) await condition(() => this.ready || this.refusal !== undefined);

@@ -25,7 +25,7 @@ export function isForward(from: unknown, to: PolicyState): boolean {
 
 /**
  * What is desired, what is confirmed, what was attempted: and so, what next? Every decision is made from where the policy stands, never from
- * the event that woke the loop. To ask it something changes nothing; the other files of this folder change `life` and `standing`.
+ * the event that woke the loop. To ask it something changes nothing: who changes `life`, `standing` or `sending` says so.
  */
 export class Position {
   life: Life;

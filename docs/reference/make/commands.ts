@@ -8,7 +8,6 @@ import type { Kept } from '../../../command/kept.ts';
 import { makeProgram } from '../../../command/program.ts';
 import type { Shown } from '../../../command/show_text.ts';
 import { FINDING_KINDS, type Finding } from '../../../storage/documents.ts';
-
 import type { Audited } from '../../../worker/audit.ts';
 import { code, table, words } from './markdown.ts';
 import { ANSWER } from './messages.ts';

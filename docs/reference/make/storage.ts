@@ -9,9 +9,7 @@ import {
   type StoredPolicy,
   type StoredSweep,
 } from '../../../storage/documents.ts';
-
 import { INDEXES } from '../../../storage/indexes.ts';
-
 import { code, words } from './markdown.ts';
 
 type Words<Document> = Record<keyof Document, string>;

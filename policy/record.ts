@@ -261,7 +261,7 @@ const verificationSchema = only(
 ).prefault({});
 
 /** Many times what WeChat Pay may add. */
-export const MOST_EXTRA_FIELDS = 100;
+const MOST_EXTRA_FIELDS = 100;
 /** Names of fields that the contract has not: the service is in grey release, and fields come. */
 export const extraFieldsSchema = z
   .array(z.string().regex(/^[a-z][a-z0-9_]{0,63}$/, { error: 'expected the name of a field, such as brand_new_field' }))

@@ -1,6 +1,6 @@
 import { DAY, ms } from './duration.ts';
 import { LIFETIME, type Policy, type PolicyFields, type PolicyRecord, WINDOW_LIMIT } from './record.ts';
-import { APPROVED, INACTIVE, ISSUING } from './state.ts';
+import { APPROVED, DECLINED, INACTIVE, ISSUING } from './state.ts';
 import { instantOf, wireTime, withinYears } from './time.ts';
 
 /** Why a policy ended before its time: 退保, 犹豫期退保, 失效 (unpaid premium), 终止. */
@@ -209,6 +209,17 @@ export function cancelled(life: Life, cause: Cause, since: number, businessDate?
   const window = closedWindow(life);
   const inactive = { cause, since, ...(businessDate !== undefined && { business_date: businessDate }) };
   return withPolicy({ ...rest, window, inactive }, { policy_state: INACTIVE });
+}
+
+/**
+ * The life once WeChat Pay shows a window that it was given by somebody else. Its times give way to ours; where a window has no
+ * sense any more, it closes.
+ */
+export function withWindowFound(life: Life): Life {
+  const { policy_state, coverage_term_type } = life.record.policy;
+  const ended = policy_state === INACTIVE && CAUSES.some((cause) => cause === life.inactive?.cause);
+  const senseless = ended || policy_state === DECLINED || coverage_term_type === LIFETIME;
+  return { ...life, window_sent: true, ...(senseless && { window: 'closed' }) };
 }
 
 /** Marks the life for a person's attention, once. */

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { todoOf } from '../policy/blocks.ts';
 import { type CommandName, obey } from '../policy/commands.ts';
 import { differences } from '../policy/difference.ts';
-import { openedLife, settleDue } from '../policy/life.ts';
-import { type PolicyFields, parsedRecord } from '../policy/record.ts';
+import { dueTimes, openedLife, settleDue } from '../policy/life.ts';
+import { LIFETIME, type PolicyFields, parsedRecord } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING, isTransition, type PolicyState } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import { RuleViolation } from '../policy/violation.ts';
@@ -585,6 +585,30 @@ describe('a window that others gave WeChat Pay', () => {
     const { fields } = position.next() as { fields: PolicyFields };
     assert.deepEqual([fields.policy_state, fields.support_renewal], [INACTIVE, false], 'until it closes');
   });
+
+  for (const [what, changes] of [
+    ['a policy that is surrendered already', {}],
+    ['one with cover for life', { coverage_term_type: LIFETIME }],
+  ] as const)
+    it(`closes at once in ${what}, and the life can end`, () => {
+      const position = opened({}, { policy_state: APPROVED, policy_code: 'C1', support_renewal: true });
+      const remote = new Remote({ ...position.held });
+      get(position, remote.policy);
+      command(position, 'cancel', {});
+      bring(position, remote, NOW);
+      if (Object.keys(changes).length > 0) command(position, 'amend', changes);
+      bring(position, remote, NOW);
+      remote.policy = {
+        ...remote.policy,
+        start_renewal_time: wireTime(NOW + 300 * DAY),
+        end_renewal_time: wireTime(NOW + 400 * DAY),
+      };
+      get(position, remote.policy);
+      bring(position, remote, NOW);
+      assert.deepEqual([position.sync, remote.policy.support_renewal], ['SYNCED', false]);
+      const due = dueTimes(position.life).map(({ what }) => what);
+      assert.deepEqual(due, ['end']);
+    });
 });
 
 describe('names that no key opens', () => {

@@ -3,7 +3,7 @@ import { adopted } from '../../policy/commands.ts';
 import { comparable, type Difference, sameValue } from '../../policy/difference.ts';
 import { DAY } from '../../policy/duration.ts';
 import { fitting } from '../../policy/fitting.ts';
-import { type Life, marked, unmarked } from '../../policy/life.ts';
+import { type Life, marked, unmarked, withWindowFound } from '../../policy/life.ts';
 import type { PolicyFields } from '../../policy/record.ts';
 import { isTransition } from '../../policy/state.ts';
 import { RuleViolation } from '../../policy/violation.ts';
@@ -40,7 +40,7 @@ export function noteUnreadable(position: Position, unreadable: readonly string[]
 export function noteWindow(position: Position, { start_renewal_time, end_renewal_time }: PolicyFields): PolicyFields {
   const { window, window_sent } = position.life;
   if (window !== 'planned' || window_sent || !(start_renewal_time || end_renewal_time)) return {};
-  position.life = { ...position.life, window_sent: true };
+  position.life = withWindowFound(position.life);
   return { start_renewal_time: undefined, end_renewal_time: undefined };
 }
 

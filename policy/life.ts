@@ -1,6 +1,6 @@
 import { DAY, ms } from './duration.ts';
 import { LIFETIME, type Policy, type PolicyFields, type PolicyRecord, WINDOW_LIMIT } from './record.ts';
-import { APPROVED, DECLINED, INACTIVE, ISSUING } from './state.ts';
+import { APPROVED, INACTIVE, ISSUING } from './state.ts';
 import { instantOf, wireTime, withinYears } from './time.ts';
 
 /** Why a policy ended before its time: 退保, 犹豫期退保, 失效 (unpaid premium), 终止. */
@@ -218,7 +218,7 @@ export function cancelled(life: Life, cause: Cause, since: number, businessDate?
 export function withWindowFound(life: Life): Life {
   const { policy_state, coverage_term_type } = life.record.policy;
   const ended = policy_state === INACTIVE && CAUSES.some((cause) => cause === life.inactive?.cause);
-  const senseless = ended || policy_state === DECLINED || coverage_term_type === LIFETIME;
+  const senseless = ended || coverage_term_type === LIFETIME;
   return { ...life, window_sent: true, ...(senseless && { window: 'closed' }) };
 }
 

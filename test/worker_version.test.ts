@@ -94,14 +94,17 @@ describe('a current version without workers', { timeout: 180_000 }, () => {
     t.after(() => first.shutdown());
     const idle =
       /^the current version gone-for-good has no worker polling in namespace "test-\w+", so no policy moves: start one of it, or make [0-9a-f]{16}-plain, which polls, the current one with `policy-sync worker --promote`$/;
-    assert.equal(told('error', idle).length, 1, JSON.stringify(lines));
+    // Temporal may not list this worker, too, at its first look: then it is not named as one that could become current.
+    const standsStill =
+      /^the current version gone-for-good has no worker polling in namespace "test-\w+", so no policy moves: /;
+    assert.equal(told('error', standsStill).length, 1, JSON.stringify(lines));
     const port = fields.map((one) => (one as { port?: number }).port).find((found) => found !== undefined);
     const metric = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     assert.match(await metric(), /^policy_sync_current_version_served\{build_id="gone-for-good"\} 0$/m);
 
     const client = await connectPolicyClient({ env, timeout: 10_000 });
     t.after(() => client.close());
-    assert.match((await client.standstill()) ?? '', idle);
+    await until(async () => idle.test((await client.standstill()) ?? ''));
     const file = join(directory, 'policy.json');
     const number = uniqueNumber('V');
     await writeFile(file, JSON.stringify(recordOf({ out_insurance_no: number })));
@@ -116,7 +119,7 @@ describe('a current version without workers', { timeout: 180_000 }, () => {
     const second = await startWorker({ settings: readSettings(env), log, promote: true });
     t.after(() => second.shutdown());
     await until(async () => told('info', /^the current version has workers again$/).length === 1);
-    assert.equal(told('error', idle).length, 1, 'it was told once');
+    assert.equal(told('error', standsStill).length, 1, 'it was told once');
     assert.match(await metric(), /^policy_sync_current_version_served\{build_id="[0-9a-f]{16}-plain"\} 1$/m);
     assert.equal(await client.standstill(), undefined);
   });

@@ -135,21 +135,25 @@ export async function writePolicy(storage: Storage, snapshot: PolicySnapshot): P
 }
 
 /**
- * The pair on record where another run of the same life wrote it and it is the greater one: the run that asks was brought back by
- * a reset of Temporal's, and counts what another has counted already. Undefined for every other run that is still going on.
+ * The greater pair on record, where the run that asks cannot have come by it in good order. Another run of the same life wrote it:
+ * this one was brought back by a reset of Temporal's, and counts what another has counted already. Or this run itself wrote it,
+ * of a greater revision at a smaller step: it was replayed to another state than it had, as a run that a reset made may be
+ * when the server applied its updates again beside a signal. Undefined for every other run that is still going on.
  * @throws StorageError
  */
 export async function pairAhead(
   storage: Storage,
   { mchid, out_insurance_no, life, revision, step, workflow_run }: PolicySnapshot,
 ): Promise<Pair | undefined> {
-  const greater = { $or: [{ revision: { $gt: revision } }, { revision, step: { $gt: step } }] };
+  const later = { revision: { $gt: revision } };
+  const ahead = [
+    { workflow_run: { $ne: workflow_run }, ...later },
+    { workflow_run: { $ne: workflow_run }, revision, step: { $gt: step } },
+    { workflow_run, ...later, step: { $lt: step } },
+  ];
   const _id = documentId(mchid, out_insurance_no);
   const found = await storage.read(() =>
-    storage.policies.findOne(
-      { _id, life, workflow_run: { $ne: workflow_run }, ...greater },
-      { projection: { revision: 1, step: 1 } },
-    ),
+    storage.policies.findOne({ _id, life, $or: ahead }, { projection: { revision: 1, step: 1 } }),
   );
   return found ? { revision: found.revision, step: found.step } : undefined;
 }

@@ -9,6 +9,7 @@ import {
   findPolicy,
   listPolicies,
   type PolicySnapshot,
+  pairAhead,
   restore,
   writePolicy,
   writeVerification,
@@ -172,6 +173,22 @@ test('a life that was taken over writes no more, however high its pair', async (
   assert.equal(await writePolicy(storage, { ...policy, revision: 99 }), 'older');
   assert.equal(await writePolicy(storage, { ...policy, life: 'second', revision: 2 }), 'written');
   assert.equal((await find(policy))?.revision, 2);
+});
+
+test('a run is behind another run that wrote a greater pair, and itself only at a greater revision of a smaller step', async () => {
+  const policy = opened();
+  await claim(storage, policy);
+  const own = { ...policy, workflow_run: 'reset', revision: 3, step: 7 };
+  assert.equal(await writePolicy(storage, own), 'written');
+  const behind = (revision: number, step: number, workflow_run: string) =>
+    pairAhead(storage, { ...policy, workflow_run, revision, step });
+  const onRecord = { revision: 3, step: 7 };
+  assert.deepEqual(await behind(2, 14, 'reset'), onRecord, 'it was replayed to another state');
+  assert.equal(await behind(2, 6, 'reset'), undefined, 'a write that comes late');
+  assert.equal(await behind(3, 6, 'reset'), undefined, 'one that comes late, of the same revision');
+  assert.deepEqual(await behind(3, 6, 'another'), onRecord);
+  assert.deepEqual(await behind(2, 14, 'another'), onRecord);
+  assert.equal(await behind(3, 8, 'another'), undefined);
 });
 
 const pairs = fc.array(fc.record({ revision: fc.nat(4), step: fc.nat(4) }), { minLength: 1, maxLength: 12 });

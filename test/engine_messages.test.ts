@@ -341,6 +341,32 @@ describe('records', () => {
   });
 });
 
+describe('messages that a reset applies again', () => {
+  it('act in the same order when another worker replays them', async () => {
+    const { policy, number } = await opened();
+    await synced(number);
+    const handle = handleOf(number);
+    const { events: before } = await handle.fetchHistory();
+    // The task in which the first act ends: the messages wait for it.
+    const finished = before?.filter(({ workflowTaskCompletedEventAttributes: task }) => task)[1]?.eventId;
+    await world.client.approve(policy, { policy_code: 'C1' });
+    await world.client.cancelBySignal(policy);
+    await synced(number);
+    await world.temporal.workflowService.resetWorkflowExecution({
+      namespace: world.namespace,
+      workflowExecution: { workflowId: handle.workflowId, runId: (await handle.describe()).runId },
+      workflowTaskFinishEventId: finished,
+      requestId: `again-${number}`,
+      reason: 'a test',
+    } as never);
+    const { revision, state } = await world.until(number, ({ attention }) => attention.includes('reset'), 40_000);
+    await stop();
+    stop = await world.startWorkers();
+    const replayed = await world.client.status(policy);
+    assert.deepEqual([replayed.revision, replayed.state], [revision, state]);
+  });
+});
+
 describe('a policy that is waited for long, each beside the other', { concurrency: true }, () => {
   it('a declined policy ends, and its number stays taken when Temporal has forgotten it', async () => {
     const { policy, number, record } = await opened();

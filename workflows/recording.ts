@@ -35,13 +35,17 @@ export function isTaken(
   return !('outcome' in told);
 }
 
-/** This run was brought back by a reset of Temporal's: it goes on above the numbers that another has used, and is marked. */
+/**
+ * This run counts what was counted already, by a run that a reset of Temporal's undid, or by itself before it was replayed to another state:
+ * it goes on above those numbers, and is marked.
+ */
 export function takeNumbersAbove({ position, outbox, run }: Parts, { revision, step }: Behind['ahead']): void {
   const { standing, life } = position;
   // Told by another activity before.
   if (standing.revision > revision) return;
   outbox.step = Math.max(outbox.step, step);
-  outbox.journal.restart(workflowInfo().runId);
+  // With the step, which only rises: the same run may be told so twice.
+  outbox.journal.restart(`${workflowInfo().runId}.${outbox.step}`);
   behind(position, revision, Date.now());
   outbox.note(position, 'reset', undefined, life);
   outbox.owe();

@@ -295,7 +295,8 @@ export const recordSchema = only(
     upload: unknownNames(upload, extra_fields, 'upload'),
   })) {
     for (const name of names.slice(0, MOST_NAMED)) refuse([part, name], noSuchField(name));
-    if (names.length > MOST_NAMED) refuse([part], `there are no such names as ${names.length - MOST_NAMED} more in it`);
+    if (names.length > MOST_NAMED)
+      refuse([part], `and ${names.length - MOST_NAMED} more names that the contract has not`);
   }
 });
 

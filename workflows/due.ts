@@ -1,4 +1,5 @@
 import { afterDue, dueTimes, settleDue } from '../policy/life.ts';
+import { freshRunAt } from './fresh_run.ts';
 import type { Parts } from './parts.ts';
 import { change } from './reconciler/desired.ts';
 import type { Position } from './reconciler/position.ts';
@@ -20,10 +21,11 @@ export function applyDue({ position, outbox }: Parts, now: number): void {
   }
 }
 
-/** What comes due first: of the policy, or the fresh run that takes over at `freshRunAt`. */
-export function nextDue({ life, sync }: Position, freshRunAt: number): { what: string; at: number } {
+/** What comes due first: of the policy, or the fresh run that takes over. */
+export function nextDue({ life, sync }: Position): { what: string; at: number } {
   // An end that is past and does not come waits for a person, not for a time.
   const overdue = sync === 'BLOCKED' || sync === 'DIVERGED' ? Date.now() : 0;
   const due = dueTimes(life).find(({ what, at }) => what !== 'end' || at > overdue);
-  return due && due.at <= freshRunAt ? due : { what: 'fresh-run', at: freshRunAt };
+  const fresh = { what: 'fresh-run', at: freshRunAt() };
+  return due && due.at <= fresh.at ? due : fresh;
 }

@@ -8,6 +8,7 @@ import { applyDue } from './due.ts';
 import { isLong } from './fresh_run.ts';
 import * as messages from './messages.ts';
 import type { Parts } from './parts.ts';
+import { plainCopy } from './plain_copy.ts';
 import { accept } from './reconciler/accept.ts';
 import { change, IGNORED, resume } from './reconciler/desired.ts';
 import { Position } from './reconciler/position.ts';
@@ -69,7 +70,7 @@ function checkAccept(parts: Parts, message: Envelope | undefined): void {
   if (!parts.run.ready || parts.inbox.answerTo(message, 0)) return;
   const now = Date.now();
   const { life, standing } = parts.position;
-  const tried = new Position(life, JSON.parse(JSON.stringify(standing)));
+  const tried = new Position(life, plainCopy(standing));
   const due = settleDue(life, now);
   if (due.applied.length > 0) change(tried, due.life, URGENCY.due, now);
   byRule(() => accept(tried, now));

@@ -2,6 +2,7 @@ import type { Snapshot } from '../activities/inputs.ts';
 import type { Life } from '../policy/life.ts';
 import { Debts } from './debts.ts';
 import { Journal } from './journal.ts';
+import { plainCopy } from './plain_copy.ts';
 import type { Position } from './reconciler/position.ts';
 import { toldOf } from './reconciler/settled.ts';
 import type { Standing } from './reconciler/standing.ts';
@@ -39,7 +40,7 @@ export class Outbox {
   /** What MongoDB has not got yet, as far as is known. */
   pending({ standing }: Position): Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed' | 'answer'> {
     const { confirmed, confirmed_at } = standing;
-    const discrepancies = structuredCloneOf(standing.discrepancies);
+    const discrepancies = plainCopy(standing.discrepancies);
     // In every snapshot until one is known to be written: of two that are under way the newer may be the only one taken.
     const answer = this.owesAnswer && confirmed ? { policy: confirmed, at: confirmed_at } : undefined;
     return { ...this.journal.pending, discrepancies, owed: this.debts.owed, ...(answer && { answer }) };
@@ -52,8 +53,4 @@ export class Outbox {
     this.debts.settle(written.owed);
     if (written.answer?.at === position.standing.confirmed_at) this.owesAnswer = false;
   }
-}
-
-function structuredCloneOf<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
 }

@@ -4,7 +4,7 @@ import { performNext } from './call.ts';
 import { applyDue, nextDue } from './due.ts';
 import { DueTimer } from './due_timer.ts';
 import { recordEnd, stop } from './ending.ts';
-import { freshRunAt, handOver, handsOver } from './fresh_run.ts';
+import { handOver, handsOver } from './fresh_run.ts';
 import { listen } from './handlers.ts';
 import type { StartOptions } from './messages.ts';
 import { Parts } from './parts.ts';
@@ -43,7 +43,7 @@ async function live(parts: Parts): Promise<void> {
     if (end === 'recorded') return show(parts);
     // Whatever came instead is looked at first: no call, and no timer, would come back to the end.
     if (end === 'interrupted') continue;
-    timer.keep(nextDue(parts.position, freshRunAt()));
+    timer.keep(nextDue(parts.position));
     show(parts);
     if (outbox.journal.isCrowded && !outbox.recording) outbox.owe();
     keepRecord(parts);

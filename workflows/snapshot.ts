@@ -1,7 +1,6 @@
 import type { Snapshot } from '../activities/inputs.ts';
 import { carriedOf, withoutRecord } from './carried.ts';
 import { nextDue } from './due.ts';
-import { freshRunAt } from './fresh_run.ts';
 import type { Parts } from './parts.ts';
 
 /** What MongoDB should hold now, one step further. An activity writes twice: what it is about to do, and what came of it. */
@@ -23,7 +22,7 @@ export function nextSnapshot(parts: Parts): Snapshot {
     step: outbox.step,
     block: standing.block,
     attention: life.attention,
-    due: nextDue(position, freshRunAt()),
+    due: nextDue(position),
     version: inbox.received.version,
     digest,
     window: life.window,

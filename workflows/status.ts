@@ -1,7 +1,6 @@
 import { shortState } from '../policy/state.ts';
 import { nextAction } from './call.ts';
 import { nextDue } from './due.ts';
-import { freshRunAt } from './fresh_run.ts';
 import type { Status } from './messages.ts';
 import type { Parts } from './parts.ts';
 import { showAttributes, showDetails } from './presentation.ts';
@@ -35,7 +34,7 @@ export function statusOf(parts: Parts): Status {
 /** What comes next of itself, as people are told; nothing where the life is over. */
 function nextOf({ run, position }: Parts): Status['next'] {
   if (run.ending || run.stopping) return null;
-  const { what, at } = nextDue(position, freshRunAt());
+  const { what, at } = nextDue(position);
   return { what: what as NonNullable<Status['next']>['what'], at: new Date(at).toISOString() };
 }
 

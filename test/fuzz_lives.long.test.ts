@@ -222,7 +222,10 @@ class Life {
   }
 }
 
-/** The clock of the time-skipping server stood still, as it does when it has lost an attempt's end: no policy can help that. */
+/**
+ * The time-skipping server did not come to a time. Once a run of these lives stood still without load until it was given up; that the
+ * clock was why is not known, and its seed passed afterwards.
+ */
 class ClockStopped extends Error {}
 
 async function inTime(slept: Promise<void> | undefined): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PolicyRefused } from '../client/errors.ts';
 import { workflowIdOf } from '../policy/record.ts';
@@ -7,26 +7,17 @@ import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { listDiscrepancies, type ReadDiscrepancy } from '../storage/discrepancies.ts';
 import { findPolicy } from '../storage/policies.ts';
 import { until } from './client_namespace.ts';
-import { fault, livesIn, type Opened } from './engine_fixture.ts';
+import { fault, type Opened, runEngine } from './engine_fixture.ts';
 import { overlapping } from './faults_fixture.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
-import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
 import { startWorld, type World } from './world.ts';
 
 // On the dev server, in real time: what a call's outcome leads to, and what it costs.
+const engine = runEngine();
+const { handleOf, opened, approved, synced, methods, events, keep } = engine;
 let world: World;
-let stop: () => Promise<void>;
-before(async () => {
-  world = await startWorld({ keys: HISTORY_KEYS });
-  stop = await world.startWorkers();
-});
-const kept = keptHistories(() => world);
-const { handleOf, opened, approved, synced, methods, events } = livesIn(() => world, kept.keep);
-beforeEach((context) => kept.named(context));
-after(async () => {
-  await kept.save();
-  await stop?.();
-  await world?.close();
+before(() => {
+  world = engine.world();
 });
 
 describe('outcomes of a call', () => {
@@ -151,7 +142,7 @@ describe('outcomes of a call', () => {
     const policy = { mchid: world.mchid, out_insurance_no: number };
     const changes = { out_insurance_no: number, insurance_company_code: 'IC1', free_insurance: false };
     await world.client.openPolicy(recordOf(changes, { mchid: world.mchid }));
-    kept.keep(number);
+    keep(number);
     await world.until(number, ({ block }) => block?.code === 'UNKNOWN_POLICY');
     await world.faults(fault(number, { method: 'POST', times: 1, do: { status: 400, code: 'PARAM_ERROR' } }));
     await world.client.amend(policy, { upload: { appid: 'wx1', openid: 'wrong' } });

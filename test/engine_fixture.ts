@@ -1,3 +1,4 @@
+import { after, before, beforeEach } from 'node:test';
 import { type PolicyFields, type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
@@ -5,7 +6,8 @@ import type { Status } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
 import { eventNames } from './history_events.ts';
-import type { World } from './world.ts';
+import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
+import { startWorld, type World } from './world.ts';
 
 export interface Opened {
   policy: { mchid: string; out_insurance_no: string };
@@ -13,8 +15,35 @@ export interface Opened {
   record: RecordInput;
 }
 
+/** The engine, for as long as the tests of the file that asks for it run; their histories are kept where they are to be saved. */
+export function runEngine() {
+  let world: World;
+  let stop: () => Promise<void>;
+  before(async () => {
+    world = await startWorld({ keys: HISTORY_KEYS });
+    stop = await world.startWorkers();
+  });
+  const kept = keptHistories(() => world);
+  beforeEach((context) => kept.named(context));
+  after(async () => {
+    await kept.save();
+    await stop?.();
+    await world?.close();
+  });
+  return {
+    ...livesIn(() => world, kept.keep),
+    keep: kept.keep,
+    world: () => world,
+    /** Others in their place, which know no policy and replay what they are asked for. */
+    replaceWorkers: async (): Promise<void> => {
+      await stop();
+      stop = await world.startWorkers();
+    },
+  };
+}
+
 /** Policies in a world that is there once the tests run; `keep` is told of each. */
-export function livesIn(world: () => World, keep: (number: string) => void) {
+function livesIn(world: () => World, keep: (number: string) => void) {
   const handleOf = (number: string) => world().temporal.workflow.getHandle(workflowIdOf(world().mchid, number));
 
   async function opened(settings: Partial<RecordInput> = {}, changes: PolicyFields = {}): Promise<Opened> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PolicyRefused, Unavailable } from '../client/errors.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
@@ -8,25 +8,16 @@ import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import { findPolicy } from '../storage/policies.ts';
 import { cancelSignal, SEARCH_ATTRIBUTES } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
-import { fault, livesIn } from './engine_fixture.ts';
+import { fault, runEngine } from './engine_fixture.ts';
 import { lastingEventNames, openedText } from './history_events.ts';
-import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
-import { startWorld, type World } from './world.ts';
+import type { World } from './world.ts';
 
 // On the dev server, in real time: what messages lead to, and what is on record of them.
+const engine = runEngine();
+const { handleOf, opened, approved, synced, methods, events } = engine;
 let world: World;
-let stop: () => Promise<void>;
-before(async () => {
-  world = await startWorld({ keys: HISTORY_KEYS });
-  stop = await world.startWorkers();
-});
-const kept = keptHistories(() => world);
-const { handleOf, opened, approved, synced, methods, events } = livesIn(() => world, kept.keep);
-beforeEach((context) => kept.named(context));
-after(async () => {
-  await kept.save();
-  await stop?.();
-  await world?.close();
+before(() => {
+  world = engine.world();
 });
 
 async function commands(number: string, enough: (all: ReadCommand[]) => boolean): Promise<ReadCommand[]> {
@@ -35,6 +26,19 @@ async function commands(number: string, enough: (all: ReadCommand[]) => boolean)
     if (enough(all)) return all;
     if (Date.now() - from > 30_000) throw new Error(`not so after 30 s: ${JSON.stringify(all)}`);
   }
+}
+
+/** Resets a policy's workflow to a task of its own; the server applies its messages again, but for those excluded. */
+async function reset(number: string, workflowTaskFinishEventId: unknown, more: object = {}): Promise<void> {
+  const handle = handleOf(number);
+  await world.temporal.workflowService.resetWorkflowExecution({
+    namespace: world.namespace,
+    workflowExecution: { workflowId: handle.workflowId, runId: (await handle.describe()).runId },
+    workflowTaskFinishEventId,
+    requestId: `reset-${number}`,
+    reason: 'a test',
+    ...more,
+  } as never);
 }
 
 describe('messages', () => {
@@ -352,16 +356,9 @@ describe('messages that a reset applies again', () => {
     await world.client.approve(policy, { policy_code: 'C1' });
     await world.client.cancelBySignal(policy);
     await synced(number);
-    await world.temporal.workflowService.resetWorkflowExecution({
-      namespace: world.namespace,
-      workflowExecution: { workflowId: handle.workflowId, runId: (await handle.describe()).runId },
-      workflowTaskFinishEventId: finished,
-      requestId: `again-${number}`,
-      reason: 'a test',
-    } as never);
+    await reset(number, finished);
     const { revision, state } = await world.until(number, ({ attention }) => attention.includes('reset'), 40_000);
-    await stop();
-    stop = await world.startWorkers();
+    await engine.replaceWorkers();
     const replayed = await world.client.status(policy);
     assert.deepEqual([replayed.revision, replayed.state], [revision, state]);
   });
@@ -402,14 +399,7 @@ describe('a policy that is waited for long, each beside the other', { concurrenc
     await world.client.amend(policy, { address: 'B' });
     await synced(number);
     const undone = await commands(number, (all) => all.length === 2 && all.every((one) => one.confirmed_at !== null));
-    await world.temporal.workflowService.resetWorkflowExecution({
-      namespace: world.namespace,
-      workflowExecution: { workflowId: handle.workflowId, runId: (await handle.describe()).runId },
-      workflowTaskFinishEventId: finished,
-      requestId: `reset-${number}`,
-      reason: 'a test',
-      resetReapplyExcludeTypes: [1, 2],
-    } as never);
+    await reset(number, finished, { resetReapplyExcludeTypes: [1, 2] });
     const status = await world.until(
       number,
       ({ attention, sync }) => attention.includes('reset') && sync === 'DIVERGED',

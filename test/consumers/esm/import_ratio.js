@@ -1,13 +1,19 @@
 // How much longer the client takes to import than the SDK's client that it stands on: processor time of new processes, the
-// least of nine each, taken in turn.
+// least of each, taken in turn. Other work on the machine only adds to it, so more turns come nearer to what each takes:
+// where nine are not enough, there are up to fifty.
 import { spawnSync } from 'node:child_process';
 
 const [ours, peer] = ['wechatpay-policy-sync-client', '@temporalio/client'];
-const times = { [ours]: [], [peer]: [] };
-for (let turn = 0; turn < 9; turn++) for (const name of [ours, peer]) times[name].push(importTime(name));
-const [our, their] = [ours, peer].map((name) => Math.min(...times[name]));
-console.log(`${ours} ${our} ms, ${peer} ${their} ms: ${(our / their).toFixed(2)} times`);
-if (our > 1.3 * their) throw new Error(`expected at most 1.3 times, found ${(our / their).toFixed(2)}`);
+const least = { [ours]: Number.POSITIVE_INFINITY, [peer]: Number.POSITIVE_INFINITY };
+const ratio = () => least[ours] / least[peer];
+let turns = 0;
+while (turns < 9 || (turns < 50 && ratio() > 1.3)) {
+  for (const name of [ours, peer]) least[name] = Math.min(least[name], importTime(name));
+  turns++;
+}
+const told = `${ours} ${least[ours]} ms, ${peer} ${least[peer]} ms: ${ratio().toFixed(2)} times, of ${turns} turns`;
+console.log(told);
+if (ratio() > 1.3) throw new Error(`expected at most 1.3 times: ${told}`);
 
 function importTime(name) {
   const script = `const from = process.cpuUsage();

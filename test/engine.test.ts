@@ -16,8 +16,8 @@ import { startWorld, type World } from './world.ts';
 const engine = runEngine();
 const { handleOf, opened, approved, synced, methods, events, keep } = engine;
 let world: World;
-before(() => {
-  world = engine.world();
+before(async () => {
+  world = await engine.world();
 });
 
 describe('outcomes of a call', () => {

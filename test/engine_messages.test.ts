@@ -16,8 +16,8 @@ import type { World } from './world.ts';
 const engine = runEngine();
 const { handleOf, opened, approved, synced, methods, events } = engine;
 let world: World;
-before(() => {
-  world = engine.world();
+before(async () => {
+  world = await engine.world();
 });
 
 async function commands(number: string, enough: (all: ReadCommand[]) => boolean): Promise<ReadCommand[]> {
@@ -346,21 +346,26 @@ describe('records', () => {
 });
 
 describe('messages that a reset applies again', () => {
-  it('act in the same order when another worker replays them', async () => {
+  it('act in the same order when another worker replays them: the signals of a task first, then its updates', async () => {
     const { policy, number } = await opened();
     await synced(number);
     const handle = handleOf(number);
     const { events: before } = await handle.fetchHistory();
-    // The task in which the first act ends: the messages wait for it.
-    const finished = before?.filter(({ workflowTaskCompletedEventAttributes: task }) => task)[1]?.eventId;
+    const finished = before?.findLast(({ workflowTaskCompletedEventAttributes: task }) => task)?.eventId;
     await world.client.approve(policy, { policy_code: 'C1' });
     await world.client.cancelBySignal(policy);
     await synced(number);
     await reset(number, finished);
-    const { revision, state } = await world.until(number, ({ attention }) => attention.includes('reset'), 40_000);
+    await world.until(number, ({ attention }) => attention.includes('reset'), 40_000);
+    const keptWith = async (address: string) => {
+      await world.client.amend(policy, { address });
+      const document = async () => (await findPolicy(world.storage, world.mchid, number))?.record.policy;
+      await until(async () => (await document())?.address === address);
+      return { ...(await document()), address: undefined };
+    };
+    const first = await keptWith('B');
     await engine.replaceWorkers();
-    const replayed = await world.client.status(policy);
-    assert.deepEqual([replayed.revision, replayed.state], [revision, state]);
+    assert.deepEqual(await keptWith('C'), first);
   });
 });
 

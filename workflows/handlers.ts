@@ -17,11 +17,12 @@ import { existing, failure, refuseUnfit, stopping } from './refusal.ts';
 import { statusOf } from './status.ts';
 import { tellIgnored } from './transitions.ts';
 
+type Decision = 'accept' | 'resume';
+
 /** Registers a handler for each message, and a validator that refuses, without a trace in the history, what is illegal now. */
 export function listen(parts: Parts): void {
-  setHandler(messages.open, (message) => opened(parts, message), {
-    validator: (message) => checkOpen(parts, message),
-  });
+  const opening = (message: Envelope & { digest: string }) => opened(parts, message);
+  setHandler(messages.open, afterSignals(opening), { validator: (message) => checkOpen(parts, message) });
   const commands = {
     approve: messages.approve,
     decline: messages.decline,
@@ -32,21 +33,40 @@ export function listen(parts: Parts): void {
     reinstate: messages.reinstate,
   };
   for (const [name, update] of Object.entries(commands) as [CommandName, typeof messages.withdraw][])
-    setHandler(update, (message?: Envelope) => obeyed(parts, name, message), {
-      validator: (message?: Envelope) => check(parts, name, message),
-    });
+    setHandler(
+      update,
+      afterSignals((message?: Envelope) => obeyed(parts, name, message)),
+      { validator: (message?: Envelope) => check(parts, name, message) },
+    );
   // A signal can't be refused: an illegal one is ignored and marked for attention.
   setHandler(messages.cancelSignal, (message) => signalled(parts, message));
-  setHandler(messages.accept, (message?: Envelope) => decided(parts, 'accept', message), {
-    validator: (message?: Envelope) => checkAccept(parts, message),
-  });
-  setHandler(messages.resume, (message?: Envelope) => decided(parts, 'resume', message), {
-    validator: (message?: Envelope) => checkBare(parts, message),
-  });
-  setHandler(messages.verify, (message?: Envelope) => parts.asked.during(() => verified(parts, message)), {
+  const decisions = {
+    accept: { update: messages.accept, validator: (message?: Envelope) => checkAccept(parts, message) },
+    resume: { update: messages.resume, validator: (message?: Envelope) => checkBare(parts, message) },
+  };
+  for (const [name, { update, validator }] of Object.entries(decisions) as [Decision, typeof decisions.accept][])
+    setHandler(
+      update,
+      afterSignals((message?: Envelope) => decided(parts, name, message)),
+      { validator },
+    );
+  // Counted as it comes: the validator of the next reads the count in the same task.
+  const verifying = afterSignals((message?: Envelope) => verified(parts, message));
+  setHandler(messages.verify, (message?: Envelope) => parts.asked.during(() => verifying(message)), {
     validator: (message?: Envelope) => checkVerify(parts, message),
   });
   setHandler(messages.status, () => statusOf(parts));
+}
+
+/**
+ * An update acts after the signals that come in the same task. The SDK does not keep an order between them: in a run that a
+ * reset made it hands updates to the first worker as the history has them, and behind all signals to each that replays it.
+ */
+function afterSignals<M, A>(act: (message: M) => Promise<A>): (message: M) => Promise<A> {
+  return async (message) => {
+    await Promise.resolve();
+    return act(message);
+  };
 }
 
 // ── Validators: they change nothing ──────────────────────────────────────────────────────────────────────────────
@@ -158,11 +178,7 @@ function ignored({ position, outbox, run }: Parts, message: Envelope | undefined
 }
 
 /** `accept` and `resume`: what a person decides. */
-async function decided(
-  parts: Parts,
-  name: 'accept' | 'resume',
-  message: Envelope | undefined,
-): Promise<messages.Answer> {
+async function decided(parts: Parts, name: Decision, message: Envelope | undefined): Promise<messages.Answer> {
   const { run } = parts;
   if (!run.ready) await run.readiness();
   const { position, inbox, outbox } = parts;

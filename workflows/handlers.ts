@@ -6,6 +6,7 @@ import { withoutNulls } from '../policy/record.ts';
 import { parse, RuleViolation } from '../policy/violation.ts';
 import { applyDue } from './due.ts';
 import { isLong } from './fresh_run.ts';
+import { InOrder } from './in_order.ts';
 import * as messages from './messages.ts';
 import type { Parts } from './parts.ts';
 import { plainCopy } from './plain_copy.ts';
@@ -21,8 +22,10 @@ type Decision = 'accept' | 'resume';
 
 /** Registers a handler for each message, and a validator that refuses, without a trace in the history, what is illegal now. */
 export function listen(parts: Parts): void {
-  const opening = (message: Envelope & { digest: string }) => opened(parts, message);
-  setHandler(messages.open, afterSignals(opening), { validator: (message) => checkOpen(parts, message) });
+  const inOrder = new InOrder();
+  const update = <M, A>(handler: (message: M) => Promise<A>) => inOrder.act('update', handler);
+  const opening = update((message: Envelope & { digest: string }) => opened(parts, message));
+  setHandler(messages.open, opening, { validator: (message) => checkOpen(parts, message) });
   const commands = {
     approve: messages.approve,
     decline: messages.decline,
@@ -32,41 +35,33 @@ export function listen(parts: Parts): void {
     renew: messages.renew,
     reinstate: messages.reinstate,
   };
-  for (const [name, update] of Object.entries(commands) as [CommandName, typeof messages.withdraw][])
+  for (const [name, definition] of Object.entries(commands) as [CommandName, typeof messages.withdraw][])
     setHandler(
-      update,
-      afterSignals((message?: Envelope) => obeyed(parts, name, message)),
+      definition,
+      update((message?: Envelope) => obeyed(parts, name, message)),
       { validator: (message?: Envelope) => check(parts, name, message) },
     );
   // A signal can't be refused: an illegal one is ignored and marked for attention.
-  setHandler(messages.cancelSignal, (message) => signalled(parts, message));
+  setHandler(
+    messages.cancelSignal,
+    inOrder.act('signal', (message) => signalled(parts, message)),
+  );
   const decisions = {
-    accept: { update: messages.accept, validator: (message?: Envelope) => checkAccept(parts, message) },
-    resume: { update: messages.resume, validator: (message?: Envelope) => checkBare(parts, message) },
+    accept: { definition: messages.accept, validator: (message?: Envelope) => checkAccept(parts, message) },
+    resume: { definition: messages.resume, validator: (message?: Envelope) => checkBare(parts, message) },
   };
-  for (const [name, { update, validator }] of Object.entries(decisions) as [Decision, typeof decisions.accept][])
+  for (const [name, { definition, validator }] of Object.entries(decisions) as [Decision, typeof decisions.accept][])
     setHandler(
-      update,
-      afterSignals((message?: Envelope) => decided(parts, name, message)),
+      definition,
+      update((message?: Envelope) => decided(parts, name, message)),
       { validator },
     );
   // Counted as it comes: the validator of the next reads the count in the same task.
-  const verifying = afterSignals((message?: Envelope) => verified(parts, message));
+  const verifying = update((message?: Envelope) => verified(parts, message));
   setHandler(messages.verify, (message?: Envelope) => parts.asked.during(() => verifying(message)), {
     validator: (message?: Envelope) => checkVerify(parts, message),
   });
   setHandler(messages.status, () => statusOf(parts));
-}
-
-/**
- * An update acts after the signals that come in the same task. The SDK does not keep an order between them: in a run that a
- * reset made it hands updates to the first worker as the history has them, and behind all signals to each that replays it.
- */
-function afterSignals<M, A>(act: (message: M) => Promise<A>): (message: M) => Promise<A> {
-  return async (message) => {
-    await Promise.resolve();
-    return act(message);
-  };
 }
 
 // ── Validators: they change nothing ──────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ListFilter } from '../client/list.ts';
 import { standstillOf } from '../client/standstill.ts';
-import { POLICY_TYPES } from '../policy/record.ts';
+import { POLICY_TYPES } from '../policy/fields.ts';
 import { POLICY_STATES, shortState } from '../policy/state.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';

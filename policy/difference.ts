@@ -1,4 +1,4 @@
-import { ANSWER_ONLY, TIME_FIELDS } from './fields.ts';
+import { ANSWER_ONLY, comparedAs } from './fields.ts';
 import type { PolicyFields } from './record.ts';
 import { instantMeant } from './time.ts';
 
@@ -25,10 +25,11 @@ export function comparable(field: string, value: unknown): string {
 /** A text that is equal for two values just when who says them means the same: a false is said, and so is an order of names. */
 function meant(field: string, value: unknown, { ordered }: { ordered: boolean }): string {
   if (isEmpty(value)) return '';
+  const as = comparedAs(field);
   // WeChat Pay may hold anything: where a field is of another type, its JSON is compared.
-  if (field === 'plan_id' && isTextOrNumber(value)) return `"${value}"`;
-  if (TIME_FIELDS.has(field) && isTextOrNumber(value)) return String(instantMeant(value) ?? value);
-  if (!ordered && field === 'insured_name_list' && Array.isArray(value) && value.every(isTextOrNumber))
+  if (as === 'numeral' && isTextOrNumber(value)) return `"${value}"`;
+  if (as === 'instant' && isTextOrNumber(value)) return String(instantMeant(value) ?? value);
+  if (as === 'set' && !ordered && Array.isArray(value) && value.every(isTextOrNumber))
     return JSON.stringify([...value].sort());
   return JSON.stringify(sortKeys(value));
 }

@@ -8,9 +8,9 @@ export {
   parsedCommand,
 } from './commands.ts';
 export type { Difference } from './difference.ts';
+export { POLICY_TYPES } from './fields.ts';
 export { CAUSES, type Cause } from './life.ts';
 export {
-  POLICY_TYPES,
   type Policy,
   type PolicyFields,
   type PolicyRecord,

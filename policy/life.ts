@@ -1,5 +1,7 @@
 import { DAY, ms } from './duration.ts';
-import { LIFETIME, type Policy, type PolicyFields, type PolicyRecord, WINDOW_LIMIT } from './record.ts';
+import { LIFETIME } from './fields.ts';
+import { WINDOW_LIMIT } from './policy_rules.ts';
+import type { Policy, PolicyFields, PolicyRecord } from './record.ts';
 import { APPROVED, INACTIVE, ISSUING } from './state.ts';
 import { instantOf, wireTime, withinYears } from './time.ts';
 

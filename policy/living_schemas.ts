@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import * as commands from './commands.ts';
+import { COMMAND_SCHEMAS } from './commands.ts';
+import * as envelope from './envelope.ts';
 import * as record from './record.ts';
 
 /**
@@ -9,7 +10,7 @@ import * as record from './record.ts';
  * its own method would be defined late, too.
  */
 export function letSchemasLive(): void {
-  for (const schema of Object.values({ ...record, ...commands, ...commands.COMMAND_SCHEMAS }))
+  for (const schema of Object.values({ ...record, ...envelope, ...COMMAND_SCHEMAS }))
     if (schema instanceof z.ZodType) {
       if (schema instanceof z.ZodObject) schema.shape;
       Object.freeze(schema);

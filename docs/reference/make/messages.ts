@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import { bareSchema, COMMAND_SCHEMAS, type CommandName } from '../../../policy/commands.ts';
+import { POLICY_FIELDS } from '../../../policy/fields.ts';
 import type { RuleName } from '../../../policy/rules.ts';
-import { ENVELOPE_WORDS, POLICY_WORDS, RENEWAL_WORDS } from '../../../policy/words.ts';
+import { ENVELOPE_WORDS, RENEWAL_WORDS } from '../../../policy/words.ts';
 import type { Answer, Block, Status } from '../../../workflows/messages.ts';
 import { fieldTable } from './fields.ts';
 import { type JsonSchema, jsonSchemaOf } from './json_schemas.ts';
@@ -37,6 +38,8 @@ const BLOCK = {
   request_id: "Request-ID of WeChat Pay's answer.",
   at: 'Since when.',
 } as const satisfies Record<keyof Block, string>;
+
+const POLICY_WORDS = Object.fromEntries(Object.entries(POLICY_FIELDS).map(([name, { word }]) => [name, word]));
 
 /** Of the fields of messages that no schema of the record has. */
 const WORDS: Record<string, string> = {

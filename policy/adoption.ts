@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { defined } from './command_rule.ts';
+import { differences } from './difference.ts';
+import { TIME_FIELDS } from './fields.ts';
+import { dueTimes, expiryOf, heldPolicy, type Life, type Window } from './life.ts';
+import { type Policy, type PolicyFields, policySchema } from './record.ts';
+import { APPROVED, INACTIVE } from './state.ts';
+import { toWireTime } from './time.ts';
+import { parse } from './violation.ts';
+import { plannedAnew, replanned, WINDOW_FIELDS } from './window_plan.ts';
+
+/**
+ * The life after WeChat Pay's record was made ours in these fields: each that it holds otherwise takes its value, the
+ * state too; one that it does not hold is given up.
+ * @throws {RuleViolation} when the result would break a rule of the record.
+ */
+export function adopted(life: Life, remote: PolicyFields, fields: readonly string[], now: number): Life {
+  const found = differences(heldPolicy(life), remote).filter(({ field }) => fields.includes(field));
+  if (found.length === 0) return life;
+  const policy: Record<string, unknown> = { ...life.record.policy };
+  for (const { field, theirs } of found) {
+    if (theirs === undefined) delete policy[field];
+    else policy[field] = TIME_FIELDS.has(field) && typeof theirs === 'string' ? toWireTime(theirs) : theirs;
+  }
+  const record = { ...life.record, policy: parse(policySchema, policy) };
+  const taken = withWindowThere(life, { ...life, record }, { remote, fields }, now);
+  const { policy_state: state, expired_time } = record.policy;
+  const { inactive: was, cancellation, expiry_waived: _former, ...rest } = taken;
+  if (state === APPROVED && expired_time !== undefined && (expiryOf(record.policy) ?? Number.POSITIVE_INFINITY) <= now)
+    Object.assign(rest, { expiry_waived: expired_time });
+  if (state === life.record.policy.policy_state)
+    return { ...rest, ...(was && { inactive: was }), ...(cancellation && { cancellation }) };
+  return state === INACTIVE ? { ...rest, inactive: { cause: 'GIVEN', since: now } } : rest;
+}
+
+/**
+ * The accepted life with a window that asks WeChat Pay for nothing it does not hold, but what was to be sent `before`, and
+ * that no time already past opens or closes: the one that our rules plan where it is such, else its own, or none.
+ */
+function withWindowThere(
+  before: Life,
+  accepted: Life,
+  { remote, fields }: { remote: PolicyFields; fields: readonly string[] },
+  now: number,
+): Life {
+  const differing = (life: Life): string[] => differences(heldPolicy(life), remote).map(({ field }) => field);
+  const onItsWay = differing(before).filter((field) => !fields.includes(field));
+  const fits = (life: Life): boolean =>
+    differing(life).every((field) => !WINDOW_FIELDS.includes(field) || onItsWay.includes(field)) &&
+    !dueTimes(life).some(({ what, at }) => what.startsWith('window-') && at <= now);
+  const { start_renewal_time, end_renewal_time } = remote;
+  const there = start_renewal_time !== undefined || end_renewal_time !== undefined;
+  const { start_renewal_time: _start, end_renewal_time: _end, ...timeless } = accepted.record.policy;
+  const inWindow = (window: Window, policy: Policy = timeless): Life => ({
+    ...accepted,
+    record: { ...accepted.record, policy },
+    window,
+    window_sent: there || window === 'given',
+  });
+  const theirs = z.safeParse(policySchema, { ...timeless, ...defined({ start_renewal_time, end_renewal_time }) });
+  const choices = [
+    replanned(before, accepted),
+    { ...accepted, ...plannedAnew(accepted, accepted.record.policy) },
+    inWindow('planned'),
+    ...(there && theirs.success ? [inWindow('given', theirs.data)] : []),
+    inWindow('closed'),
+  ];
+  return choices.find(fits) ?? inWindow('none');
+}

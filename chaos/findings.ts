@@ -80,7 +80,18 @@ function illegal({ requests }: Evidence): Finding[] {
   // That a policy is unknown is no refusal: it is asked for before it is uploaded.
   return requests
     .filter(({ refused }) => refused !== null && refused !== 'NOT_FOUND')
+    .filter((request) => !overtaken(request, requests))
     .map((request) => ({ number: numberOf(request), what: `request ${request.n}: ${request.refused}` }));
+}
+
+/** By a late landing that no answer could tell of before the request was made. */
+function overtaken(request: LoggedRequest, requests: readonly LoggedRequest[]): boolean {
+  const others = requests.filter(({ n, path }) => n < request.n && path === request.path);
+  const landed = others
+    .flatMap(({ landed_at }) => (landed_at && landed_at <= request.at ? [landed_at] : []))
+    .sort()
+    .at(-1);
+  return landed !== undefined && !others.some(({ ended_at, status }) => status === 200 && (ended_at ?? '') >= landed);
 }
 
 function overlapping({ requests }: Evidence): Finding[] {

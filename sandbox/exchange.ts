@@ -45,7 +45,9 @@ export function served(parts: Parts, effect: Effect): RouteHandlerMethod {
     logged.signature_ok = signature_ok;
     const asked: Effect = (incoming) => {
       try {
-        return effect(incoming);
+        const policy = effect(incoming);
+        if (logged.ended_at !== null) parts.requests.landed(logged);
+        return policy;
       } catch (error) {
         // Of one that comes after the cut nobody is told.
         if (error instanceof Refusal && logged.ended_at === null) logged.refused = error.code;

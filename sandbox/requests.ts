@@ -20,6 +20,8 @@ export interface LoggedRequest {
   signature_ok: boolean;
   /** By which code the service itself refused it, though a fault may have kept the answer back; `null` where it did not. */
   refused: string | null;
+  /** When it took effect, where that was after it had ended: `drop: late`. */
+  landed_at?: string;
 }
 
 /** Every service call from its arrival on; the last 200,000 of them. */
@@ -47,6 +49,10 @@ export class RequestLog {
     request.status = status;
     request.code = code;
     request.ended_at = this.#time();
+  }
+
+  landed(request: LoggedRequest): void {
+    request.landed_at = this.#time();
   }
 
   /** Those whose `n` is above `n`, in order. */

@@ -72,6 +72,23 @@ describe('chaos', { timeout: 600_000 }, () => {
     assert.equal(counted({ ...evidence, requests, shown, taken }).illegal, 1);
   });
 
+  it('a request refused for a landing that nobody could know of is not illegal; one made after an answer is', () => {
+    const late = { ...requestOf('GET'), method: 'PATCH', n: 1, at: '2026-01-01T00:00:00.000Z', status: null };
+    const first: LoggedRequest = { ...late, ended_at: late.at, landed_at: '2026-01-01T00:00:02.000Z' };
+    const refused: LoggedRequest = {
+      ...first,
+      n: 3,
+      at: '2026-01-01T00:00:03.000Z',
+      ended_at: '2026-01-01T00:00:03.001Z',
+    };
+    const second: LoggedRequest = { ...refused, refused: 'INVALID_REQUEST', status: 400 };
+    const looked = { ...first, n: 2, method: 'GET', status: 200, at: '2026-01-01T00:00:02.500Z' };
+    const [{ landed_at: _never, ...before }, after] = [first, { ...looked, ended_at: looked.at }];
+    assert.equal(counted({ ...evidence, requests: [first, second] }).illegal, 0);
+    assert.equal(counted({ ...evidence, requests: [before, second] }).illegal, 1);
+    assert.equal(counted({ ...evidence, requests: [first, after, second] }).illegal, 1);
+  });
+
   it('a request that comes while one of the same policy is under way overlaps it, one of another policy does not', () => {
     const first = { ...requestOf('GET'), at: '2026-01-01T00:00:00.000Z', ended_at: '2026-01-01T00:00:02.000Z' };
     const second = { ...first, n: first.n + 1, at: '2026-01-01T00:00:01.000Z' };

@@ -29,7 +29,7 @@ const FAULT: Record<keyof Fault, string> = {
   names: "`unreadable`: takes effect, and seals the names with a key that is not the merchant's.",
 };
 
-const REQUEST: Record<keyof LoggedRequest, string> = {
+const REQUEST: Record<keyof Required<LoggedRequest>, string> = {
   n: 'From 1 on.',
   at: 'When it arrived, ISO 8601 with milliseconds.',
   ended_at: 'When it was done; null while it is under way.',
@@ -41,6 +41,7 @@ const REQUEST: Record<keyof LoggedRequest, string> = {
   request_id: 'Its Request-ID.',
   signature_ok: 'Whether its signature was right.',
   refused: 'By which code the service itself refused it; null where it did not.',
+  landed_at: 'When it took effect, where that was after it had ended (`drop: late`); absent otherwise.',
 };
 
 export function faultRule(): string {

@@ -12,6 +12,7 @@ import { attentionOf } from './attention.ts';
 import { auditActivities } from './audit_activity.ts';
 import { warnUnlessAudited } from './audit_schedule.ts';
 import { buildWorkflows } from './bundle.ts';
+import { cacheSize } from './cache_size.ts';
 import { CallWorkers } from './call_workers.ts';
 import { CurrentVersion } from './current_version.ts';
 import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
@@ -138,6 +139,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       taskQueue: WORKFLOW_QUEUE,
       identity: identityOf(settings.keyring, { allowPlain: settings.allowPlain }),
       workflowBundle: bundle,
+      maxCachedWorkflows: cacheSize(),
       sinks: logSinks(log),
       activities: { ...recordActivities(place), ...auditActivities({ temporal, ...place }) },
       workerDeploymentOptions: {

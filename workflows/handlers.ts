@@ -23,7 +23,7 @@ type Decision = 'accept' | 'resume';
 /** Registers a handler for each message, and a validator that refuses, without a trace in the history, what is illegal now. */
 export function listen(parts: Parts): void {
   const inOrder = new InOrder();
-  const update = <M, A>(handler: (message: M) => Promise<A>) => inOrder.act('update', handler);
+  const update = <M, A>(handler: (message: M) => Promise<A>) => inOrder.update(handler);
   const opening = update((message: Envelope & { digest: string }) => opened(parts, message));
   setHandler(messages.open, opening, { validator: (message) => checkOpen(parts, message) });
   const commands = {
@@ -44,7 +44,7 @@ export function listen(parts: Parts): void {
   // A signal can't be refused: an illegal one is ignored and marked for attention.
   setHandler(
     messages.cancelSignal,
-    inOrder.act('signal', (message) => signalled(parts, message)),
+    inOrder.signal((message) => signalled(parts, message)),
   );
   const decisions = {
     accept: { definition: messages.accept, validator: (message?: Envelope) => checkAccept(parts, message) },

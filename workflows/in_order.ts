@@ -1,55 +1,78 @@
 import { patched, workflowInfo } from '@temporalio/workflow';
 
-interface Message {
-  kind: 'signal' | 'update';
-  act: () => void;
+interface Signal {
+  /** How many updates of the task came before it. */
+  behind: number;
+  act?: () => void;
 }
 
 /**
  * Has the messages of one task act in the same order at every replay. The SDK does not: where a reset of Temporal's applies messages
  * again, its core (1.24) hands the first worker an update in the place that it has in the history, and each worker
  * that replays the task all signals first. So the first worker writes down, by a marker, how many updates a signal came
- * behind; elsewhere signals come first, as the server sends them, and no marker is written.
+ * behind. Elsewhere signals come first, as the server sends them, and no marker is written.
+ *
+ * The first worker has each act as it comes, for the validator of the next update looks at what it has changed.
  */
 export class InOrder {
-  #messages: Message[] = [];
+  #signals: Signal[] = [];
+  #updates: (() => void)[] = [];
+  #came = 0;
+  #beginning = true;
 
-  /** Wraps a handler: it acts once all messages of the task are there. */
-  act<M, A>(kind: Message['kind'], handler: (message: M) => Promise<A>): (message: M) => Promise<A> {
-    return (message) =>
-      new Promise((resolve, reject) => {
-        // The SDK hands over all messages of a task before it lets go of the thread.
-        if (this.#messages.length === 0) void Promise.resolve().then(() => this.#actAll());
-        this.#messages.push({ kind, act: () => handler(message).then(resolve, reject) });
+  signal<M>(handler: (message: M) => Promise<void>): (message: M) => Promise<void> {
+    return (message) => {
+      this.#begin();
+      const signal: Signal = { behind: this.#came };
+      this.#signals.push(signal);
+      if (!isReplaying()) return handler(message);
+      return new Promise((resolve, reject) => {
+        signal.act = () => void handler(message).then(resolve, reject);
       });
+    };
   }
 
-  #actAll(): void {
-    const messages = this.#messages;
-    this.#messages = [];
-    for (const { act } of ordered(messages)) act();
+  update<M, A>(handler: (message: M) => Promise<A>): (message: M) => Promise<A> {
+    return (message) => {
+      this.#begin();
+      this.#came++;
+      if (this.#signals.length === 0 || !isReplaying()) return handler(message);
+      return new Promise((resolve, reject) => {
+        this.#updates.push(() => void handler(message).then(resolve, reject));
+      });
+    };
+  }
+
+  /** The SDK hands over all messages of a task before it lets go of the thread: what comes in this turn is of one task. */
+  #begin(): void {
+    if (!this.#beginning) return;
+    this.#beginning = false;
+    void Promise.resolve().then(() => this.#end());
+  }
+
+  #end(): void {
+    const [signals, updates] = [this.#signals, this.#updates];
+    this.#signals = [];
+    this.#updates = [];
+    this.#came = 0;
+    this.#beginning = true;
+    const behind = signals.map((signal, index) => updatesBefore(index, signal, updates.length));
+    for (let before = 0; before <= updates.length; before++) {
+      for (const [index, { act }] of signals.entries()) if (behind[index] === before) act?.();
+      updates[before]?.();
+    }
   }
 }
 
-function ordered(messages: readonly Message[]): Message[] {
-  const updates = messages.filter(({ kind }) => kind === 'update');
-  const signals = messages.filter(({ kind }) => kind === 'signal');
-  if (updates.length === 0 || signals.length === 0) return [...messages];
-  const behind = signals.map((signal, index) => {
-    const came = messages.slice(0, messages.indexOf(signal)).filter(({ kind }) => kind === 'update').length;
-    return updatesBefore(index, came, updates.length);
-  });
-  return [...updates, undefined].flatMap((update, before) => [
-    ...signals.filter((_, index) => behind[index] === before),
-    ...(update ? [update] : []),
-  ]);
+function isReplaying(): boolean {
+  return workflowInfo().unsafe.isReplaying;
 }
 
-/** How many updates act before a signal: as they came, and at a replay as the marker has it. */
-function updatesBefore(signal: number, came: number, most: number): number {
-  const { historyLength, unsafe } = workflowInfo();
-  const marker = (before: number): string => `event ${historyLength}: signal ${signal} acts behind ${before} updates`;
-  if (!unsafe.isReplaying) return came > 0 && patched(marker(came)) ? came : 0;
-  for (let before = most; before > 0; before--) if (patched(marker(before))) return before;
+/** How many updates act before a signal: as the marker has it, which is written here where none is replayed. */
+function updatesBefore(index: number, { behind }: Signal, updates: number): number {
+  const { historyLength } = workflowInfo();
+  const marker = (before: number): string => `event ${historyLength}: signal ${index} acts behind ${before} updates`;
+  if (!isReplaying()) return behind > 0 && patched(marker(behind)) ? behind : 0;
+  for (let before = updates; before > 0; before--) if (patched(marker(before))) return before;
   return 0;
 }

@@ -3,7 +3,7 @@ import { FORMAT } from '../activities/inputs.ts';
 import { openedLife } from '../policy/life.ts';
 import { parsedRecord, type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';
-import { records } from './calls.ts';
+import { claim, records } from './calls.ts';
 import { type Carried, fromCarried, withRecord } from './carried.ts';
 import { Debts } from './debts.ts';
 import { Inbox } from './inbox.ts';
@@ -52,7 +52,7 @@ async function open(parts: Parts, input: RecordInput | null, digest: string | nu
   parts.outbox.lifeId = firstExecutionRunId;
   parts.position = new Position(openedLife(record, Date.now()), newStanding(Date.now()));
   show(parts);
-  const claimed = await records('claim the number').claim({ format: FORMAT, snapshot: nextSnapshot(parts) });
+  const claimed = await claim({ format: FORMAT, snapshot: nextSnapshot(parts) });
   if (claimed.outcome === 'exists') refuse(REFUSALS.exists, `${workflowId} ${keptBy(claimed.namespace)}`);
   if (claimed.outcome === 'ended') refuse(REFUSALS.ended, `${workflowId} has ended: ${claimed.end}`);
   parts.outbox.note(parts.position, 'open', parts.opener);

@@ -1,4 +1,4 @@
-// npm run bench: does a user's cancellation overtake the verifications that wait, and is the merchant's rate kept?
+// npm run bench:overtake, after a build: does a user's cancellation overtake the verifications that wait, and is the merchant's rate kept?
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
@@ -7,6 +7,7 @@ import type { Policy } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import { mostWithin, percentile } from './figures.ts';
+import { queueOf } from './queue.ts';
 import { type Stage, setStage } from './stage.ts';
 
 const LIMITS = { p95_ms: 1_000, ten_seconds: 1.1, one_second: 2.2 };
@@ -32,7 +33,7 @@ interface Cancellation {
   behind_ms: number;
 }
 
-const program = new Command('npm run bench --')
+const program = new Command('npm run bench:overtake --')
   .description('cancellations behind waiting verifications, over two workers: exit 0 when every limit is kept')
   .option('--policies <n>', 'verifications that wait', positive, 2_000)
   .option('--rate <n>', 'calls a second that the merchant may make', positive, 50)
@@ -89,7 +90,7 @@ function policyOf(out_insurance_no: string): Policy {
 }
 
 async function waitingNow(stage: Stage): Promise<number> {
-  return (await stage.queue()).waiting;
+  return (await queueOf(stage)).waiting;
 }
 
 /** Sends them evenly over time, every other one as an update. */
@@ -99,7 +100,7 @@ async function cancelSome(stage: Stage, numbers: readonly string[]): Promise<Can
   const from = Date.now();
   for (let n = 0; n < cancellations; n++) {
     await delay(from + (n * SPREAD_MS) / cancellations - Date.now());
-    const { oldest_ms } = await stage.queue();
+    const { oldest_ms } = await queueOf(stage);
     const number = numbers[Math.floor((n * numbers.length) / cancellations)] ?? '';
     const policy = { mchid: stage.mchid, out_insurance_no: number };
     sent.push({ number, sent_at: Date.now(), behind_ms: oldest_ms });
@@ -171,7 +172,7 @@ a verification's turn       ${spread(behind)}: ${(baseline / percentile(delays, 
   return checks.every(([kept]) => kept);
 }
 
-const stage = await setStage({ workers: WORKERS, rate, log: say });
+const stage = await setStage({ workers: WORKERS, rate, served: false, say });
 try {
   process.exitCode = (await Promise.race([run(stage), stage.broken])) ? 0 : 1;
 } catch (error) {

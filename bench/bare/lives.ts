@@ -1,0 +1,25 @@
+// What a client does with the bare workflows.
+import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
+import { approve, open, WORKFLOW_QUEUE } from './messages.ts';
+import type { life, three } from './workflows.ts';
+
+/** Three activities, one after the other, awaited. */
+export async function runThree({ workflow }: Client, workflowId: string): Promise<void> {
+  await workflow.execute<typeof three>('three', { workflowId, taskQueue: WORKFLOW_QUEUE });
+}
+
+/** Update-with-start, answered after one activity; a call follows. */
+export async function openBare({ workflow }: Client, workflowId: string): Promise<void> {
+  await workflow.executeUpdateWithStart(open, {
+    startWorkflowOperation: new WithStartWorkflowOperation<typeof life>('life', {
+      workflowId,
+      taskQueue: WORKFLOW_QUEUE,
+      workflowIdConflictPolicy: 'USE_EXISTING',
+    }),
+  });
+}
+
+/** Answered after a call. */
+export async function approveBare({ workflow }: Client, workflowId: string): Promise<void> {
+  await workflow.getHandle(workflowId).executeUpdate(approve);
+}

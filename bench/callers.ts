@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 /**
  * Does something for each of some, so many at a time: one caller begins with the next once it is through with the last.
  * @returns how long each took, in ms, and all of them
@@ -19,4 +21,10 @@ export async function callAll<T>(
   };
   await Promise.all(Array.from({ length: Math.min(callers, some.length) }, caller));
   return { each_ms, all_ms: performance.now() - began };
+}
+
+/** Workflow ids that no other run has. */
+export function bareIds(count: number): string[] {
+  const run = randomUUID();
+  return Array.from({ length: count }, (_, n) => `bare/${run}/${n}`);
 }

@@ -1,14 +1,13 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { APPROVED } from '../policy/state.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import { approveBare, openBare, runThree } from './bare/lives.ts';
-import { type Bare, startBare } from './bare/start.ts';
+import { type Bare, onStage } from './bare/start.ts';
 import { type Bench, type BenchOptions, type Findings, sizeOf } from './bench.ts';
-import { callAll } from './callers.ts';
+import { bareIds, callAll } from './callers.ts';
 import { Confirmations, numbersOf, policyOf, putAll } from './policies.ts';
 import { cpuOf, told } from './proc.ts';
-import { type Stage, setStage } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 const CALLERS = 32;
 /** In turn, so that what else the machine does falls on all alike. */
@@ -35,16 +34,7 @@ interface Lived {
 export const life: Bench = {
   name: 'life',
   about: 'policies opened and approved until WeChat Pay confirms it, a second, against workflows that do nothing',
-  async run(options) {
-    const stage = await setStage({ say: options.say });
-    try {
-      const bare = await startBare(stage);
-      const measured = Promise.race([measure(options, stage, bare), stage.broken, bare.worker.broken]);
-      return await measured.finally(() => bare.end());
-    } finally {
-      await stage.end();
-    }
-  },
+  run: (options) => onStage(options, {}, (stage, bare) => measure(options, stage, bare)),
 };
 
 async function measure(options: BenchOptions, stage: Stage, bare: Bare): Promise<Findings> {
@@ -118,8 +108,7 @@ async function bareLives(
   count: number,
   live: (id: string) => Promise<unknown>,
 ): ReturnType<Awaited<ReturnType<Prepare>>> {
-  const run = randomUUID();
-  const ids = Array.from({ length: count }, (_, n) => `bare/${run}/${n}`);
+  const ids = bareIds(count);
   const { all_ms } = await callAll(ids, CALLERS, live);
   return { ms: all_ms, workflowId: ids[0] ?? '' };
 }

@@ -3,10 +3,12 @@ import { Argument, Command, InvalidArgumentError } from 'commander';
 import type { Bench, BenchOptions, Size } from './bench.ts';
 import { build } from './built.ts';
 import { life } from './life.ts';
+import { openLatency } from './open_latency.ts';
 import { policyMemory } from './policy_memory.ts';
+import { start } from './start.ts';
 import { type Found, onScreen } from './table.ts';
 
-const BENCHES: readonly Bench[] = [life, policyMemory];
+const BENCHES: readonly Bench[] = [life, policyMemory, openLatency, start];
 
 interface Options {
   quick?: boolean;

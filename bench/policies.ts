@@ -35,7 +35,7 @@ export function policyOf(out_insurance_no: string, changes: Partial<Policy> = {}
 }
 
 /** Has the sandbox hold policies, before anything is measured. */
-export async function putAll(stage: Stage, policies: readonly Policy[]): Promise<void> {
+export async function putAll(stage: Pick<Stage, 'put'>, policies: readonly Policy[]): Promise<void> {
   await callAll(policies, CALLERS, (policy) => stage.put(policy));
 }
 

@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { openBare } from './bare/lives.ts';
-import { type Bare, startBare } from './bare/start.ts';
+import { type Bare, onStage } from './bare/start.ts';
 import { type Bench, type BenchOptions, type Findings, sizeOf } from './bench.ts';
-import { callAll } from './callers.ts';
+import { bareIds, callAll } from './callers.ts';
 import { settledMemory } from './memory.ts';
 import { numbersOf, openAll } from './policies.ts';
 import { told } from './proc.ts';
-import { type Stage, setStage } from './stage.ts';
+import type { Stage } from './stage.ts';
 
 const CALLERS = 32;
 /** What a worker loads with its first policies is no policy's. */
@@ -14,24 +13,15 @@ const WARM = 50;
 export const policyMemory: Bench = {
   name: 'policy-memory',
   about: 'memory that a worker keeps for each policy at hand, against a bare workflow',
-  async run(options) {
-    if (!told) return { figures: [] };
-    const stage = await setStage({ say: options.say, collectable: true });
-    try {
-      const bare = await startBare(stage, { collectable: true });
-      const measured = Promise.race([measure(options, stage, bare), stage.broken, bare.worker.broken]);
-      return await measured.finally(() => bare.end());
-    } finally {
-      await stage.end();
-    }
-  },
+  run: async (options) =>
+    told ? onStage(options, { collectable: true }, (stage, bare) => measure(options, stage, bare)) : { figures: [] },
 };
 
 async function measure(options: BenchOptions, stage: Stage, bare: Bare): Promise<Findings> {
   const count = sizeOf(options, { quick: 200, usual: 1_000, full: 2_000 });
   const openOurs = (some: number): Promise<unknown> => openAll(stage, numbersOf(some));
   const openBares = (some: number): Promise<unknown> =>
-    callAll(Array.from({ length: some }), CALLERS, () => openBare(bare.client, `bare/${randomUUID()}`));
+    callAll(bareIds(some), CALLERS, (id) => openBare(bare.client, id));
   const ours = await grown(options, 'policies', stage.parts().worker, count, openOurs);
   const bares = await grown(options, 'bare workflows', [bare.worker.pid], count, openBares);
   const each = ours.each.toFixed(2);

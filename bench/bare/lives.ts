@@ -1,17 +1,21 @@
 // What a client does with the bare workflows.
 import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
 import { approve, open, WORKFLOW_QUEUE } from './messages.ts';
-import type { life, three } from './workflows.ts';
+import type { three } from './workflows.ts';
 
 /** Three activities, one after the other, awaited. */
 export async function runThree({ workflow }: Client, workflowId: string): Promise<void> {
   await workflow.execute<typeof three>('three', { workflowId, taskQueue: WORKFLOW_QUEUE });
 }
 
-/** Update-with-start, answered after one activity; a call follows. */
-export async function openBare({ workflow }: Client, workflowId: string): Promise<void> {
+/** Update-with-start, answered after one activity. Of `life` a call follows. */
+export async function openBare(
+  { workflow }: Client,
+  workflowId: string,
+  type: 'life' | 'opened' = 'life',
+): Promise<void> {
   await workflow.executeUpdateWithStart(open, {
-    startWorkflowOperation: new WithStartWorkflowOperation<typeof life>('life', {
+    startWorkflowOperation: new WithStartWorkflowOperation(type, {
       workflowId,
       taskQueue: WORKFLOW_QUEUE,
       workflowIdConflictPolicy: 'USE_EXISTING',

@@ -1,9 +1,26 @@
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
+import type { BenchOptions } from '../bench.ts';
 import { BARE_BUNDLE, BARE_WORKER, COLLECTABLE } from '../built.ts';
 import { type Ready, startReady } from '../processes.ts';
-import type { Stage } from '../stage.ts';
+import { type Stage, type StageOptions, setStage } from '../stage.ts';
 import { CALL_QUEUE, WORKFLOW_QUEUE } from './messages.ts';
+
+/** Measures on a stage with bare workflows beside, until that is done or a worker ends. */
+export async function onStage<T>(
+  { say }: BenchOptions,
+  options: Omit<StageOptions, 'say'>,
+  measure: (stage: Stage, bare: Bare) => Promise<T>,
+): Promise<T> {
+  const stage = await setStage({ ...options, say });
+  try {
+    const bare = await startBare(stage, options);
+    const measured = Promise.race([measure(stage, bare), stage.broken, bare.worker.broken]);
+    return await measured.finally(() => bare.end());
+  } finally {
+    await stage.end();
+  }
+}
 
 /** Bare workflows on the servers of a stage: a worker of theirs, and a client that seals nothing. */
 export interface Bare {
@@ -12,14 +29,11 @@ export interface Bare {
   end(): Promise<void>;
 }
 
-interface BareOptions {
-  /** As of `setStage`. */
-  collectable?: boolean;
-}
+type BareOptions = Pick<StageOptions, 'collectable'>;
 
 type Place = Pick<Stage, 'address' | 'namespace' | 'directory' | 'rate'>;
 
-export async function startBare(stage: Place, options: BareOptions = {}): Promise<Bare> {
+async function startBare(stage: Place, options: BareOptions = {}): Promise<Bare> {
   const worker = await startBareWorker(stage, options);
   const connection = await Connection.connect({ address: stage.address, channelArgs: { 'grpc.enable_http_proxy': 0 } });
   return {

@@ -17,6 +17,12 @@ export async function three(): Promise<void> {
   await callOut();
 }
 
+/** Opened by an update, which is answered after an activity; no more follows. */
+export async function opened(): Promise<void> {
+  setHandler(open, () => record());
+  await condition(() => false);
+}
+
 /** The messages of a life too: opened by an update, a call; approved by another, a call again. It goes on for ever. */
 export async function life(): Promise<void> {
   let [opened, wanted, made, last] = [false, 0, 0, 0];

@@ -1,6 +1,6 @@
 import type { WorkflowService } from '@temporalio/client';
 import proto from '@temporalio/proto';
-import { WORKFLOW_QUEUE } from '../workflows/messages.ts';
+import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 
 const { TaskQueueType, WorkerVersioningMode } = proto.temporal.api.enums.v1;
 const VERSIONED = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED;
@@ -62,6 +62,20 @@ export async function currentVersion(workflowService: WorkflowService, namespace
 /** Whether somebody takes the tasks of the current version. */
 export function isServed({ current, workers }: Fleet): boolean {
   return workers.some(({ buildId }) => buildId === current);
+}
+
+/**
+ * Whether some worker takes the merchant's calls.
+ * @throws ServiceError where Temporal does not tell
+ */
+export async function isMerchantServed(
+  workflowService: WorkflowService,
+  namespace: string,
+  mchid: string,
+): Promise<boolean> {
+  const queue = { taskQueue: { name: callQueueOf(mchid) }, taskQueueType: TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY };
+  const { pollers } = await workflowService.describeTaskQueue({ namespace, ...queue });
+  return (pollers ?? []).length > 0;
 }
 
 /** Why no policy of the namespace moves, and what to do, in one line; undefined where workers of the current version poll. */

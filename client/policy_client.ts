@@ -2,16 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
-import proto from '@temporalio/proto';
 import type { CommandInput, CommandName, Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
 import type { RecordInput } from '../policy/record.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
+import type { Answer, Status } from '../workflows/messages.ts';
 import * as messages from '../workflows/messages.ts';
-import { type Answer, callQueueOf, type Status } from '../workflows/messages.ts';
 import { expectNumber, expectObject, expectText, idOf } from './arguments.ts';
 import { PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
+import { isMerchantServed } from './fleet.ts';
 import { CUT_SHORT, lastLife, unclaimedRun } from './runs.ts';
 import { type PolicyId, startFromStorage } from './start_operation.ts';
 import { Workers } from './workers.ts';
@@ -213,14 +213,8 @@ export class PolicyClient {
   /** Whether some worker takes the merchant's calls. */
   async isServed(mchid: string): Promise<boolean> {
     expectText(mchid, 'mchid');
-    const { pollers } = await this.ask(undefined, () =>
-      this.temporal.workflowService.describeTaskQueue({
-        namespace: this.temporal.options.namespace,
-        taskQueue: { name: callQueueOf(mchid) },
-        taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-      }),
-    );
-    return (pollers ?? []).length > 0;
+    const { workflowService, options } = this.temporal;
+    return this.ask(undefined, () => isMerchantServed(workflowService, options.namespace, mchid));
   }
 
   /** Why no policy moves, and what to do, in one line; undefined where workers of the current version poll. */

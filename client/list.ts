@@ -1,4 +1,5 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
+import { policyOf } from '../policy/workflow_id.ts';
 import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { expectObject, expectText, wrongType } from './arguments.ts';
 import { stillSince } from './pending_call.ts';
@@ -97,11 +98,10 @@ function quoted(text: string): string {
 }
 
 function listedOf({ workflowId, status, typedSearchAttributes }: WorkflowExecutionInfo): ListedPolicy | undefined {
-  const [, mchid, out_insurance_no] = /^policy\/([^/]+)\/([^/]+)$/.exec(workflowId) ?? [];
-  if (mchid === undefined || out_insurance_no === undefined) return undefined;
+  const policy = policyOf(workflowId);
+  if (policy === undefined) return undefined;
   return {
-    mchid,
-    out_insurance_no,
+    ...policy,
     state: typedSearchAttributes.get(SEARCH_ATTRIBUTES.state) ?? null,
     sync: typedSearchAttributes.get(SEARCH_ATTRIBUTES.sync) ?? null,
     type: typedSearchAttributes.get(SEARCH_ATTRIBUTES.type) ?? null,

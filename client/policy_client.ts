@@ -1,19 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import type { UpdateDefinition } from '@temporalio/common';
-import type { CommandInput, CommandName, Envelope } from '../policy/commands.ts';
+import type { CommandInput, Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
 import type { RecordInput } from '../policy/record.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import type { Answer, Status } from '../workflows/messages.ts';
 import * as messages from '../workflows/messages.ts';
 import { expectNumber, expectObject, expectText, idOf } from './arguments.ts';
-import { PolicyEnded, PolicyRefused, Unavailable, UnknownPolicy } from './errors.ts';
+import { PolicyEnded, PolicyRefused, UnknownPolicy } from './errors.ts';
 import { explained } from './explained.ts';
 import { isMerchantServed } from './fleet.ts';
+import type { Patience } from './questions.ts';
+import { restarted, untilEnded } from './restarts.ts';
 import { CUT_SHORT, lastLife, unclaimedRun } from './runs.ts';
-import { type PolicyId, startFromStorage } from './start_operation.ts';
+import { named, Sending } from './sending.ts';
+import type { PolicyId } from './start_operation.ts';
 import { Workers } from './workers.ts';
 
 export interface PolicyClientOptions {
@@ -44,15 +45,6 @@ export const ANSWER_MS = 30_000;
 // The workflow itself gives up after 60 s, and says why.
 const VERIFY_MS = 65_000;
 
-/** How an answer is waited for where it is not as usual. */
-interface Patience {
-  timeout?: number;
-  /** Why it may be late, and what to do. */
-  late?: string;
-  /** By default the event's: what is sent twice is answered once. */
-  updateId?: string;
-}
-
 /**
  * Every message of a policy as a typed function. All throw the errors of `errors.ts` and nothing else of the
  * network; all give the message an `event_id` where it has none, and the same `event_id` twice is done once. An argument
@@ -65,6 +57,7 @@ export class PolicyClient {
   readonly #verifyTimeout: number;
   readonly #close: (() => Promise<void>) | undefined;
   readonly #workers: Workers;
+  readonly #sending: Sending;
 
   constructor(temporal: Client, options: PolicyClientOptions = {}) {
     expectObject(options, 'options');
@@ -74,6 +67,7 @@ export class PolicyClient {
     this.#verifyTimeout = options.timeout ?? VERIFY_MS;
     this.#close = options.close;
     this.#workers = new Workers(temporal, options);
+    this.#sending = new Sending(this, this.#workers);
   }
 
   /**
@@ -117,16 +111,16 @@ export class PolicyClient {
   }
 
   approve(policy: PolicyId, message: CommandInput<'approve'>): Promise<Answer> {
-    return this.#command(policy, messages.approve, 'approve', message);
+    return this.#sending.command(policy, messages.approve, 'approve', message);
   }
 
   decline(policy: PolicyId, message: CommandInput<'decline'>): Promise<Answer> {
-    return this.#command(policy, messages.decline, 'decline', message);
+    return this.#sending.command(policy, messages.decline, 'decline', message);
   }
 
   /** The user surrenders, now or at a future `at`. */
   cancel(policy: PolicyId, message: CommandInput<'cancel'> = {}): Promise<Answer> {
-    return this.#command(policy, messages.cancel, 'cancel', message);
+    return this.#sending.command(policy, messages.cancel, 'cancel', message);
   }
 
   /**
@@ -145,15 +139,15 @@ export class PolicyClient {
 
   /** Takes back a cancellation whose time has not come. */
   withdraw(policy: PolicyId, message: CommandInput<'withdraw'> = {}): Promise<Answer> {
-    return this.#command(policy, messages.withdraw, 'withdraw', message);
+    return this.#sending.command(policy, messages.withdraw, 'withdraw', message);
   }
 
   amend(policy: PolicyId, message: CommandInput<'amend'>): Promise<Answer> {
-    return this.#command(policy, messages.amend, 'amend', message);
+    return this.#sending.command(policy, messages.amend, 'amend', message);
   }
 
   renew(policy: PolicyId, message: CommandInput<'renew'>): Promise<Answer> {
-    return this.#command(policy, messages.renew, 'renew', message);
+    return this.#sending.command(policy, messages.renew, 'renew', message);
   }
 
   /**
@@ -164,14 +158,14 @@ export class PolicyClient {
     (await import('./checks.ts')).checkCommand('reinstate', message);
     const event = named(message);
     try {
-      return await this.#command(policy, messages.reinstate, 'reinstate', event);
+      return await this.#sending.command(policy, messages.reinstate, 'reinstate', event);
     } catch (error) {
       if (!(error instanceof PolicyEnded || error instanceof UnknownPolicy)) throw error;
       // Its record has not come to its end, so that a run from it would only fail, and hide which life `resume` goes on with.
       if (error instanceof PolicyEnded && CUT_SHORT.has(error.ending ?? ''))
         throw new PolicyRefused(messages.REFUSALS.stopped, `${error.message}; only then reinstate it`);
     }
-    return this.#restart(policy, 'reinstate', messages.reinstate, event);
+    return restarted(this, policy, 'reinstate', messages.reinstate, event);
   }
 
   /** Tries at once what is BLOCKED or waits to be retried. A STOPPED policy begins a new run from its record. */
@@ -179,14 +173,14 @@ export class PolicyClient {
     (await import('./checks.ts')).checkEnvelope(message);
     const event = named(message);
     try {
-      return await this.#bare(policy, messages.resume, event);
+      return await this.#sending.bare(policy, messages.resume, event);
     } catch (error) {
       const stopping = error instanceof PolicyRefused && error.rule === messages.REFUSALS.stopped;
       const stopped = error instanceof PolicyEnded && error.ending !== 'COMPLETED';
       if (!stopping && !stopped && !(error instanceof UnknownPolicy)) throw error;
-      if (stopping) await this.#ended(policy);
+      if (stopping) await untilEnded(this, policy);
     }
-    return this.#restart(policy, 'resume', messages.resume, event, await lastLife(this, idOf(policy)));
+    return restarted(this, policy, 'resume', messages.resume, event, await lastLife(this, idOf(policy)));
   }
 
   /**
@@ -196,12 +190,16 @@ export class PolicyClient {
   verify(policy: PolicyId, message: Envelope = {}): Promise<Verified> {
     const late = 'WeChat Pay is slow, or no worker runs: wait longer, and see `policy-sync show`';
     // Temporal keeps the answer of an update by its id, `Unavailable` too: who asks again is asking anew.
-    return this.#bare(policy, messages.verify, message, { timeout: this.#verifyTimeout, late, updateId: randomUUID() });
+    return this.#sending.bare(policy, messages.verify, message, {
+      timeout: this.#verifyTimeout,
+      late,
+      updateId: randomUUID(),
+    });
   }
 
   /** DIVERGED: WeChat Pay's record becomes ours. */
   accept(policy: PolicyId, message: Envelope = {}): Promise<Answer> {
-    return this.#bare(policy, messages.accept, message);
+    return this.#sending.bare(policy, messages.accept, message);
   }
 
   /** Where the policy stands; of an ended one too, while Temporal keeps its history. No personal data. */
@@ -239,69 +237,6 @@ export class PolicyClient {
     await this.#close?.();
   }
 
-  async #command<Message extends Envelope>(
-    policy: PolicyId,
-    update: UpdateDefinition<Answer, [Message]> | UpdateDefinition<Answer, [Message?]>,
-    name: CommandName,
-    message: Message,
-  ): Promise<Answer> {
-    const id = idOf(policy);
-    (await import('./checks.ts')).checkCommand(name, message);
-    return this.#update(id, update as UpdateDefinition<Answer, [Message]>, message);
-  }
-
-  async #bare<Result>(
-    policy: PolicyId,
-    update: UpdateDefinition<Result, [Envelope?]>,
-    message: Envelope,
-    patience?: Patience,
-  ): Promise<Result> {
-    const id = idOf(policy);
-    (await import('./checks.ts')).checkEnvelope(message);
-    return this.#update(id, update as UpdateDefinition<Result, [Envelope]>, message, patience);
-  }
-
-  async #update<Result, Message extends Envelope>(
-    id: string,
-    update: UpdateDefinition<Result, [Message]>,
-    message: Message,
-    patience?: Patience,
-  ): Promise<Result> {
-    await this.#workers.check();
-    const event = named(message);
-    const options = { args: [event] as [Message], updateId: patience?.updateId ?? event.event_id };
-    return this.ask(id, () => this.temporal.workflow.getHandle(id).executeUpdate(update, options), patience);
-  }
-
-  /** Until a run that is being stopped has ended: that takes it half a minute while MongoDB is away. */
-  async #ended(policy: PolicyId): Promise<void> {
-    const handle = this.temporal.workflow.getHandle(idOf(policy));
-    const deadline = Date.now() + this.timeout;
-    while ((await this.ask(handle.workflowId, () => handle.describe())).status.name === 'RUNNING') {
-      if (Date.now() > deadline)
-        throw new Unavailable(
-          `${policy.mchid}/${policy.out_insurance_no} is still being stopped after ${this.timeout / 1000} s: try again`,
-        );
-      await delay(200);
-    }
-  }
-
-  #restart<Message extends Envelope & { event_id: string }>(
-    policy: PolicyId,
-    by: 'reinstate' | 'resume',
-    update: UpdateDefinition<Answer, [Message]> | UpdateDefinition<Answer, [Envelope?]>,
-    event: Message,
-    over?: string,
-  ): Promise<Answer> {
-    return this.ask(idOf(policy), () =>
-      this.temporal.workflow.executeUpdateWithStart(update as UpdateDefinition<Answer, [Message]>, {
-        args: [event],
-        updateId: event.event_id,
-        startWorkflowOperation: startFromStorage(policy, by, over),
-      }),
-    );
-  }
-
   async #hindrances(mchid: string): Promise<string[]> {
     try {
       const [served, idle] = await Promise.all([this.isServed(mchid), this.standstill()]);
@@ -312,9 +247,4 @@ export class PolicyClient {
       return [`whether a worker serves merchant ${mchid} is not known: ${(error as Error).message}`];
     }
   }
-}
-
-/** The message with an id of its own where the source system gave none. */
-function named<Message extends Envelope>(message: Message): Message & { event_id: string } {
-  return { ...message, event_id: message.event_id ?? randomUUID() };
 }

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { PolicyFields } from '../policy/record.ts';
+import { APPROVED, INACTIVE } from '../policy/state.ts';
+import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
+import { behind, resume } from '../workflows/reconciler/desired.ts';
+import type { Position } from '../workflows/reconciler/position.ts';
+import { SEED } from './fixtures.ts';
+import { command, get, NOW, opened } from './reconciler_fixture.ts';
+
+describe('a refusal', () => {
+  function refused(): Position {
+    const position = opened({}, { policy_state: APPROVED });
+    get(position, position.held);
+    command(position, 'amend', { address: 'bad', pet_name: 'new' });
+    takeRefusal(
+      position,
+      { status: 400, code: 'PARAM_ERROR', message: 'no', request_id: 'R1' },
+      { address: 'bad', pet_name: 'new' },
+      NOW,
+    );
+    return position;
+  }
+
+  it('blocks with code and Request-ID, and the same values are never sent again', () => {
+    const position = refused();
+    assert.equal(position.sync, 'BLOCKED');
+    assert.equal(position.standing.block?.code, 'PARAM_ERROR');
+    assert.equal(position.standing.block?.request_id, 'R1');
+    assert.equal(position.next().call, 'verify');
+  });
+
+  it('does not keep a surrender from leaving', () => {
+    const position = refused();
+    command(position, 'cancel', {});
+    const action = position.next();
+    assert.ok(action.call === 'push');
+    assert.equal(action.fields.policy_state, INACTIVE);
+    assert.equal('address' in action.fields, false);
+  });
+
+  it('is over once a refused field is amended, or a person resumes', () => {
+    const position = refused();
+    command(position, 'amend', { address: 'good' });
+    assert.deepEqual(position.next(), { call: 'push', fields: { address: 'good', pet_name: 'new' } });
+    const resumed = refused();
+    assert.equal(resume(resumed, NOW), true);
+    assert.deepEqual(resumed.next(), { call: 'push', fields: { address: 'bad', pet_name: 'new' } });
+  });
+
+  it('after an unknown outcome is asked about first: the attempt may have landed, and the rest still goes', () => {
+    const position = opened();
+    const before = { ...position.held };
+    get(position, before);
+    command(position, 'approve', { policy_code: 'C1' });
+    takeUnknown(position, { policy_state: APPROVED, policy_code: 'C1' }, NOW);
+    get(position, before);
+    command(position, 'amend', { address: 'B' });
+    const sent = { policy_state: APPROVED, policy_code: 'C1', address: 'B' } as const;
+    takeRefusal(position, { status: 400, code: 'INVALID_REQUEST', message: 'no' }, sent, NOW);
+    assert.equal(position.next().call, 'query');
+    get(position, { ...before, policy_state: APPROVED, policy_code: 'C1' });
+    assert.deepEqual(position.next(), { call: 'push', fields: { address: 'B' } });
+    assert.equal(position.standing.block, null);
+  });
+
+  it('of a state for want of a policy_code is over once that is amended', () => {
+    const position = opened();
+    get(position, { ...position.held });
+    command(position, 'cancel', {});
+    const action = position.next();
+    assert.ok(action.call === 'push');
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'policy_code' }, action.fields, NOW);
+    command(position, 'amend', { policy_code: 'C2' });
+    const fields = { policy_state: INACTIVE, policy_code: 'C2' };
+    assert.deepEqual(position.next(), { call: 'push', fields });
+  });
+
+  it('of a verification blocks until WeChat Pay answers one again, and is no reason to rest', () => {
+    const position = opened();
+    get(position, position.held);
+    assert.equal(position.verificationRefused, false);
+    takeRefusal(position, { status: 403, code: 'RULE_LIMIT', message: 'no' }, undefined, NOW);
+    assert.equal(position.sync, 'BLOCKED');
+    assert.equal(position.next().call, 'verify');
+    assert.equal(position.verificationRefused, true);
+    get(position, position.held);
+    assert.equal(position.sync, 'SYNCED');
+    command(position, 'amend', { address: 'B' });
+    takeUnknown(position, { address: 'B' }, NOW);
+    assert.equal(position.next().call, 'query');
+  });
+
+  it('of an approval and a bad address at once lets the surrender leave by itself, and then tries the address once', () => {
+    const position = opened();
+    get(position, position.held);
+    command(position, 'amend', { address: 'bad' });
+    command(position, 'approve', { policy_code: 'C1' });
+    const both = position.next();
+    assert.ok(both.call === 'push');
+    assert.deepEqual(Object.keys(both.fields).sort(), ['address', 'policy_code', 'policy_state']);
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, both.fields, NOW);
+    assert.equal(position.next().call, 'verify', 'neither is sent again as it is');
+    command(position, 'cancel', {});
+    const fields: PolicyFields = { policy_state: INACTIVE, policy_code: 'C1' };
+    assert.deepEqual(position.next(), { call: 'push', fields });
+    takeAnswer(position, { policy: { ...position.held, address: SEED.address }, unreadable: [] }, fields, NOW);
+    assert.deepEqual(position.next(), { call: 'push', fields: { address: 'bad' } });
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, { address: 'bad' }, NOW);
+    assert.equal(position.sync, 'BLOCKED');
+    assert.equal(position.next().call, 'verify');
+  });
+
+  it('of a verification of what is blocked already is expected from then on, and hides nothing of the block', () => {
+    const position = refused();
+    const { block } = position.standing;
+    const gone = refused();
+    takeRefusal(gone, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    for (const one of [position, gone]) {
+      takeRefusal(one, { status: 403, code: 'RULE_LIMIT', message: 'no' }, undefined, NOW);
+      assert.equal(one.next().call, 'verify');
+      assert.equal(one.verificationRefused, true, 'or each verification would bring it, and the next follow at once');
+      assert.deepEqual(one.standing.block, block);
+    }
+    get(position, { ...position.held, address: SEED.address, pet_name: SEED.pet_name });
+    assert.deepEqual([position.verificationRefused, position.standing.block], [false, block]);
+    takeRefusal(gone, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    assert.equal(gone.verificationRefused, false);
+  });
+
+  it('of the GET itself leaves nothing to do before a person acts', () => {
+    const position = opened();
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, undefined, NOW);
+    assert.equal(position.sync, 'BLOCKED');
+    assert.equal(position.next().call, 'rest');
+    resume(position, NOW);
+    assert.equal(position.next().call, 'query');
+  });
+});
+
+describe('an attempt that may still land', () => {
+  const MINUTE = 60_000;
+
+  /** Approved with unknown outcome, which a GET did not show; then surrendered, and the surrender confirmed. */
+  function surrendered(): Position {
+    const position = opened();
+    const issuing = { ...position.held };
+    get(position, issuing);
+    command(position, 'approve', { policy_code: 'C1' });
+    takeUnknown(position, { policy_state: APPROVED, policy_code: 'C1' }, NOW);
+    command(position, 'cancel', {});
+    get(position, issuing);
+    const { fields } = position.next() as { fields: PolicyFields };
+    takeAnswer(position, { policy: position.held, unreadable: [] }, fields, NOW);
+    assert.equal(position.next().call, 'verify');
+    return position;
+  }
+
+  it('is ours when it lands after what was sent since, and the newest state is sent again', () => {
+    const position = surrendered();
+    assert.equal(position.landsBy, NOW + 15 * MINUTE);
+    get(position, { ...position.held, policy_state: APPROVED }, NOW + 14 * MINUTE);
+    assert.deepEqual(position.standing.discrepancies, []);
+    const { policy_code } = position.held;
+    assert.deepEqual(position.next(), { call: 'push', fields: { policy_state: INACTIVE, policy_code } });
+  });
+
+  it('is ours when the first answer after its time shows it, and a stranger does it from then on', () => {
+    const late = surrendered();
+    get(late, { ...late.held, policy_state: APPROVED }, NOW + 20 * MINUTE);
+    assert.equal(late.next().call, 'push');
+    const settled = surrendered();
+    get(settled, settled.held, NOW + 15 * MINUTE);
+    assert.equal(settled.landsBy, undefined);
+    get(settled, { ...settled.held, policy_state: APPROVED }, NOW + 20 * MINUTE);
+    assert.equal(settled.sync, 'DIVERGED');
+  });
+
+  it('of a field is ours too, though the amendments after it were confirmed', () => {
+    const position = opened({ verification: { on_drift: 'report' } });
+    get(position, position.held);
+    command(position, 'amend', { address: 'B' });
+    takeUnknown(position, { address: 'B' }, NOW);
+    get(position, { ...position.held, address: SEED.address });
+    for (const address of ['C', 'D']) {
+      command(position, 'amend', { address });
+      takeAnswer(position, { policy: position.held, unreadable: [] }, { address }, NOW);
+    }
+    assert.equal(position.next().call, 'verify', 'nothing is carried again');
+    get(position, { ...position.held, address: 'B' }, NOW + MINUTE);
+    assert.deepEqual(position.next(), { call: 'push', fields: { address: 'D' } });
+  });
+});
+
+describe("a run that Temporal's reset brought back", () => {
+  it('makes no call beside the attempt of the run before, which ends within 20 s, whatever comes meanwhile', () => {
+    const position = opened({}, { policy_state: APPROVED });
+    get(position, position.held);
+    behind(position, 7, NOW);
+    const waits = { call: 'query', not_before: NOW + 20_000 };
+    assert.deepEqual(position.next(), waits);
+    command(position, 'amend', { address: 'meanwhile' });
+    assert.deepEqual(position.next(), waits);
+    get(position, position.held, NOW + 20_000);
+    takeUnknown(position, { address: 'later' }, NOW + 30_000);
+    command(position, 'amend', { address: 'later still' }, NOW + 30_000);
+    assert.deepEqual(position.next(), { call: 'query', not_before: 0 });
+  });
+});

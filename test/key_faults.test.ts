@@ -8,7 +8,7 @@ import { Merchants } from '../worker/merchants.ts';
 import { policySync } from './command_process.ts';
 import { keysIn } from './made_keys.ts';
 
-// What each fault of a key file reads like is in wechatpay_merchants_file.test.ts; here: what becomes of it in a worker.
+// What each fault of a key file reads like is in wechatpay_merchants_faults.test.ts; here: what becomes of it in a worker.
 interface Merchant {
   merchant_keys: [{ serial_no: string; private_key_file: string; certificate_file: string }];
   wechatpay_keys: [{ id: string; public_key_file: string }];

@@ -1,5 +1,4 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +8,7 @@ import type { PolicyClient } from '../client/policy_client.ts';
 import { makeKey } from '../codec/keys.ts';
 import { type Guarded, lastLines, startGuarded } from '../embedded/guarded.ts';
 import { startMongo } from '../embedded/mongodb.ts';
+import { steadyPort } from '../embedded/ports.ts';
 import { startTemporal } from '../embedded/temporal.ts';
 import { makeKeys, merchantsFile } from '../sandbox/keys.ts';
 import { startSandbox } from '../sandbox/server.ts';
@@ -202,19 +202,4 @@ async function workerProcess(logFile: string, env: NodeJS.ProcessEnv): Promise<P
 /** How many workers have begun to run, by their log. */
 async function runsIn(logFile: string): Promise<number> {
   return (await readFile(logFile, 'utf8').catch(() => '')).split('worker is running').length - 1;
-}
-
-/** Outside of those that the system gives to whoever asks for any: it stays free while its server is down. */
-async function steadyPort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 10_000);
-    const probe = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!free) continue;
-    await new Promise((resolve) => probe.close(resolve));
-    return port;
-  }
 }

@@ -5,18 +5,9 @@ import { APPROVED } from '../policy/state.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import type { CallOutcome } from '../storage/documents.ts';
 import type { Status } from '../workflows/messages.ts';
-import {
-  type Attempt,
-  answersGoneWrong,
-  CHANGES,
-  CODE,
-  CUT,
-  elsewhere,
-  faultWorld,
-  inSeconds,
-  limited,
-  UPLOAD,
-} from './faults_answers_lives.ts';
+import { limited } from './faults_answers_list.ts';
+import { type Attempt, answersGoneWrong, CHANGES, CUT, UPLOAD } from './faults_answers_lives.ts';
+import { CODE, elsewhere, faultWorld, inSeconds } from './faults_answers_world.ts';
 import { closedHost, eventually, type FaultWorld, type Life, type PolicyFault, type Terms } from './faults_fixture.ts';
 
 const shared = faultWorld();

@@ -1,5 +1,6 @@
 import { describe } from 'node:test';
-import { answersGoneWrong, faultWorld, UPLOADS } from './faults_answers_lives.ts';
+import { answersGoneWrong, UPLOADS } from './faults_answers_lives.ts';
+import { faultWorld } from './faults_answers_world.ts';
 
 faultWorld();
 

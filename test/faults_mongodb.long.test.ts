@@ -5,7 +5,8 @@ import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { until } from './client_namespace.ts';
 import { eventually } from './faults_fixture.ts';
-import { type FaultStage, type Policy, type Server, setFaultStage, type WorkerProcess } from './faults_stage.ts';
+import type { Server, WorkerProcess } from './faults_servers.ts';
+import { type FaultStage, type Policy, setFaultStage } from './faults_stage.ts';
 
 const CODE = 'C0123456789';
 const APPROVAL: PolicyFields = { policy_state: APPROVED, policy_code: CODE };

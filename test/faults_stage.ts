@@ -1,20 +1,15 @@
 // The engine as users run it, every part of it in a process or at the end of a line, so that each can be stopped, killed,
 // started again on its own files, held in the middle of what it does, or slowed.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Db, MongoClient } from 'mongodb';
 import { connectPolicyClient } from '../client/connect.ts';
 import { Unavailable } from '../client/errors.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { makeKey } from '../codec/keys.ts';
-import { type Exit, lastLines, startGuarded } from '../embedded/guarded.ts';
-import { startMongo } from '../embedded/mongodb.ts';
-import { startTemporal } from '../embedded/temporal.ts';
 import { differences } from '../policy/difference.ts';
 import type { PolicyFields, RecordInput } from '../policy/record.ts';
 import { merchantsFile } from '../sandbox/keys.ts';
@@ -22,38 +17,13 @@ import type { LoggedRequest } from '../sandbox/requests.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import type { Call } from '../storage/documents.ts';
 import type { Status } from '../workflows/messages.ts';
-import { makeNamespace, until } from './client_namespace.ts';
+import { makeNamespace } from './client_namespace.ts';
 import { addFaults, eventually, ofPolicy, overlapping, refusedByRule } from './faults_fixture.ts';
 import { type Line, lineTo } from './faults_line.ts';
+import { ownMongo, ownTemporal, type Server, type WorkerProcess, workerProcess } from './faults_servers.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
 import { keysIn } from './made_keys.ts';
 import { startDatabase, withDatabase } from './storage_fixture.ts';
-
-const COMMAND = fileURLToPath(new URL('../bin/policy-sync.mjs', import.meta.url));
-// A machine that runs other tests too takes its time to build the workflows' bundle.
-const START_MS = 120_000;
-
-/** A server of the test's own. Started again it is where it was, on the files that it had. */
-export interface Server {
-  port: number;
-  /** SIGKILL. */
-  kill(): Promise<void>;
-  /** Asks it to end, and waits until it has. */
-  stop(): Promise<void>;
-  start(): Promise<void>;
-}
-
-/** `policy-sync worker` in a process of its own, which reaches others by lines of its own. */
-export interface WorkerProcess {
-  pid: number;
-  lines: Record<'temporal' | 'mongodb' | 'wechatpay', Line>;
-  /** Resolves when it has ended, however it did. */
-  exited: Promise<Exit>;
-  running(): boolean;
-  /** SIGKILL. */
-  kill(): Promise<void>;
-  stop(): Promise<void>;
-}
 
 export interface Policy extends PolicyId {
   record: RecordInput;
@@ -238,80 +208,6 @@ function lives(sandboxUrl: string, { mchid, client, stored }: Pick<FaultStage, '
       assert.deepEqual(overlapping(log), []);
       assert.deepEqual(differences({ ...policy.record.policy, ...fields }, await held(policy)), []);
     },
-  };
-}
-
-async function ownTemporal(directory: string): Promise<Server> {
-  const port = await steadyPort();
-  const dataDirectory = join(directory, 'temporal');
-  const options = { log: () => {}, ui: false, useEnvironment: false, databaseFile: join(dataDirectory, 'temporal.db') };
-  return server(port, () => startTemporal({ ...options, dataDirectory, port }));
-}
-
-async function ownMongo(directory: string): Promise<Server & { uri: string }> {
-  const port = await steadyPort();
-  const start = () => startMongo({ log: () => {}, useEnvironment: false, directory: join(directory, 'mongodb'), port });
-  let uri = '';
-  const started = await server(port, async () => {
-    const mongo = await start();
-    uri = mongo.uri;
-    return mongo;
-  });
-  return { ...started, uri };
-}
-
-async function server(port: number, begin: () => Promise<{ pid?: number; stop(): Promise<void> }>): Promise<Server> {
-  let current = await begin();
-  return {
-    port,
-    kill: async () => {
-      if (current.pid !== undefined) process.kill(current.pid, 'SIGKILL');
-      // What is behind it, as PostgreSQL behind FerretDB, ends in good order.
-      await current.stop();
-    },
-    stop: () => current.stop(),
-    start: async () => {
-      current = await begin();
-    },
-  };
-}
-
-/** One that the system gives to nobody who asks for any: it stays free while its server is down. */
-async function steadyPort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
-    const probe = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!free) continue;
-    await new Promise((resolve) => probe.close(resolve));
-    return port;
-  }
-}
-
-async function workerProcess(logFile: string, env: NodeJS.ProcessEnv): Promise<Omit<WorkerProcess, 'lines'>> {
-  const args = [COMMAND, 'worker', '--promote'];
-  const { pid, exited, stop } = await startGuarded({ command: process.execPath, args, env, logFile });
-  let over = false;
-  exited.then(() => {
-    over = true;
-  });
-  await until(async () => {
-    const said = await readFile(logFile, 'utf8');
-    return over || said.includes('worker is running');
-  }, START_MS);
-  if (over) throw new Error(`the worker does not run: ${lastLines(logFile)}`);
-  return {
-    pid,
-    exited,
-    running: () => !over,
-    kill: async () => {
-      process.kill(pid, 'SIGKILL');
-      await exited;
-    },
-    stop: async () => void (await stop()),
   };
 }
 

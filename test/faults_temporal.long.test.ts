@@ -8,7 +8,8 @@ import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import { until } from './client_namespace.ts';
 import { type Line, lineTo } from './faults_line.ts';
-import { type FaultStage, type Policy, type Server, setFaultStage, type WorkerProcess } from './faults_stage.ts';
+import type { Server, WorkerProcess } from './faults_servers.ts';
+import { type FaultStage, type Policy, setFaultStage } from './faults_stage.ts';
 import { SECOND } from './fixtures.ts';
 
 const CODE = 'C0123456789';

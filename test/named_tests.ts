@@ -10,12 +10,18 @@ const CELL_ONCE = new RegExp(CELL.source);
 /** Of a title in a test file: what is put in from a table of cases is not known here. */
 const open = (title: string): string => title.replace(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, '…').replaceAll("\\'", "'");
 
-/** A test file, and files that it imports and that are called after it: `faults_answers_lives.ts`. */
+/** A test file, and those that it imports, by way of others too, and that are called after it: `faults_answers_list.ts`. */
 async function readWithParts(name: string, file: string): Promise<string> {
-  const text = await readFile(new URL(name, import.meta.url), 'utf8');
-  const parts = [...text.matchAll(/ from '\.\/(\w+\.ts)';/g)].map(([, part = '']) => part);
-  const own = parts.filter((part) => part.startsWith(`${file}_`));
-  return [text, ...(await Promise.all(own.map((part) => readFile(new URL(part, import.meta.url), 'utf8'))))].join('\n');
+  const read = new Map<string, string>();
+  const readAll = async (one: string): Promise<void> => {
+    if (read.has(one)) return;
+    const text = await readFile(new URL(one, import.meta.url), 'utf8');
+    read.set(one, text);
+    const parts = [...text.matchAll(/ from '\.\/(\w+\.ts)';/g)].map(([, part = '']) => part);
+    for (const part of parts.filter((other) => other.startsWith(`${file}_`))) await readAll(part);
+  };
+  await readAll(name);
+  return [...read.values()].join('\n');
 }
 
 async function titlesIn(file: string): Promise<Set<string>> {

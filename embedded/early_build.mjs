@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { devNull } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findOnPath } from './path.mjs';
 
 // Plain JavaScript, without packages: with-packages.mjs starts it while npm is fetching them.
 
@@ -26,8 +27,8 @@ export function earlyBuild() {
  * @param {string} cache folder of programs fetched or built before
  */
 export function buildEarly(cache) {
-  const go = onPath('go');
-  if (!go || onPath('mongod') || process.env.MONGODB_URI || hasMongoDb(cache)) return;
+  const go = findOnPath('go');
+  if (!go || findOnPath('mongod') || process.env.MONGODB_URI || hasMongoDb(cache)) return;
   building = isReachable(MONGODB_DOWNLOADS).then(async (reachable) => {
     if (reachable) return;
     console.error('building FerretDB with Go meanwhile …');
@@ -57,11 +58,6 @@ export async function runUnderGuard(task, { env = process.env, held = true } = {
 
 function hasMongoDb(cache) {
   return existsSync(cache) && readdirSync(cache).some((name) => /^(mongod|ferretdb)-/.test(name));
-}
-
-function onPath(name) {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter(Boolean);
-  return folders.map((folder) => join(folder, name)).find(existsSync);
 }
 
 async function isReachable(url) {

@@ -6,7 +6,7 @@ import { findCached, makeCached } from './cache.ts';
 import { earlyBuild, FERRETDB_BUILD } from './early_build.mjs';
 import { type Guarded, lastLines, startGuarded } from './guarded.ts';
 import type { Log } from './log.ts';
-import { findOnPath } from './path.ts';
+import { findOnPath } from './path.mjs';
 import type { Place } from './place.ts';
 import { freePort } from './ports.ts';
 import { findPostgres, POSTGRES_CONNECTIONS, type Postgres, startPostgres } from './postgres.ts';

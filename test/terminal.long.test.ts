@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { findOnPath } from '../embedded/path.ts';
+import { findOnPath } from '../embedded/path.mjs';
 import { startWith } from './story_process.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

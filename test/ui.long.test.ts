@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { type Keyring, makeKey, parseKeys } from '../codec/keys.ts';
 import { type CodecServer, startCodecServer } from '../codec/server.ts';
-import { findOnPath } from '../embedded/path.ts';
+import { findOnPath } from '../embedded/path.mjs';
 import { startTemporal, type Temporal } from '../embedded/temporal.ts';
 import { type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { recordOf, SEED, uniqueNumber } from './fixtures.ts';

@@ -298,6 +298,7 @@ describe('messages that come while no worker takes workflows', { timeout: 120_00
     const { state } = await other.until(number, ({ sync, revision }) => sync === 'SYNCED' && revision === 4);
     assert.equal(state, 'APPROVED');
     assert.equal((await other.held(number))?.policy_code, 'C9');
+    await other.replay(number);
   });
 });
 

@@ -345,6 +345,27 @@ describe('records', () => {
   });
 });
 
+describe('bursts of signals and updates', () => {
+  it('replay as they were acted, whatever of them came in one task', async () => {
+    const { policy, number } = await approved();
+    for (let burst = 0; burst < 8; burst++) {
+      const sent: Promise<unknown>[] = [];
+      for (const [index, address] of ['A', 'B', 'C', 'D'].entries()) {
+        sent.push(world.client.amend(policy, { address: `${address}${burst}` }));
+        if (index % 2 === burst % 2) sent.push(handleOf(number).signal('cancel', { reason: 'again' }));
+        if (index === burst % 4) sent.push(world.client.reinstate(policy, { reason: 'paid' }));
+        if (index === (burst + 1) % 4) sent.push(world.client.resume(policy));
+      }
+      await Promise.allSettled(sent);
+    }
+    await world.until(
+      number,
+      ({ sync, revision, synced_revision }) => sync !== 'PENDING' || revision === synced_revision,
+    );
+    await world.replay(number);
+  });
+});
+
 describe('messages that a reset applies again', () => {
   it('act in the order in which they came, also when another worker replays them', async () => {
     const { policy, number } = await opened();
@@ -366,6 +387,7 @@ describe('messages that a reset applies again', () => {
     assert.equal(await keptWith('B'), 'C1');
     await engine.replaceWorkers();
     assert.equal(await keptWith('C'), 'C1', 'what the approval said is not lost behind the surrender');
+    await world.replay(number);
   });
 });
 

@@ -1,9 +1,12 @@
 import { patched, workflowInfo } from '@temporalio/workflow';
+import { getActivator } from '@temporalio/workflow/lib/global-attributes.js';
 
-interface Signal {
-  /** How many updates of the task came before it. */
+/** More updates than one task may bring: Temporal lets ten be under way. */
+const MOST_UPDATES = 10;
+
+interface Waiting {
   behind: number;
-  act?: () => void;
+  act: () => void;
 }
 
 /**
@@ -12,22 +15,25 @@ interface Signal {
  * that replays the task all signals first. So the first worker writes down, by a marker, how many updates a signal came
  * behind. Elsewhere signals come first, as the server sends them, and no marker is written.
  *
- * The first worker has each act as it comes, for the validator of the next update looks at what it has changed.
+ * Each acts within the call in which it comes, or in that of the update before it: whoever took one step more at a replay would
+ * bring its commands in another order.
  */
 export class InOrder {
-  #signals: Signal[] = [];
-  #updates: (() => void)[] = [];
-  #came = 0;
-  #beginning = true;
+  #markers: string[] = [];
+  #waiting: Waiting[] = [];
+  #updates = 0;
+  #signals = 0;
+  #over = true;
 
   signal<M>(handler: (message: M) => Promise<void>): (message: M) => Promise<void> {
     return (message) => {
       this.#begin();
-      const signal: Signal = { behind: this.#came };
-      this.#signals.push(signal);
-      if (!isReplaying()) return handler(message);
+      const behind = behindUpdates(this.#signals, this.#updates);
+      if (behind > 0) this.#markers.push(marker(this.#signals, behind));
+      this.#signals++;
+      if (this.#updates >= behind) return handler(message);
       return new Promise((resolve, reject) => {
-        signal.act = () => void handler(message).then(resolve, reject);
+        this.#waiting.push({ behind, act: () => void handler(message).then(resolve, reject) });
       });
     };
   }
@@ -35,44 +41,46 @@ export class InOrder {
   update<M, A>(handler: (message: M) => Promise<A>): (message: M) => Promise<A> {
     return (message) => {
       this.#begin();
-      this.#came++;
-      if (this.#signals.length === 0 || !isReplaying()) return handler(message);
-      return new Promise((resolve, reject) => {
-        this.#updates.push(() => void handler(message).then(resolve, reject));
-      });
+      this.#updates++;
+      const answer = handler(message);
+      this.#release(this.#updates);
+      return answer;
     };
   }
 
-  /** The SDK hands over all messages of a task before it lets go of the thread: what comes in this turn is of one task. */
+  /** The SDK hands over all messages of a task before it lets go of the thread: what comes until then is of one task. */
   #begin(): void {
-    if (!this.#beginning) return;
-    this.#beginning = false;
+    if (!this.#over) return;
+    this.#over = false;
     void Promise.resolve().then(() => this.#end());
   }
 
   #end(): void {
-    const [signals, updates] = [this.#signals, this.#updates];
-    this.#signals = [];
-    this.#updates = [];
-    this.#came = 0;
-    this.#beginning = true;
-    const behind = signals.map((signal, index) => updatesBefore(index, signal, updates.length));
-    for (let before = 0; before <= updates.length; before++) {
-      for (const [index, { act }] of signals.entries()) if (behind[index] === before) act?.();
-      updates[before]?.();
-    }
+    for (const id of this.#markers) patched(id);
+    this.#release(Number.POSITIVE_INFINITY);
+    this.#markers = [];
+    this.#updates = 0;
+    this.#signals = 0;
+    this.#over = true;
+  }
+
+  #release(updates: number): void {
+    const ready = this.#waiting.filter(({ behind }) => behind <= updates);
+    this.#waiting = this.#waiting.filter(({ behind }) => behind > updates);
+    for (const { act } of ready) act();
   }
 }
 
-function isReplaying(): boolean {
-  return workflowInfo().unsafe.isReplaying;
+function marker(signal: number, behind: number): string {
+  return `event ${workflowInfo().historyLength}: signal ${signal} acts behind ${behind} updates`;
 }
 
-/** How many updates act before a signal: as the marker has it, which is written here where none is replayed. */
-function updatesBefore(index: number, { behind }: Signal, updates: number): number {
-  const { historyLength } = workflowInfo();
-  const marker = (before: number): string => `event ${historyLength}: signal ${index} acts behind ${before} updates`;
-  if (!isReplaying()) return behind > 0 && patched(marker(behind)) ? behind : 0;
-  for (let before = updates; before > 0; before--) if (patched(marker(before))) return before;
+/** As many as came before it; at a replay as many as the marker has. */
+function behindUpdates(signal: number, came: number): number {
+  if (!workflowInfo().unsafe.isReplaying) return came;
+  // Not by `patched`, which would write the marker here, before the update that it follows. The SDK says it nowhere else.
+  const { knownPresentPatches } = getActivator() as unknown as { knownPresentPatches: ReadonlySet<string> };
+  for (let behind = 1; behind <= MOST_UPDATES; behind++)
+    if (knownPresentPatches.has(marker(signal, behind))) return behind;
   return 0;
 }

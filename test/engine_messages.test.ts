@@ -76,6 +76,10 @@ describe('messages', () => {
     await world.client.cancel(policy);
     await synced(number);
     assert.ok(await handsOver(number, () => handleOf(number).signal('cancel', {})), 'after unchanged signals');
+    const { runId } = await handleOf(number).describe();
+    const both = () => Promise.all([late(), handleOf(number).signal('cancel', {})]);
+    assert.ok(await handsOver(number, both), 'after updates and signals together');
+    await world.replay(number, runId);
     await world.client.amend(policy, { address: 'B' });
     await synced(number);
     assert.equal((await world.held(number))?.address, 'B');

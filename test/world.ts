@@ -78,7 +78,7 @@ export interface World {
   /** What workflows told the worker's log of a policy, without its number. */
   logged(number: string): Logged[];
   /** Rejects where the policy's history does not replay on the workflow code. */
-  replay(number: string): Promise<void>;
+  replay(number: string, runId?: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -227,10 +227,10 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       lines
         .filter(({ out_insurance_no }) => out_insurance_no === number)
         .map(({ mchid: _mchid, out_insurance_no: _number, ...line }) => line as Logged),
-    replay: async (number) => {
+    replay: async (number, runId) => {
       const workflowId = workflowIdOf(merchant.mchid, number);
       const workflowBundle = (await buildWorkflows(keyring !== undefined)).bundle;
-      const history = await temporal.workflow.getHandle(workflowId).fetchHistory();
+      const history = await temporal.workflow.getHandle(workflowId, runId).fetchHistory();
       await Worker.runReplayHistory({ workflowBundle, dataConverter: converter }, history, workflowId);
     },
     close: async () => {

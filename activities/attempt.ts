@@ -11,10 +11,11 @@ import {
 } from '../wechatpay/errors.ts';
 import { retryWait } from './backoff.ts';
 import { later } from './failure.ts';
-import type { Confirmed, Refused, Snapshot } from './inputs.ts';
 import { fault } from './log.ts';
 import { type Debt, oweAhead, settleOwed } from './owed.ts';
 import { type Place, recordIntent, recordOutcome, recordSnapshot } from './recording.ts';
+import type { Confirmed, Refused } from './types/results.ts';
+import type { Snapshot } from './types/snapshot.ts';
 
 export interface CallSettings extends Place {
   /** The merchant's client as its settings are now; undefined while it has none that works. */

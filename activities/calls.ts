@@ -13,8 +13,10 @@ import {
   waitOf,
 } from './attempt.ts';
 import { checkFormat, later } from './failure.ts';
-import type { CallActivities, CallInput, CallResult, Waiting } from './inputs.ts';
 import { orBehind, recordSnapshot } from './recording.ts';
+import type { CallActivities } from './types/activities.ts';
+import type { CallInput } from './types/inputs.ts';
+import type { CallResult, Waiting } from './types/results.ts';
 import { Verifications } from './verification.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { wireTime } from '../policy/time.ts';
-import { FORMAT } from './inputs.ts';
+import { FORMAT } from './types/inputs.ts';
 
 const NEWER_WORKER_MS = 10_000;
 

@@ -1,7 +1,7 @@
 import { activityInfo, heartbeat } from '@temporalio/activity';
 import { writeOwed } from '../storage/calls.ts';
-import { isOwedSoFar, type OwedAttempts, type OwedSoFar, type Snapshot } from './inputs.ts';
 import { owedOf, type Place, written } from './recording.ts';
+import { isOwedSoFar, type OwedAttempts, type OwedSoFar, type Snapshot } from './types/snapshot.ts';
 
 function owedSoFar(): OwedSoFar {
   const details: unknown = activityInfo().heartbeatDetails;

@@ -14,8 +14,9 @@ import {
   writePolicy,
   writeVerification,
 } from '../storage/policies.ts';
-import type { Behind, OwedAttempts, Snapshot } from './inputs.ts';
 import { fault, type Log } from './log.ts';
+import type { Behind } from './types/results.ts';
+import type { OwedAttempts, Snapshot } from './types/snapshot.ts';
 
 export interface Place {
   storage: Storage;

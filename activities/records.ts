@@ -3,8 +3,10 @@ import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/comm
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
 import { claim, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
-import type { NotRestored, RecordActivities, RestoredRecord, Snapshot } from './inputs.ts';
 import { documentOf, orBehind, type Place, writeSnapshot } from './recording.ts';
+import type { RecordActivities } from './types/activities.ts';
+import type { NotRestored, RestoredRecord } from './types/results.ts';
+import type { Snapshot } from './types/snapshot.ts';
 
 export interface RecordSettings extends Place {
   /** Id of the payload key that encrypts now. */

@@ -4,8 +4,10 @@ import type { PolicyFields } from '../policy/record.ts';
 import { again, attempt, type CallSettings, proven, waited } from './attempt.ts';
 import { backoff, nextVerification } from './backoff.ts';
 import { checkFormat, later, quiet } from './failure.ts';
-import type { Confirmed, Snapshot, VerifyInput, VerifyResult } from './inputs.ts';
 import { recordSnapshot, recordVerification } from './recording.ts';
+import type { VerifyInput } from './types/inputs.ts';
+import type { Confirmed, VerifyResult } from './types/results.ts';
+import type { Snapshot } from './types/snapshot.ts';
 
 /** What MongoDB did not take is tried again within these: without a request, and together with a verification. */
 const RECORD_AGAIN_MS = 60_000;

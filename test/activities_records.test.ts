@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { FORMAT, type Snapshot } from '../activities/inputs.ts';
 import { recordActivities } from '../activities/records.ts';
+import { FORMAT } from '../activities/types/inputs.ts';
+import type { Snapshot } from '../activities/types/snapshot.ts';
 import { listCalls } from '../storage/calls.ts';
 import { listDiscrepancies } from '../storage/discrepancies.ts';
 import { documentId, findPolicy } from '../storage/policies.ts';

@@ -46,7 +46,7 @@ describe('the cache of bundles', () => {
     folder = await mkdtemp(join(tmpdir(), 'policy-sync-bundle-'));
     process.env.XDG_CACHE_HOME = join(folder, 'cache');
     checkout = join(folder, 'checkout');
-    for (const part of ['workflows', 'policy', 'codec', 'activities/inputs.ts', 'worker/bundle.ts'])
+    for (const part of ['workflows', 'policy', 'codec', 'activities/types', 'worker/bundle.ts'])
       await cp(join(root, part), join(checkout, part), { recursive: true });
     await mkdir(join(checkout, 'node_modules'));
     await writeFile(join(checkout, 'node_modules', '.package-lock.json'), '{}');
@@ -67,7 +67,7 @@ describe('the cache of bundles', () => {
     'workflows/reconciler/position.ts',
     'policy/life.ts',
     'codec/payload_converter.ts',
-    'activities/inputs.ts',
+    'activities/types/inputs.ts',
     'worker/bundle.ts',
     'node_modules/.package-lock.json',
   ])

@@ -12,10 +12,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   wechatpay: ['policy'],
   codec: ['policy'],
   storage: ['policy', 'codec'],
-  workflows: ['policy', 'activities/inputs.ts', 'workflows/reconciler'],
-  'workflows/reconciler': ['policy', 'activities/inputs.ts', 'workflows/messages.ts'],
-  activities: ['policy', 'wechatpay', 'storage'],
-  worker: ['policy', 'wechatpay', 'codec', 'storage', 'workflows', 'activities', 'client/fleet.ts'],
+  workflows: ['policy', 'activities/types', 'workflows/reconciler'],
+  'workflows/reconciler': ['policy', 'activities/types', 'workflows/messages.ts'],
+  activities: ['policy', 'wechatpay', 'storage', 'activities/types'],
+  'activities/types': ['policy'],
+  worker: ['policy', 'wechatpay', 'codec', 'storage', 'workflows', 'activities', 'activities/types', 'client/fleet.ts'],
   client: ['policy', 'codec', 'workflows/messages.ts'],
   command: [
     'policy',
@@ -36,7 +37,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Packages that a room of pure rules may use. */
 const PACKAGES: Record<string, readonly string[]> = {
   policy: ['zod'],
-  workflows: ['@temporalio/workflow', '@temporalio/common'],
+  workflows: [
+    '@temporalio/workflow',
+    '@temporalio/common',
+    // Which markers a replay has (in_order.ts).
+    '@temporalio/workflow/lib/global-attributes.js',
+  ],
   'workflows/reconciler': [],
 };
 

@@ -10,7 +10,16 @@ import { prepareServers, startServers } from '../embedded/servers.ts';
 
 /** Those that take longest, begun first, so that none of them is left at the end alone. */
 const FIRST = [
-  ...['worker_holds', 'engine', 'lives', 'engine_messages', 'faults_answers', 'embedded_servers', 'audit', 'faults_rotation'],
+  ...[
+    'worker_holds',
+    'engine',
+    'lives',
+    'engine_messages',
+    'faults_answers',
+    'embedded_servers',
+    'audit',
+    'faults_rotation',
+  ],
   ...[
     'secrecy',
     'owed',

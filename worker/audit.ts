@@ -1,4 +1,4 @@
-import type { AuditResult } from '../activities/inputs.ts';
+import type { AuditResult } from '../activities/types/activities.ts';
 import { keepFindings } from '../storage/findings.ts';
 import { adoptEnded, otherNamespace, recorded, stoppedLives, unendedLives } from '../storage/lives.ts';
 import { type Audited, Findings } from './audit_findings.ts';

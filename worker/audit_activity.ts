@@ -1,8 +1,8 @@
 import { cancellationSignal, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { checkFormat } from '../activities/failure.ts';
-import type { AuditActivities } from '../activities/inputs.ts';
 import type { Log } from '../activities/log.ts';
+import type { AuditActivities } from '../activities/types/activities.ts';
 import { type AuditPlace, audit, OtherNamespace } from './audit.ts';
 
 /** The audit as an activity of the queue `policy-sync`, for the schedule; it says what it found in the log. */

@@ -1,5 +1,5 @@
 import type { Client } from '@temporalio/client';
-import type { AuditResult } from '../activities/inputs.ts';
+import type { AuditResult } from '../activities/types/activities.ts';
 import type { Finding } from '../storage/documents.ts';
 import { reasonOf } from './grpc.ts';
 

@@ -8,7 +8,7 @@ const MADE_OF = [
   'workflows',
   'policy',
   'codec',
-  'activities/inputs.ts',
+  'activities/types',
   'worker/bundle.ts',
   'node_modules/.package-lock.json',
 ];

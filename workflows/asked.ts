@@ -1,5 +1,5 @@
 import { condition } from '@temporalio/workflow';
-import type { CallResult, VerifyResult } from '../activities/inputs.ts';
+import type { CallResult, VerifyResult } from '../activities/types/results.ts';
 import { unavailable } from './refusal.ts';
 
 /** How long a caller of `verify` waits for WeChat Pay. */

@@ -1,5 +1,6 @@
 import { proxyActivities } from '@temporalio/workflow';
-import { type AuditActivities, type AuditResult, FORMAT } from '../activities/inputs.ts';
+import type { AuditActivities, AuditResult } from '../activities/types/activities.ts';
+import { FORMAT } from '../activities/types/inputs.ts';
 
 const { audit } = proxyActivities<AuditActivities>({
   startToCloseTimeout: '12h',

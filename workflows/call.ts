@@ -1,5 +1,6 @@
 import { condition, isCancellation, workflowInfo } from '@temporalio/workflow';
-import { type CallInput, type CallResult, FORMAT, type VerifyResult } from '../activities/inputs.ts';
+import { type CallInput, FORMAT } from '../activities/types/inputs.ts';
+import type { CallResult, VerifyResult } from '../activities/types/results.ts';
 import { ms } from '../policy/duration.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { calls, failureOf } from './calls.ts';

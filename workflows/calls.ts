@@ -7,7 +7,7 @@ import {
   proxyLocalActivities,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import type { CallActivities, RecordActivities } from '../activities/inputs.ts';
+import type { CallActivities, RecordActivities } from '../activities/types/activities.ts';
 import { callQueueOf, WORKFLOW_QUEUE } from './messages.ts';
 
 const BACKOFF = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '10m' } as const;

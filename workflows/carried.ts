@@ -1,4 +1,4 @@
-import type { OwedAttempts } from '../activities/inputs.ts';
+import type { OwedAttempts } from '../activities/types/snapshot.ts';
 import type { Life } from '../policy/life.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';

@@ -1,5 +1,5 @@
 import { ActivityFailure, TimeoutFailure } from '@temporalio/common';
-import { isOwedSoFar, type OwedAttempts } from '../activities/inputs.ts';
+import { isOwedSoFar, type OwedAttempts } from '../activities/types/snapshot.ts';
 
 /** Of how many activities attempts are remembered that MongoDB has not got. */
 const MOST_OWED = 50;

@@ -1,5 +1,5 @@
 import { CancelledFailure, isCancellation } from '@temporalio/workflow';
-import { FORMAT } from '../activities/inputs.ts';
+import { FORMAT } from '../activities/types/inputs.ts';
 import { dueTimes } from '../policy/life.ts';
 import { DECLINED } from '../policy/state.ts';
 import { isWanted } from './call.ts';

@@ -1,4 +1,4 @@
-import type { CommandEntry, Confirmation } from '../activities/inputs.ts';
+import type { CommandEntry, Confirmation } from '../activities/types/snapshot.ts';
 import type { Envelope } from '../policy/commands.ts';
 import { changes } from '../policy/difference.ts';
 import { fitting } from '../policy/fitting.ts';

@@ -1,4 +1,4 @@
-import type { Snapshot } from '../activities/inputs.ts';
+import type { Snapshot } from '../activities/types/snapshot.ts';
 import type { Life } from '../policy/life.ts';
 import { Debts } from './debts.ts';
 import { Journal } from './journal.ts';

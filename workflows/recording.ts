@@ -1,5 +1,8 @@
 import { workflowInfo } from '@temporalio/workflow';
-import { type Behind, FORMAT, type RecordActivities, type Snapshot } from '../activities/inputs.ts';
+import type { RecordActivities } from '../activities/types/activities.ts';
+import { FORMAT } from '../activities/types/inputs.ts';
+import type { Behind } from '../activities/types/results.ts';
+import type { Snapshot } from '../activities/types/snapshot.ts';
 import { records } from './calls.ts';
 import type { Parts } from './parts.ts';
 import { behind } from './reconciler/desired.ts';

@@ -1,4 +1,4 @@
-import type { Snapshot } from '../activities/inputs.ts';
+import type { Snapshot } from '../activities/types/snapshot.ts';
 import { carriedOf, withoutRecord } from './carried.ts';
 import { nextDue } from './due.ts';
 import type { Parts } from './parts.ts';

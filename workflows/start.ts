@@ -1,5 +1,5 @@
 import { ActivityFailure, allHandlersFinished, CancelledFailure, condition, workflowInfo } from '@temporalio/workflow';
-import { FORMAT } from '../activities/inputs.ts';
+import { FORMAT } from '../activities/types/inputs.ts';
 import { openedLife } from '../policy/life.ts';
 import { parsedRecord, type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';

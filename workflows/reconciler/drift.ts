@@ -1,4 +1,4 @@
-import type { Discrepancy } from '../../activities/inputs.ts';
+import type { Discrepancy } from '../../activities/types/snapshot.ts';
 import { adopted } from '../../policy/commands.ts';
 import { comparable, type Difference, sameValue } from '../../policy/difference.ts';
 import { DAY } from '../../policy/duration.ts';

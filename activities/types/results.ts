@@ -1,0 +1,88 @@
+import type { PolicyFields, PolicyRecord } from '../../policy/record.ts';
+import type { OwedAttempts } from './snapshot.ts';
+
+interface Recorded {
+  /** False when MongoDB did not take the record: the workflow owes it. */
+  recorded: boolean;
+  /** Id of the payload key that encrypts now. */
+  payload_key?: string;
+  request_id?: string;
+  /** Attempts of this activity, this one among them, that MongoDB has not got. */
+  owed?: OwedAttempts;
+}
+
+/** 2xx, signature verified, for the number asked. */
+export interface Confirmed extends Recorded {
+  outcome: 'confirmed';
+  policy: PolicyFields;
+  /** Fields whose sealed values no key of ours opens. */
+  unreadable: string[];
+  /** Epoch ms. */
+  at: number;
+}
+
+/** A signed refusal. `message` has every value sent cut out of it. */
+export interface Refused extends Recorded {
+  outcome: 'refused';
+  status: number;
+  code: string;
+  message: string;
+}
+
+/** It may or may not have taken effect; a PATCH or POST only, GETs are retried. */
+export interface Unknown extends Recorded {
+  outcome: 'unknown';
+  code: string;
+  status?: number;
+  /** What an answer says that proves nothing, with every value sent cut out of it. */
+  message?: string;
+}
+
+/** Certainly without effect so far. */
+export interface Waiting extends Recorded {
+  outcome: 'waiting';
+  code: string;
+  /** Requests of this activity, so far all without effect. Absent where none was made. */
+  attempts?: number;
+  /** `Retry-After` asks for a wait beyond `alert_after`, which is not over yet. Absent: it is. */
+  early?: true;
+  /** The next call is to be made in so many ms, and not before, unless something else is wanted. Absent: at once. */
+  wait?: number;
+}
+
+/** The active payload key is another than the run's. */
+export interface KeyChanged extends Recorded {
+  outcome: 'key-changed';
+}
+
+/** MongoDB has greater numbers of the same life, of a run that a reset of Temporal's undid; nothing was sent. */
+export interface Behind extends Recorded {
+  outcome: 'behind';
+  ahead: { revision: number; step: number };
+}
+
+export type CallResult = Confirmed | Refused | Unknown | Waiting | Behind;
+export type VerifyResult = Confirmed | Refused | KeyChanged | Behind;
+
+/** A record that a restart begins from. */
+export interface RestoredRecord {
+  outcome: 'restored';
+  record: PolicyRecord;
+  /** WeChat Pay's policy as last observed; null when never seen. */
+  remote: PolicyFields | null;
+  revision: number;
+  synced_revision: number;
+  step: number;
+  version: number | null;
+  digest: string | null;
+  opened_at: number;
+  end: 'DECLINED' | 'INACTIVE' | 'STOPPED' | null;
+  /** As it was in the snapshot. */
+  carried: string;
+}
+
+export interface NotRestored {
+  outcome: 'unknown' | 'exists' | 'stopped';
+  /** Of `exists`: the Temporal namespace that keeps the policy, where it is another one. */
+  namespace?: string;
+}

@@ -379,6 +379,11 @@ describe('messages that a reset applies again', () => {
     const finished = before?.findLast(({ workflowTaskCompletedEventAttributes: task }) => task)?.eventId;
     await world.client.approve(policy, { policy_code: 'C1' });
     await world.client.cancelBySignal(policy);
+    // More updates than Temporal takes at once: a reset brings them all in one task.
+    for (let more = 0; more < 12; more++) {
+      await world.client.amend(policy, { address: `A${more}` });
+      if (more % 3 === 0) await handle.signal('cancel', {});
+    }
     await synced(number);
     await reset(number, finished);
     await world.until(number, ({ attention }) => attention.includes('reset'), 40_000);

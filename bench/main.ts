@@ -2,13 +2,14 @@
 import { Argument, Command, InvalidArgumentError } from 'commander';
 import type { Bench, BenchOptions, Size } from './bench.ts';
 import { build } from './built.ts';
+import { history } from './history.ts';
 import { life } from './life.ts';
 import { openLatency } from './open_latency.ts';
 import { policyMemory } from './policy_memory.ts';
 import { start } from './start.ts';
 import { type Found, onScreen } from './table.ts';
 
-const BENCHES: readonly Bench[] = [life, policyMemory, openLatency, start];
+const BENCHES: readonly Bench[] = [life, policyMemory, openLatency, start, history];
 
 interface Options {
   quick?: boolean;
@@ -51,7 +52,7 @@ for (const bench of chosen) {
   try {
     found.push({ bench, findings: await bench.run(given), seconds: (Date.now() - from) / 1000 });
   } catch (error) {
-    console.error(`npm run bench: ${bench.name}: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(`npm run bench: ${bench.name}:`, error);
     process.exitCode = 1;
   }
 }

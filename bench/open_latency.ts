@@ -26,7 +26,7 @@ async function measure(options: BenchOptions, stage: Stage, bare: Bare): Promise
   const open: Record<Kind, (count: number, callers: number) => Promise<number[]>> = {
     ours: (some, callers) => openOurs(stage, some, callers),
     bare: async (some, callers) =>
-      (await callAll(bareIds(some), callers, (id) => openBare(bare.client, id, 'opened'))).each_ms,
+      (await callAll(bareIds(some), callers, (id) => openBare(bare.client, id, { type: 'opened' }))).each_ms,
   };
   for (const kind of ['ours', 'bare'] as const) await open[kind](WARM, WARM);
   const figures: Figure[] = [];

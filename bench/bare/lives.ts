@@ -8,16 +8,22 @@ export async function runThree({ workflow }: Client, workflowId: string): Promis
   await workflow.execute<typeof three>('three', { workflowId, taskQueue: WORKFLOW_QUEUE });
 }
 
+interface Opening {
+  type: 'life' | 'opened' | 'year';
+  args?: unknown[];
+}
+
 /** Update-with-start, answered after one activity. Of `life` a call follows. */
 export async function openBare(
   { workflow }: Client,
   workflowId: string,
-  type: 'life' | 'opened' = 'life',
+  { type, args = [] }: Opening = { type: 'life' },
 ): Promise<void> {
   await workflow.executeUpdateWithStart(open, {
     startWorkflowOperation: new WithStartWorkflowOperation(type, {
       workflowId,
       taskQueue: WORKFLOW_QUEUE,
+      args,
       workflowIdConflictPolicy: 'USE_EXISTING',
     }),
   });

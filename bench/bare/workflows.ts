@@ -2,6 +2,8 @@
 import { condition, proxyActivities, setHandler } from '@temporalio/workflow';
 import { approve, CALL_QUEUE, call, called, open } from './messages.ts';
 
+export { year } from './year.ts';
+
 interface Activities {
   record(): Promise<void>;
   call(): Promise<number>;

@@ -10,26 +10,22 @@ import { prepareServers, startServers } from '../embedded/servers.ts';
 
 /** Those that take longest, begun first, so that none of them is left at the end alone. */
 const FIRST = [
-  ...[
-    'worker_holds',
-    'engine',
-    'lives',
-    'engine_messages',
-    'faults_answers',
-    'embedded_servers',
-    'audit',
-    'faults_rotation',
-  ],
-  ...[
-    'secrecy',
-    'owed',
-    'overtake',
-    'worker_shutdown',
-    'command_policies',
-    'faults_messages',
-    'faults_clocks',
-    'story',
-  ],
+  'worker_holds',
+  'engine',
+  'lives',
+  'engine_messages',
+  'faults_answers',
+  'embedded_servers',
+  'audit',
+  'faults_rotation',
+  'secrecy',
+  'owed',
+  'overtake',
+  'worker_shutdown',
+  'command_policies',
+  'faults_messages',
+  'faults_clocks',
+  'story',
 ];
 
 const folder = fileURLToPath(new URL('.', import.meta.url));

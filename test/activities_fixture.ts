@@ -220,3 +220,24 @@ export async function sent(bench: Bench, { out_insurance_no }: Snapshot): Promis
   );
   return own.map(({ method }) => method);
 }
+
+/** How long the server is asked to wait, in ms. */
+export function delayOf(failure: ApplicationFailure | undefined): number {
+  assert.ok(failure, 'the attempt was to fail');
+  assert.equal(failure.nonRetryable, false);
+  assert.equal(failure.category, 'BENIGN');
+  return Number(failure.nextRetryDelay);
+}
+
+/** The newest document of `calls`. */
+export async function lastCall({ database }: Stage): Promise<Record<string, unknown> | null> {
+  return database.client
+    .db()
+    .collection('calls')
+    .findOne({}, { sort: { at: -1 } });
+}
+
+/** What WeChat Pay holds of the policy. */
+export function heldOf({ bench }: Stage, number: string): Promise<PolicyFields> {
+  return bench.held(number) as Promise<PolicyFields>;
+}

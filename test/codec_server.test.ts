@@ -1,84 +1,31 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, request, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { Writable } from 'node:stream';
-import { after, describe, it } from 'node:test';
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { type IncomingMessage, request } from 'node:http';
+import { describe, it } from 'node:test';
 import { pino } from 'pino';
-import type { AccessSettings } from '../codec/access.ts';
-import { type Keyring, parseKeys } from '../codec/keys.ts';
 import { payloadCodec } from '../codec/payload_codec.ts';
-import { type CodecServer, type CodecServerOptions, startCodecServer } from '../codec/server.ts';
+import { startCodecServer } from '../codec/server.ts';
 import { originsOf } from '../command/story/ui_origins.ts';
-import { until } from './client_namespace.ts';
+import {
+  base64,
+  bearer,
+  jsonPayload,
+  keyring,
+  post,
+  READER,
+  sealedPayload,
+  servers,
+  textOf,
+  tokens,
+  toldOf,
+  UI,
+  vector,
+  WRITER,
+} from './codec_server_fixture.ts';
 
-const [vector] = JSON.parse(
-  /```json\n(.*?)```/s.exec(readFileSync(new URL('../docs/sealing.md', import.meta.url), 'utf8'))?.[1] ?? '[]',
-) as [{ key_id: string; key: string; payload: { data: string }; sealed: string }];
-const keyring = parseKeys(`${vector.key_id}:${Buffer.from(vector.key, 'hex').toString('base64')}`) as Keyring;
-const UI = 'http://ui.test:8233';
-const READER = 'a-token-of-those-who-read';
-const WRITER = 'a-token-of-those-who-seal';
-const tokens = { decode: [READER, 'the-next-token-of-readers'], encode: [WRITER] };
-
-interface JsonPayload {
-  metadata?: Record<string, string>;
-  data?: string;
-}
-
-const base64 = (text: string): string => Buffer.from(text).toString('base64');
-const textOf = (bytes = ''): string => Buffer.from(bytes, 'base64').toString();
-const jsonPayload = (value: unknown): JsonPayload => ({
-  metadata: { encoding: base64('json/plain') },
-  data: base64(JSON.stringify(value)),
-});
-const sealedPayload = (key = vector.key_id, data = vector.sealed): JsonPayload => ({
-  metadata: { encoding: base64('binary/encrypted'), 'encryption-key-id': base64(key) },
-  data,
-});
-
-const closers: (() => unknown)[] = [];
-after(async () => {
-  for (const close of closers.reverse()) await close();
-});
-
-async function started(options: Partial<CodecServerOptions> = {}): Promise<CodecServer & { lines: string[] }> {
-  const lines: string[] = [];
-  const log = pino(new Writable({ write: (chunk, _encoding, done) => done(void lines.push(String(chunk))) }));
-  const server = await startCodecServer({ keyring, uiOrigins: [UI], log, ...options });
-  closers.push(() => server.close());
-  return { ...server, lines };
-}
-
+const { started, closers } = servers();
 const open = started();
 const guarded = started({ tokens });
-
-async function post(
-  { url }: CodecServer,
-  path: string,
-  body: unknown,
-  headers: Record<string, string> = {},
-): Promise<{ status: number; text: string; payloads: JsonPayload[]; headers: Headers }> {
-  const answer = await fetch(url + path, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
-    body: typeof body === 'string' ? body : JSON.stringify(body),
-  });
-  const text = await answer.text();
-  const payloads = answer.ok ? (JSON.parse(text) as { payloads: JsonPayload[] }).payloads : [];
-  return { status: answer.status, text, payloads, headers: answer.headers };
-}
-
-/** What is in the log of so many requests: it is written once they are answered. */
-async function toldOf({ lines }: { lines: string[] }, count: number): Promise<Record<string, unknown>[]> {
-  const told = () => lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'POST');
-  await until(async () => told().length >= count);
-  return told();
-}
-
-const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 describe('the codec server converts by Temporal’s protocol', () => {
   it('opens the test vector of docs/sealing.md', async () => {
@@ -276,56 +223,6 @@ describe('the codec server lets pages ask', () => {
       const { status, headers } = await post(await open, '/decode', { payloads: [sealedPayload()] }, { origin });
       assert.deepEqual([status, headers.get('access-control-allow-origin')], [403, null], origin);
     }
-  });
-});
-
-describe('the codec server takes the access token that the UI passes on', async () => {
-  const { privateKey, publicKey } = await generateKeyPair('RS256');
-  const stranger = await generateKeyPair('RS256');
-  const jwk = { ...(await exportJWK(publicKey)), kid: 'one', alg: 'RS256' };
-  const provider: Server = createServer((_, response) => response.end(JSON.stringify({ keys: [jwk] })));
-  await new Promise<void>((resolve) => provider.listen(0, '127.0.0.1', resolve));
-  closers.push(() => provider.close());
-  const jwks = new URL(`http://127.0.0.1:${(provider.address() as AddressInfo).port}/jwks`);
-  const claim = { name: 'groups', values: ['policy-readers', 'auditors'] };
-  const signedIn: AccessSettings['signedIn'] = { jwks, issuer: 'https://id.test/', audience: 'temporal', claim };
-  const server = await started({ signedIn, tokens: { encode: [WRITER] } });
-
-  const token = (changes: Record<string, unknown> = {}, key = privateKey, expires = '5m') =>
-    new SignJWT({ groups: ['policy-readers'], iss: 'https://id.test/', aud: 'temporal', sub: 'anna', ...changes })
-      .setProtectedHeader({ alg: 'RS256', kid: 'one' })
-      .setExpirationTime(expires)
-      .sign(key);
-  const answer = async (path: string, jwt: string) =>
-    (await post(server, path, { payloads: [sealedPayload()] }, { ...bearer(jwt), origin: UI })).status;
-
-  it('of a user who may, and says in the log who it was', async () => {
-    assert.equal(await answer('/decode', await token()), 200);
-    assert.equal((await toldOf(server, 1))[0]?.by, 'anna');
-    assert.equal(await answer('/decode', await token({ groups: 'auditors' })), 200);
-  });
-
-  it('not of one who is in none of the groups, and not for sealing', async () => {
-    assert.equal(await answer('/decode', await token({ groups: ['sales'] })), 403);
-    assert.equal(await answer('/decode', await token({ groups: undefined })), 403);
-    assert.equal(await answer('/encode', await token()), 401);
-  });
-
-  it('not one of another issuer, for another audience, of another key, or out of date', async () => {
-    for (const wrong of [
-      token({ iss: 'https://other.test/' }),
-      token({ aud: 'billing' }),
-      token({}, stranger.privateKey),
-      token({}, privateKey, '-1m'),
-      Promise.resolve('not.a.token-at-all'),
-    ])
-      assert.equal(await answer('/decode', await wrong), 401);
-  });
-
-  it('and says when the provider’s keys cannot be had', async () => {
-    const away = await started({ signedIn: { ...signedIn, jwks: new URL('http://127.0.0.1:9/jwks') } });
-    const { status, text } = await post(away, '/decode', { payloads: [] }, bearer(await token()));
-    assert.deepEqual([status, text], [503, 'the keys of the identity provider cannot be had: try again later\n']);
   });
 });
 

@@ -25,13 +25,28 @@ function fraction(text: string): number {
 
 const SOON = 60 * SECOND;
 
+/** What a verification is of, and by how many of its ages the next one comes later. */
+export const GROWTH = {
+  /** What WeChat Pay confirmed changes seldom, and each look costs a request and an action of Temporal's. */
+  confirmed: 3,
+  /** A policy that WeChat Pay does not know yet is waited for. */
+  absent: 1,
+} as const;
+
 /**
  * How long after an attempt the next verification comes, in ms: a minute after the confirmation, then each time its age
- * has doubled, up to `every`, each shifted by up to a fifth by the policy's number, so that a fleet never verifies in step.
- * @param age of the confirmation, in ms
+ * has quadrupled (doubled, where WeChat Pay does not know the policy), up to `every`, each shifted by up to a fifth by the
+ * policy's number, so that a fleet never verifies in step.
+ * @param age of the confirmation, or since when WeChat Pay says that it has none, in ms
  */
-export function nextVerification(number: string, attempt: number, age: number, every: number): number {
-  const span = Math.min(every, Math.max(SOON, age));
+export function nextVerification(
+  number: string,
+  attempt: number,
+  age: number,
+  every: number,
+  of: keyof typeof GROWTH,
+): number {
+  const span = Math.min(every, Math.max(SOON, GROWTH[of] * age));
   const shift = 1 - SPREAD + 2 * SPREAD * fraction(`${number}/${attempt}`);
   return Math.max(SECOND / 2, Math.round(span * shift));
 }

@@ -37,7 +37,8 @@ export class Verifications {
       };
     const { out_insurance_no } = input.snapshot;
     const { settles_in = Number.POSITIVE_INFINITY } = input;
-    const first = Math.min(nextVerification(out_insurance_no, 1, input.age, input.every), settles_in);
+    const of = input.expect_absent ? 'absent' : 'confirmed';
+    const first = Math.min(nextVerification(out_insurance_no, 1, input.age, input.every, of), settles_in);
     if (input.age < first && waited() < first) return this.#arm(input, first - waited());
     const attempted = await attempt(this.#settings, input.snapshot, {
       method: 'GET',
@@ -54,7 +55,7 @@ export class Verifications {
       found.outcome === 'refused' &&
       (found.status === 404 ? input.expect_absent && !input.refused && !settled : input.refused);
     if (found.outcome === 'refused' && !expected) return found;
-    const usual = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every);
+    const usual = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every, of);
     const next = settled ? usual : Math.min(usual, settles_in - waited());
     if (found.outcome === 'refused' && found.status !== 404) throw later('refused', `${found.code}, as before`, next);
     return this.#quiet(input.snapshot, found.outcome, attempted.recorded, next);

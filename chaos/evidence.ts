@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import type { PolicyFields } from '../policy/record.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { type Evidence, type Findings, numberOf } from './findings.ts';
-import type { Life } from './life.ts';
-import { saidOf } from './settling.ts';
+import { saidOf } from './rest.ts';
+import type { SimulatedPolicy } from './simulated_policy.ts';
 import type { ChaosStage } from './stage.ts';
 
 /** What the run itself saw. */
 export type Seen = Pick<Evidence, 'unsettled' | 'deaf' | 'unexpected'>;
 
 /** What the run saw, and what everybody holds. */
-export async function evidenceOf(stage: ChaosStage, lives: readonly Life[], seen: Seen): Promise<Evidence> {
+export async function evidenceOf(stage: ChaosStage, lives: readonly SimulatedPolicy[], seen: Seen): Promise<Evidence> {
   const { sandbox, witness, stored } = stage;
   const held = await sandbox.get('policies').json<PolicyFields[]>();
   const requests = await sandbox.get('requests').json<LoggedRequest[]>();
@@ -42,7 +42,7 @@ export async function evidenceOf(stage: ChaosStage, lives: readonly Life[], seen
 /** Writes it down, for whoever looks into the run. */
 export async function keep(
   directory: string,
-  lives: readonly Life[],
+  lives: readonly SimulatedPolicy[],
   { wanted, held, requests, shown, said }: Evidence,
   findings: Findings,
 ): Promise<void> {

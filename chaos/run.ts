@@ -6,11 +6,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import { evidenceOf, keep } from './evidence.ts';
 import { type Evidence, type Finding, type Findings, findingsOf } from './findings.ts';
-import { type Counts, Life } from './life.ts';
 import { planOf } from './model.ts';
 import { type FaultKind, floodsOf, LANDING_MS, type Victim } from './plan.ts';
 import { isFreshRun } from './reset.ts';
-import { each, Settling } from './settling.ts';
+import { each, Rest } from './rest.ts';
+import { type Counts, SimulatedPolicy } from './simulated_policy.ts';
 import { type ChaosStage, setChaosStage } from './stage.ts';
 import { Troubles } from './troubles.ts';
 
@@ -70,9 +70,9 @@ class Run {
   readonly #stage: ChaosStage;
   readonly #directory: string;
   readonly #options: ChaosOptions;
-  readonly #lives: Life[];
+  readonly #lives: SimulatedPolicy[];
   readonly #troubles: Troubles;
-  readonly #settling: Settling;
+  readonly #rest: Rest;
   readonly #counts: Counts = {
     sent: 0,
     again: 0,
@@ -85,14 +85,14 @@ class Run {
     refused: 0,
   };
   readonly #unexpected: Finding[] = [];
-  readonly #flooded: Life[];
+  readonly #flooded: SimulatedPolicy[];
 
   constructor(stage: ChaosStage, directory: string, options: ChaosOptions) {
     this.#stage = stage;
     this.#directory = directory;
     this.#options = options;
     this.#troubles = new Troubles(stage, options.log);
-    this.#settling = new Settling(stage, this.#troubles.reset, options.log);
+    this.#rest = new Rest(stage, this.#troubles.reset, options.log);
     const commands = createWriteStream(join(directory, 'commands.jsonl'));
     const surroundings = {
       client: stage.client,
@@ -103,7 +103,7 @@ class Run {
     const floods = floodsOf(options.seed, options.policies);
     this.#lives = Array.from({ length: options.policies }, (_, n) => {
       const id = { mchid: stage.mchid, out_insurance_no: `S${options.seed}N${n}` };
-      return new Life(id, planOf(options.seed, n), surroundings, floods.get(n));
+      return new SimulatedPolicy(id, planOf(options.seed, n), surroundings, floods.get(n));
     });
     this.#flooded = this.#lives.filter((_, n) => floods.has(n));
   }
@@ -113,9 +113,9 @@ class Run {
     this.#options.log(`${this.#progress()}; nothing goes wrong any more`);
     await delay(LANDING_MS);
     await this.#verifyAll();
-    const before = await this.#settling.settle(this.#lives);
+    const before = await this.#rest.come(this.#lives);
     const deaf = await this.#nextMessages();
-    const unsettled = new Map([...before, ...(await this.#settling.settle(this.#lives))]);
+    const unsettled = new Map([...before, ...(await this.#rest.come(this.#lives))]);
     const evidence = await evidenceOf(this.#stage, this.#lives, { unsettled, deaf, unexpected: this.#unexpected });
     const findings = findingsOf(evidence);
     await keep(this.#directory, this.#lives, evidence, findings);
@@ -133,7 +133,7 @@ class Run {
       resets: this.#troubles.reset.size,
       flooded: this.#flooded.length,
       fresh: await this.#freshRuns(),
-      resumed: this.#settling.resumed.size,
+      resumed: this.#rest.resumed.size,
     };
   }
 

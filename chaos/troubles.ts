@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
-import type { Life } from './life.ts';
 import {
   type FaultKind,
   injected,
@@ -14,6 +13,7 @@ import {
   weatherOf,
 } from './plan.ts';
 import { resetWorkflow } from './reset.ts';
+import type { SimulatedPolicy } from './simulated_policy.ts';
 import type { ChaosStage } from './stage.ts';
 
 const SPAN_MS = 5_000;
@@ -43,7 +43,7 @@ export class Troubles {
   }
 
   /** Until the last is over, and all that was killed is up again. */
-  async make(span: Span, lives: readonly Life[], workers: number): Promise<void> {
+  async make(span: Span, lives: readonly SimulatedPolicy[], workers: number): Promise<void> {
     await Promise.all([this.#weather(span), this.#resets(span, lives), ...this.#killing(span, workers)]);
   }
 
@@ -81,7 +81,7 @@ export class Troubles {
   }
 
   /** A declined policy ends, and a reset would bring back what is over. */
-  async #resets({ seed, began, duration }: Span, lives: readonly Life[]): Promise<void> {
+  async #resets({ seed, began, duration }: Span, lives: readonly SimulatedPolicy[]): Promise<void> {
     for (const { at, which, back } of resetsOf(seed, lives.length)) {
       await delay(Math.max(0, began + at * duration - Date.now()));
       const life = lives[which];
@@ -90,14 +90,14 @@ export class Troubles {
     }
   }
 
-  async #resetOne({ id, number }: Life, back: Reset['back'], tries: number): Promise<boolean> {
+  async #resetOne({ id, number }: SimulatedPolicy, back: Reset['back'], tries: number): Promise<boolean> {
     try {
       return await resetWorkflow(this.#stage.client.temporal, workflowIdOf(id.mchid, id.out_insurance_no), back);
     } catch (error) {
       this.#log(`${number}: reset: ${String(error)}`);
       if (tries <= 1) return false;
       await delay(1_000);
-      return this.#resetOne({ id, number } as Life, back, tries - 1);
+      return this.#resetOne({ id, number } as SimulatedPolicy, back, tries - 1);
     }
   }
 }

@@ -5,7 +5,7 @@ import type { Answer } from '../workflows/messages.ts';
 import { idOf } from './arguments.ts';
 import { Unavailable } from './errors.ts';
 import type { Questions } from './questions.ts';
-import { type PolicyId, startFromStorage } from './start_operation.ts';
+import { type PolicyId, type Restarting, startFromStorage } from './start_operation.ts';
 
 // How a message begins a new run of a policy whose last one has ended.
 
@@ -26,7 +26,7 @@ export async function untilEnded(client: Questions, policy: PolicyId): Promise<v
 export function restarted<Message extends Envelope & { event_id: string }>(
   client: Questions,
   policy: PolicyId,
-  by: 'reinstate' | 'resume',
+  by: Restarting,
   update: UpdateDefinition<Answer, [Message]> | UpdateDefinition<Answer, [Envelope?]>,
   event: Message,
   over?: string,

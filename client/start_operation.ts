@@ -7,10 +7,13 @@ export interface PolicyId {
   out_insurance_no: string;
 }
 
+/** The messages that begin a new run. */
+export type Restarting = 'reinstate' | 'resume';
+
 /** Starts a new run of an ended or stopped policy from its record in MongoDB. */
 export function startFromStorage(
   policy: PolicyId,
-  by: 'reinstate' | 'resume',
+  by: Restarting,
   over?: string,
 ): WithStartWorkflowOperation<PolicyLifecycle> {
   const { typedSearchAttributes, ...options } = restart(policy, by, over);

@@ -2,8 +2,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ListFilter } from '../client/list.ts';
 import { standstillOf } from '../client/standstill.ts';
 import { POLICY_TYPES } from '../policy/fields.ts';
-import { POLICY_STATES, shortState } from '../policy/state.ts';
+import { POLICY_STATES, SYNCS, shortState } from '../policy/state.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
+import type { PolicySync } from '../workflows/messages.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';
 import { messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
@@ -20,8 +21,7 @@ interface Options extends OfPolicy {
   limit: number;
 }
 
-const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'STOPPED'];
-const NEED_A_PERSON = ['RETRYING', 'BLOCKED', 'DIVERGED'];
+const NEED_A_PERSON: readonly PolicySync[] = ['RETRYING', 'BLOCKED', 'DIVERGED'];
 /** A reason is so long in a table; JSON has the whole. */
 const LONGEST = 80;
 
@@ -31,7 +31,9 @@ export function addList(program: Command): void {
   withCommon(command)
     .option('--mchid <id>', 'merchant (default: all)')
     .addOption(new Option('--state <state>', 'only those in this state').choices(states))
-    .addOption(new Option('--sync <sync>', 'only those whose sync is this').choices(SYNCS))
+    .addOption(
+      new Option('--sync <sync>', 'only those whose sync is this').choices(SYNCS satisfies readonly PolicySync[]),
+    )
     .addOption(new Option('--type <type>', 'only those of this type').choices([...POLICY_TYPES]))
     .option('--expires-before <time>', 'only those whose cover ends before, RFC 3339', time)
     .option(

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { PolicyClient } from '../client/policy_client.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import type { CommandInput, Envelope } from '../policy/commands.ts';
+import { CAUSES } from '../policy/state.ts';
 import type { Answer } from '../workflows/messages.ts';
 import { amendmentOf } from './amendment.ts';
 import { endWith } from './exit_code.ts';
@@ -10,8 +11,8 @@ import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy, wholeNumber, wholeNumbers } from './options.ts';
 import { print, tableOf } from './output.ts';
 import { withClient } from './session.ts';
-import { answerLine, settled } from './settled.ts';
 import { UsageError } from './usage.ts';
+import { answerLine, waited } from './waited.ts';
 
 /** Options of every message. */
 export interface MessageOptions extends OfPolicy {
@@ -55,7 +56,7 @@ async function send(
   const policy = await policyOf(number, options.mchid);
   await withClient(options, async (client) => {
     const answer = await message(client, policy, envelopeOf(options));
-    const status = await settled(client, policy, answer.revision, options);
+    const status = await waited(client, policy, answer.revision, options);
     print(options.json, { ...policy, ...answer, status }, () => answerLine(policy, answer, status));
   });
 }
@@ -110,14 +111,7 @@ function addDecline(program: Command): void {
 
 function addCancel(program: Command): void {
   messageCommand(program, 'cancel <NO>', 'the user surrenders, now or at a time to come: → INACTIVE')
-    .addOption(
-      new Option('--cause <cause>', 'why it ends (default: SURRENDER)').choices([
-        'SURRENDER',
-        'HESITATION',
-        'LAPSE',
-        'TERMINATED',
-      ]),
-    )
+    .addOption(new Option('--cause <cause>', 'why it ends (default: SURRENDER)').choices(CAUSES))
     .option('--reason <text>', 'in words')
     .option('--at <time>', 'when, RFC 3339; a time past is kept as the business date')
     .option('--policy-code <code>', "the insurer's policy number, where the policy has none yet")

@@ -11,7 +11,7 @@ import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
 import { withCommon } from './options.ts';
 import { note, print } from './output.ts';
 import { withClient } from './session.ts';
-import { answerLine, settled } from './settled.ts';
+import { answerLine, waited } from './waited.ts';
 
 export function addOpen(program: Command): void {
   const command = program
@@ -58,7 +58,7 @@ async function openOne(client: PolicyClient, { where, content }: Source, options
   const record = recordIn(jsonOf(where, content));
   const before = await wasThere(client, record);
   const opened = await client.openPolicy(record, envelopeOf(options));
-  const status = await settled(client, opened, opened.revision, options).catch((error: unknown) => {
+  const status = await waited(client, opened, opened.revision, options).catch((error: unknown) => {
     // Why nothing reaches WeChat Pay, say.
     warn(opened);
     throw error;

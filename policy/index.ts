@@ -9,7 +9,6 @@ export {
 } from './commands.ts';
 export type { Difference } from './difference.ts';
 export { POLICY_TYPES } from './fields.ts';
-export { CAUSES, type Cause } from './life.ts';
 export {
   type Policy,
   type PolicyFields,
@@ -23,5 +22,5 @@ export {
   workflowIdOf,
 } from './record.ts';
 export { RULES, type RuleName } from './rules.ts';
-export { POLICY_STATES, type PolicyState, TRANSITIONS } from './state.ts';
+export { CAUSES, type Cause, POLICY_STATES, type PolicyState, TRANSITIONS } from './state.ts';
 export { parse, RuleViolation, type Violation } from './violation.ts';

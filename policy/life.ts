@@ -2,12 +2,10 @@ import { DAY, ms } from './duration.ts';
 import { LIFETIME } from './fields.ts';
 import { WINDOW_LIMIT } from './policy_rules.ts';
 import type { Policy, PolicyFields, PolicyRecord } from './record.ts';
-import { APPROVED, INACTIVE, ISSUING } from './state.ts';
+import { APPROVED, CAUSES, type Cause, INACTIVE, ISSUING } from './state.ts';
 import { instantOf, wireTime, withinYears } from './time.ts';
 
-/** Why a policy ended before its time: 退保, 犹豫期退保, 失效 (unpaid premium), 终止. */
-export const CAUSES = ['SURRENDER', 'HESITATION', 'LAPSE', 'TERMINATED'] as const;
-export type Cause = (typeof CAUSES)[number];
+export { CAUSES, type Cause } from './state.ts';
 
 /**
  * Where the renewal window stands. `none`: the record does not support renewal. `given`: the record names the times,

@@ -36,3 +36,10 @@ export type ShortState = 'ISSUING' | 'APPROVED' | 'DECLINED' | 'INACTIVE';
 export function shortState(state: PolicyState): ShortState {
   return state.slice('POLICY_STATE_'.length) as ShortState;
 }
+
+/** Why a policy ended before its time: 退保, 犹豫期退保, 失效 (unpaid premium), 终止. */
+export const CAUSES = ['SURRENDER', 'HESITATION', 'LAPSE', 'TERMINATED'] as const;
+export type Cause = (typeof CAUSES)[number];
+
+/** How far WeChat Pay's copy is in step with ours. */
+export const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'STOPPED'] as const;

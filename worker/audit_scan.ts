@@ -26,7 +26,7 @@ export class Scan {
   readonly #served = new Map<string, Promise<boolean>>();
   /** Merchants of whom it was said that nobody does. */
   readonly #unserved = new Set<string>();
-  #held = new Set<string>();
+  #heldBack = new Set<string>();
 
   /** @param young a workflow so young, in ms, may have its record still to make, and a call its worker to find */
   constructor(place: AuditPlace, young: number, findings: Findings) {
@@ -36,7 +36,7 @@ export class Scan {
   }
 
   async prepare(): Promise<void> {
-    this.#held = new Set((await listHolds(this.#place.storage)).map(({ _id }) => _id));
+    this.#heldBack = new Set((await listHolds(this.#place.storage)).map(({ _id }) => _id));
     const { workflowService, options } = this.#place.temporal;
     const reason = standstill(await fleetOf(workflowService, options.namespace));
     if (reason !== undefined) this.#findings.note({ kind: 'not-served', mchid: null, out_insurance_no: null, reason });
@@ -126,7 +126,7 @@ export class Scan {
 
   /** Says once of a merchant that its calls wait and nobody polls them; one that is held is known to wait. */
   async #lookAtQueue(mchid: string): Promise<void> {
-    if (this.#held.has(mchid) || (await this.#isServed(mchid)) || this.#unserved.has(mchid)) return;
+    if (this.#heldBack.has(mchid) || (await this.#isServed(mchid)) || this.#unserved.has(mchid)) return;
     this.#unserved.add(mchid);
     const reason = `calls wait in the queue ${callQueueOf(mchid)}, which nobody polls: is the merchant in the merchants file of a worker, and not paused?`;
     this.#findings.note({ kind: 'not-served', mchid, out_insurance_no: null, reason });

@@ -14,7 +14,7 @@ function ofWechatPay(status: Status | undefined): string {
 }
 
 /** With `--wait`: the status once WeChat Pay holds the revision. */
-export async function settled(
+export async function waited(
   client: PolicyClient,
   policy: PolicyId,
   revision: number,

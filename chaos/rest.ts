@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { listPolicies } from '../storage/policies.ts';
 import type { Status } from '../workflows/messages.ts';
 import type { Said } from './findings.ts';
-import type { Life } from './life.ts';
+import type { SimulatedPolicy } from './simulated_policy.ts';
 import type { ChaosStage } from './stage.ts';
 
 const QUESTIONS_AT_ONCE = 8;
@@ -12,7 +12,7 @@ const SETTLE_MS = 240_000;
 const PATIENCE_MS = 25_000;
 
 /** Waits until every policy is at rest, and does what an operator would. */
-export class Settling {
+export class Rest {
   /** Numbers of the policies that were told to resume. */
   readonly resumed = new Set<string>();
   readonly #stage: ChaosStage;
@@ -27,7 +27,7 @@ export class Settling {
   }
 
   /** Until every policy is at rest; answers those that are not when time is up. */
-  async settle(all: readonly Life[]): Promise<Map<string, string>> {
+  async come(all: readonly SimulatedPolicy[]): Promise<Map<string, string>> {
     let [lives, told] = [all, Date.now()];
     for (const deadline = Date.now() + SETTLE_MS; ; await delay(2_000)) {
       const unsettled = await this.#unsettled(lives);
@@ -57,7 +57,7 @@ export class Settling {
     );
   }
 
-  async #unsettled(lives: readonly Life[]): Promise<Map<string, string>> {
+  async #unsettled(lives: readonly SimulatedPolicy[]): Promise<Map<string, string>> {
     const said = await saidOf(this.#stage);
     const unsettled = new Map<string, string>();
     await each(lives, async (life) => {
@@ -70,7 +70,10 @@ export class Settling {
 }
 
 /** Asks of all, some at a time. */
-export async function each(lives: readonly Life[], ask: (life: Life) => Promise<unknown>): Promise<void> {
+export async function each(
+  lives: readonly SimulatedPolicy[],
+  ask: (life: SimulatedPolicy) => Promise<unknown>,
+): Promise<void> {
   const asked = [...lives];
   const one = async (): Promise<void> => {
     for (let life = asked.pop(); life !== undefined; life = asked.pop()) await ask(life);

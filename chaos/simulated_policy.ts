@@ -47,7 +47,7 @@ interface Envelope {
 type Answered = Outcome | 'no answer';
 
 /** One policy as its merchant lives it, command by command, and what the model makes of it. */
-export class Life {
+export class SimulatedPolicy {
   readonly id: PolicyId;
   readonly plan: Plan;
   readonly model: Model;

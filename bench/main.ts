@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError } from 'commander';
 import type { Bench, BenchOptions, Size } from './bench.ts';
 import { build } from './built.ts';
+import { call } from './call.ts';
 import { history } from './history.ts';
 import { life } from './life.ts';
 import { openLatency } from './open_latency.ts';
@@ -9,7 +10,7 @@ import { policyMemory } from './policy_memory.ts';
 import { start } from './start.ts';
 import { type Found, onScreen } from './table.ts';
 
-const BENCHES: readonly Bench[] = [life, policyMemory, openLatency, start, history];
+const BENCHES: readonly Bench[] = [life, policyMemory, openLatency, start, history, call];
 
 interface Options {
   quick?: boolean;

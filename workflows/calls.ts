@@ -1,4 +1,4 @@
-import { ActivityFailure } from '@temporalio/common';
+import { ActivityFailure, TemporalFailure } from '@temporalio/common';
 import {
   ActivityCancellationType,
   ApplicationFailure,
@@ -77,7 +77,8 @@ export async function claim(input: Parameters<Claim>[0]): ReturnType<Claim> {
   try {
     return await atOnce(input);
   } catch (error) {
-    if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
+    // What a local activity fails with comes unwrapped.
+    if (isCancellation(error) || !(error instanceof TemporalFailure)) throw error;
     return records(summary).claim(input);
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { startTemporal } from '../embedded/temporal.ts';
+import { SEARCH_ATTRIBUTES } from '../workflows/messages.ts';
 
 /** A Temporal namespace of this test's own, with search attributes, so that no other test's worker polls in it. */
 export interface Namespace {
@@ -16,14 +17,9 @@ export interface Namespace {
 
 const { INDEXED_VALUE_TYPE_KEYWORD: Keyword, INDEXED_VALUE_TYPE_DATETIME: Datetime } =
   proto.temporal.api.enums.v1.IndexedValueType;
-const ATTRIBUTES = {
-  PolicyState: Keyword,
-  PolicySync: Keyword,
-  PolicyType: Keyword,
-  MerchantId: Keyword,
-  PolicyExpiresAt: Datetime,
-  RenewalOpensAt: Datetime,
-};
+const ATTRIBUTES = Object.fromEntries(
+  Object.values(SEARCH_ATTRIBUTES).map(({ name, type }) => [name, type === 'KEYWORD' ? Keyword : Datetime]),
+);
 
 export async function makeNamespace(): Promise<Namespace> {
   const given = process.env.TEST_TEMPORAL_ADDRESS;

@@ -1,26 +1,15 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { assertDefined, codeNamedIn, sourceOf } from './named_code.ts';
 
-const root = new URL('../', import.meta.url);
-const page = await readFile(new URL('docs/design.md', root), 'utf8');
-
-/** Names that a sentence says of a file: `file.ts`: `name`, or `name` … */
-const STEP = /`([\w/]+\.ts)`: `(\w+)`/g;
+const page = await sourceOf('docs/design.md');
 
 describe('docs/design.md', () => {
   it('leads along the three paths by files and functions that there are', async () => {
     const [, paths = ''] = /^## Three paths[^\n]*\n([\s\S]*?)^## /m.exec(page) ?? [];
-    const steps = [...paths.matchAll(STEP)].map(([, file = '', name = '']) => [file, name] as const);
+    const steps = codeNamedIn(paths);
     assert.ok(steps.length >= 25, `${steps.length} steps`);
-    for (const [file, name] of steps) {
-      const text = await readFile(new URL(file, root), 'utf8');
-      assert.match(
-        text,
-        new RegExp(`^(?:export )?(?:  )?(?:async )?(?:function )?(?:get )?${name}[(<]`, 'm'),
-        `${file}: ${name}`,
-      );
-    }
+    for (const { file, names } of steps) for (const name of names) await assertDefined(file, name);
   });
 
   it('says what each of its words means, once', () => {
@@ -28,5 +17,18 @@ describe('docs/design.md', () => {
     const named = [...words.matchAll(/^\| (\w[\w ]*) \| /gm)].map(([, word]) => word).slice(1);
     assert.equal(named.length, 12);
     assert.equal(new Set(named).size, named.length);
+  });
+});
+
+describe('CONTRIBUTING.md', () => {
+  it('says of ten rules in which file and function they are, as they are there', async () => {
+    const [, table = ''] = /^## Where is the rule\?\n([\s\S]*?)^## /m.exec(await sourceOf('CONTRIBUTING.md')) ?? [];
+    const rows = table.split('\n').filter((line) => /^\| [A-Z]/.test(line));
+    assert.equal(rows.length, 10);
+    for (const row of rows) {
+      const named = codeNamedIn(row);
+      assert.ok(named.length > 0, row);
+      for (const { file, names } of named) for (const name of names) await assertDefined(file, name);
+    }
   });
 });

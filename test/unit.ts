@@ -7,6 +7,8 @@ const FILES = [
   'client_digest',
   'codec',
   'codec_vectors',
+  'compatibility',
+  'design',
   'faults',
   'inbox',
   'journal',

@@ -4,13 +4,14 @@ import type { Bench, BenchOptions, Size } from './bench.ts';
 import { build } from './built.ts';
 import { call } from './call.ts';
 import { history } from './history.ts';
+import { latency } from './latency.ts';
 import { life } from './life.ts';
 import { openLatency } from './open_latency.ts';
 import { policyMemory } from './policy_memory.ts';
 import { start } from './start.ts';
 import { type Found, onScreen } from './table.ts';
 
-const BENCHES: readonly Bench[] = [life, policyMemory, openLatency, start, history, call];
+const BENCHES: readonly Bench[] = [life, policyMemory, openLatency, start, history, call, latency];
 
 interface Options {
   quick?: boolean;

@@ -1,7 +1,10 @@
 // What a client does with the bare workflows.
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, WithStartWorkflowOperation } from '@temporalio/client';
-import { approve, open, WORKFLOW_QUEUE } from './messages.ts';
+import { approve, call, called, open, WORKFLOW_QUEUE } from './messages.ts';
 import type { three } from './workflows.ts';
+
+const LOOK_MS = 200;
 
 /** Three activities, one after the other, awaited. */
 export async function runThree({ workflow }: Client, workflowId: string): Promise<void> {
@@ -32,4 +35,17 @@ export async function openBare(
 /** Answered after a call. */
 export async function approveBare({ workflow }: Client, workflowId: string): Promise<void> {
   await workflow.getHandle(workflowId).executeUpdate(approve);
+}
+
+/** How long it takes from a signal until the activity that it causes begins, in ms. */
+export async function signalBare({ workflow }: Client, workflowId: string): Promise<number> {
+  const handle = workflow.getHandle(workflowId);
+  const before = await handle.query(called);
+  const sent = Date.now();
+  await handle.signal(call);
+  for (;;) {
+    await delay(LOOK_MS);
+    const at = await handle.query(called);
+    if (at > before) return at - sent;
+  }
 }

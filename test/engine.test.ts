@@ -272,6 +272,34 @@ async function admitted({ temporal, mchid }: World, number: string, updateId: st
 }
 
 describe('messages that come while no worker takes workflows', { timeout: 120_000 }, () => {
+  it('act in that order in its first task, too: a later version does not supersede the surrender before it', async (context) => {
+    const other = await startWorld();
+    context.after(() => other.close());
+    const number = uniqueNumber('Q');
+    const record = recordOf({ out_insurance_no: number }, { mchid: other.mchid });
+    await other.put({ ...record.policy });
+    const policy = { mchid: other.mchid, out_insurance_no: number };
+    const opening = other.client.openPolicy(record);
+    const handle = other.temporal.workflow.getHandle(workflowIdOf(other.mchid, number));
+    await until(() =>
+      handle.describe().then(
+        () => true,
+        () => false,
+      ),
+    );
+    await other.client.cancelBySignal(policy, { version: 1 });
+    const amending = other.client.amend(policy, { address: 'B', event_id: 'second', version: 2 });
+    await admitted(other, number, 'second');
+    await other.startWorkers();
+    assert.deepEqual(
+      (await Promise.all([opening, amending])).map(({ revision }) => revision),
+      [1, 3],
+    );
+    const { state } = await other.until(number, ({ sync, revision }) => sync === 'SYNCED' && revision === 3);
+    assert.equal(state, 'INACTIVE');
+    await other.replay(number);
+  });
+
   it('act in the order in which they came: the signal before the updates, each of which acts', async (context) => {
     const other = await startWorld();
     context.after(() => other.close());

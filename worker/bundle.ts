@@ -70,6 +70,7 @@ export async function bundleWorkflows(kind: BundleKind): Promise<string> {
     payloadConverterPath,
     ...(failureConverterPath && { failureConverterPath }),
     workflowInterceptorModules: [
+      pathOf('../workflows/listening.ts'),
       ...(kind === 'sealed' ? [pathOf('../workflows/sealed_only.ts')] : []),
       pathOf('../workflows/sealed.ts'),
     ],

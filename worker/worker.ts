@@ -1,5 +1,6 @@
 import { Client } from '@temporalio/client';
 import { ResourceBasedController, type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
+import type { CallSettings } from '../activities/attempt.ts';
 import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
 import { recordActivities } from '../activities/records.ts';
@@ -11,7 +12,7 @@ import { clearAbandoned } from './abandoned_holds.ts';
 import { attentionOf } from './attention.ts';
 import { auditActivities } from './audit_activity.ts';
 import { warnUnlessAudited } from './audit_schedule.ts';
-import { buildWorkflows } from './bundle.ts';
+import { buildWorkflows, type WorkflowBuild } from './bundle.ts';
 import { cacheSize } from './cache_size.ts';
 import { CallWorkers } from './call_workers.ts';
 import { CurrentVersion } from './current_version.ts';
@@ -36,7 +37,11 @@ const LOOK_EVERY_MS = 2_000;
 /** Longest time of a call; enough may run at once to keep the rate while each takes that long. */
 const CALL_SECONDS = 10;
 const MOST_CALLS = 200;
-/** So few may run at once, however busy the machine is: with six, p95 of a cancellation behind 2,000 was 1.4 s, not 0.9 s. */
+/**
+ * As many may run at once, however busy the machine is, as keep the rate while each takes so long (s): more would wait for the processor, where
+ * no urgent one overtakes them.
+ */
+const LEAST_SECONDS = 0.15;
 const LEAST_CALLS = 2;
 const MOST_POLLS = 10;
 const PROBE_EVERY_MS = 60_000;
@@ -104,6 +109,19 @@ interface Start extends Omit<WorkerOptions, 'signal'> {
   atEnd(end: () => Promise<unknown>): void;
 }
 
+/** What the parts of a running worker share. */
+interface Shared {
+  settings: Settings;
+  log: Log;
+  merchants: Merchants;
+  metrics: Metrics;
+  common: Common;
+  temporal: Client;
+  place: CallPlace;
+}
+
+type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'payloadKey'>;
+
 /** `failed` rejects when one of the Workers does. */
 async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const { settings, log, signal, atEnd } = options;
@@ -125,31 +143,55 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const indexing = keepTryingIndexes(storage, log, signal);
   atEnd(() => Promise.allSettled([indexing]));
 
-  const common: Common = {
-    connection,
-    namespace,
-    dataConverter: dataConverter(settings.keyring, { allowPlain: settings.allowPlain, marksLocked: true }),
-    shutdownGraceTime: SHUTDOWN_GRACE,
-  };
-  const temporal = new Client({ connection, namespace, dataConverter: common.dataConverter });
+  const converter = dataConverter(settings.keyring, { allowPlain: settings.allowPlain, marksLocked: true });
+  const common: Common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE };
+  const temporal = new Client({ connection, namespace, dataConverter: converter });
   const place = { storage, log, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
-  const workflows = new Running(
-    await Worker.create({
-      ...common,
-      taskQueue: WORKFLOW_QUEUE,
-      identity: identityOf(settings.keyring, { allowPlain: settings.allowPlain }),
-      workflowBundle: bundle,
-      maxCachedWorkflows: cacheSize(),
-      sinks: logSinks(log),
-      activities: { ...recordActivities(place), ...auditActivities({ temporal, ...place }) },
-      workerDeploymentOptions: {
-        version: deploymentVersion(buildId),
-        useWorkerVersioning: true,
-        defaultVersioningBehavior: 'AUTO_UPGRADE',
-      },
-    }),
+  const shared: Shared = { settings, log, merchants, metrics, common, temporal, place };
+  const workflows = new Running(await workflowWorker(shared, { bundle, buildId }));
+  const { calls, following } = await startCalls(shared, options, workflows);
+  const sweeping = sweep(shared, options, indexing);
+  const current = new CurrentVersion(version, log);
+  metrics.currentVersion = () => current.served;
+  const versioned = (options.promote ? promote(version, { log, signal }) : warnUnlessCurrent(version, log)).then(() =>
+    current.look(),
   );
-  const probeEvery = options.probeEvery ?? PROBE_EVERY_MS;
+  const looking = versioned.then(() => current.keepLooking(options.versionEvery ?? VERSION_EVERY_MS, signal));
+  atEnd(() => Promise.allSettled([looking]));
+  const kept = Promise.all([following, sweeping, looking]);
+  const failed = Promise.race([workflows.done, calls.failed, kept]).then(() => {});
+  await Promise.race([Promise.all([versioned, warnUnlessAudited(temporal, log)]), failed]);
+  log.info({ buildId, merchants: merchants.all().length }, 'worker is running');
+  return { failed };
+}
+
+/** Takes workflows, records and audits, as a version of its own. */
+function workflowWorker(
+  { settings, log, common, temporal, place }: Shared,
+  { bundle, buildId }: WorkflowBuild,
+): Promise<Worker> {
+  return Worker.create({
+    ...common,
+    taskQueue: WORKFLOW_QUEUE,
+    identity: identityOf(settings.keyring, { allowPlain: settings.allowPlain }),
+    workflowBundle: bundle,
+    maxCachedWorkflows: cacheSize(),
+    sinks: logSinks(log),
+    activities: { ...recordActivities(place), ...auditActivities({ temporal, ...place }) },
+    workerDeploymentOptions: {
+      version: deploymentVersion(buildId),
+      useWorkerVersioning: true,
+      defaultVersioningBehavior: 'AUTO_UPGRADE',
+    },
+  });
+}
+
+/** Takes the calls of the merchants that the file names and nothing holds; `following` ends with the signal. */
+async function startCalls(
+  { log, merchants, metrics, common, temporal, place }: Shared,
+  { signal, atEnd, probeEvery = PROBE_EVERY_MS }: Start,
+  workflows: Running,
+): Promise<{ calls: CallWorkers; following: Promise<void> }> {
   const holds = new Holds({
     ...place,
     probeEvery,
@@ -159,19 +201,9 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
     observe: (call) => metrics.observe(call),
   });
   metrics.held = () => holds.held();
-  metrics.attention = attentionOf(storage, log);
-  metrics.up = () => upOf(temporal, storage);
-  const current = new CurrentVersion(version, log);
-  metrics.currentVersion = () => current.served;
+  metrics.attention = attentionOf(place.storage, log);
+  metrics.up = () => upOf(temporal, place.storage);
   atEnd(async () => holds.end());
-  const clearing = clearAbandoned(place, probeEvery, signal);
-  // By their index, without which it is long work for MongoDB.
-  const deleting = indexing.then(() => keepDeletingOldCalls(place, settings.callsKept, signal));
-  atEnd(() => Promise.allSettled([clearing, deleting]));
-  const clientOf = (mchid: string) => {
-    const client = merchants.client(mchid);
-    return typeof client === 'object' && holds.isHeld(mchid) ? 'held' : client;
-  };
   const load = ResourceBasedController.create(BUSY);
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>
     Worker.create({
@@ -180,7 +212,10 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
       taskQueue: callQueueOf(mchid),
       activities: callActivities({
         ...place,
-        wechatPay: () => clientOf(mchid),
+        wechatPay: () => {
+          const client = merchants.client(mchid);
+          return typeof client === 'object' && holds.isHeld(mchid) ? 'held' : client;
+        },
         merchant: {
           faulty: (fault, number) => holds.faulty(mchid, fault, number),
           well: (number, made) => holds.well(mchid, number, made),
@@ -193,16 +228,20 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const following = follow({ merchants, holds, calls }, signal);
   await Promise.race([following.begun, following.done]);
   atEnd(() => Promise.allSettled([following.done]));
-  const versioned = (options.promote ? promote(version, { log, signal }) : warnUnlessCurrent(version, log)).then(() =>
-    current.look(),
-  );
-  const looking = versioned.then(() => current.keepLooking(options.versionEvery ?? VERSION_EVERY_MS, signal));
-  atEnd(() => Promise.allSettled([looking]));
-  const kept = Promise.all([following.done, deleting, clearing, looking]);
-  const failed = Promise.race([workflows.done, calls.failed, kept]).then(() => {});
-  await Promise.race([Promise.all([versioned, warnUnlessAudited(temporal, log)]), failed]);
-  log.info({ buildId, merchants: merchants.all().length }, 'worker is running');
-  return { failed };
+  return { calls, following: following.done };
+}
+
+/** Takes away what is left behind: holds of processes that are gone, and old calls. */
+function sweep(
+  { settings, place }: Shared,
+  { signal, atEnd, probeEvery = PROBE_EVERY_MS }: Start,
+  indexing: Promise<void>,
+): Promise<unknown> {
+  const clearing = clearAbandoned(place, probeEvery, signal);
+  // By their index, without which it is long work for MongoDB.
+  const deleting = indexing.then(() => keepDeletingOldCalls(place, settings.callsKept, signal));
+  atEnd(() => Promise.allSettled([clearing, deleting]));
+  return Promise.all([clearing, deleting]);
 }
 
 type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;
@@ -213,10 +252,11 @@ type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter'
  * it, where no urgent one overtakes it, as it does in the queue.
  */
 function paceOf(rate: number, load: ResourceBasedController) {
+  const least = Math.max(LEAST_CALLS, Math.ceil(rate * LEAST_SECONDS));
   const most = Math.min(MOST_CALLS, Math.max(MOST_POLLS, Math.ceil(rate * CALL_SECONDS)));
   return {
     maxTaskQueueActivitiesPerSecond: rate,
-    tuner: { controller: load, activityTaskSlotOptions: { minimumSlots: LEAST_CALLS, maximumSlots: most } },
+    tuner: { controller: load, activityTaskSlotOptions: { minimumSlots: least, maximumSlots: most } },
     activityTaskPollerBehavior: { type: 'autoscaling', minimum: 1, initial: 2, maximum: MOST_POLLS },
   } as const;
 }

@@ -5,9 +5,9 @@ import { applyDue, nextDue } from './due.ts';
 import { DueTimer } from './due_timer.ts';
 import { recordEnd, stop } from './ending.ts';
 import { handOver, handsOver } from './fresh_run.ts';
-import { listen } from './handlers.ts';
+import { partsOfRun } from './listening.ts';
 import type { StartOptions } from './messages.ts';
-import { Parts } from './parts.ts';
+import type { Parts } from './parts.ts';
 import { keepRecord } from './recording.ts';
 import { begin } from './start.ts';
 import { show } from './status.ts';
@@ -24,8 +24,7 @@ import { show } from './status.ts';
  * @param record the record as handed in; null for a restart from MongoDB. Illegal: the run fails with the rule.
  */
 export async function policyLifecycle(record: RecordInput | null, options?: StartOptions | null): Promise<void> {
-  const parts = new Parts();
-  listen(parts);
+  const parts = partsOfRun();
   await begin(parts, record, options ?? {});
   await CancellationScope.nonCancellable(() => live(parts));
 }

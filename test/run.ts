@@ -12,8 +12,10 @@ import { prepareServers, startServers } from '../embedded/servers.ts';
 const FIRST = [
   'worker_holds',
   'engine',
+  'engine_calls',
   'lives',
   'engine_messages',
+  'engine_records',
   'faults_answers',
   'embedded_servers',
   'audit',

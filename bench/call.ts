@@ -23,7 +23,7 @@ const FIELDS = {
 /** Of one contender, before it is the next one's turn. */
 const TURN_MS = 1_000;
 /** Until the code is compiled that is used again and again. */
-const WARM_MS = 4_000;
+const WARM_MS = { quick: 2_000, usual: 4_000, full: 4_000 };
 
 type Name = 'ours' | 'axios-plugin' | 'node-v3' | 'ky' | 'fetch' | 'rsa';
 
@@ -60,9 +60,10 @@ async function measure(
     atEnd(() => ended(process));
     await reply(process, name);
     contenders.set(name, process);
-    for (const method of METHODS) await askFor(process, name, { method, callers: CALLERS[0], ms: WARM_MS });
+    for (const method of METHODS)
+      await askFor(process, name, { method, callers: CALLERS[0], ms: WARM_MS[options.size] });
   }
-  const rounds = options.size === 'quick' ? 2 : 5;
+  const rounds = options.size === 'quick' ? 1 : 5;
   const all = new Map<string, Made>();
   // The first round warms them up.
   for (const method of METHODS)

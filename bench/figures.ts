@@ -19,3 +19,22 @@ export function mostWithin(instants: readonly number[], span: number): number {
   }
   return most;
 }
+
+/** Of both ends so much is left out, for a few that come early or late would stretch the window. */
+const TAIL = 0.025;
+
+/** How many of these instants (in ms) come a second, in the mean of the window that has most of them, and in its fullest part. */
+export function peakOverMean(
+  instants: readonly number[],
+  parts: number,
+): { peak: number; mean: number; span_ms: number } {
+  const [from, to] = [percentile(instants, TAIL), percentile(instants, 1 - TAIL)];
+  const counts = new Array<number>(parts).fill(0);
+  for (const instant of instants) {
+    const part = Math.floor(((instant - from) / (to - from)) * parts);
+    if (part in counts) counts[part] = (counts[part] ?? 0) + 1;
+  }
+  const all = counts.reduce((sum, one) => sum + one, 0);
+  const span_ms = to - from;
+  return { peak: (1000 * parts * Math.max(...counts)) / span_ms, mean: (1000 * all) / span_ms, span_ms };
+}

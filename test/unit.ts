@@ -3,6 +3,7 @@
 import './assert_ok.mjs';
 
 const FILES = [
+  'bench',
   'client_arguments',
   'client_digest',
   'codec',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { assertDefined, codeNamedIn, sourceOf } from './named_code.ts';
 
@@ -17,6 +18,23 @@ describe('docs/design.md', () => {
     const named = [...words.matchAll(/^\| (\w[\w ]*) \| /gm)].map(([, word]) => word).slice(1);
     assert.equal(named.length, 12);
     assert.equal(new Set(named).size, named.length);
+  });
+});
+
+describe('the sources', () => {
+  it('have no file of more than 300 lines', async () => {
+    const root = new URL('../', import.meta.url);
+    const folders = (await readdir(root, { withFileTypes: true })).filter(
+      (entry) => entry.isDirectory() && !/^(node_modules|dist|out)$|^\./.test(entry.name),
+    );
+    const long: string[] = [];
+    for (const { name: folder } of folders)
+      for (const name of await readdir(new URL(folder, root), { recursive: true })) {
+        if (!/\.(m?ts|mjs)$/.test(name) || name.includes('node_modules/')) continue;
+        const lines = (await readFile(new URL(`${folder}/${name}`, root), 'utf8')).split('\n').length - 1;
+        if (lines > 300) long.push(`${folder}/${name}: ${lines}`);
+      }
+    assert.deepEqual(long, []);
   });
 });
 

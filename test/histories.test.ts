@@ -42,9 +42,9 @@ describe('a saved history replays on the workflow code of today', async () => {
 
   it('and one that the code would not have made is told apart', async () => {
     const history = await saved(files[0] ?? '');
-    const claim = history.events.find(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled);
-    assert.ok(claim?.activityTaskScheduledEventAttributes);
-    claim.activityTaskScheduledEventAttributes.activityType = { name: 'other' };
+    const call = history.events.find(({ activityTaskScheduledEventAttributes: scheduled }) => scheduled);
+    assert.ok(call?.activityTaskScheduledEventAttributes);
+    call.activityTaskScheduledEventAttributes.activityType = { name: 'other' };
     await assert.rejects(Worker.runReplayHistory(options, history, idOf(history)), /nondeterminism/i);
   });
 });

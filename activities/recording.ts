@@ -1,10 +1,10 @@
 import { activityInfo } from '@temporalio/activity';
 import type { PolicyFields } from '../policy/record.ts';
+import type { End } from '../policy/state.ts';
 import { writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
 import { writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
-import type { End } from '../storage/documents.ts';
 import { StorageError } from '../storage/errors.ts';
 import {
   documentId,

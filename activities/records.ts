@@ -1,5 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
+import type { RestartedBy } from '../policy/state.ts';
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
 import { claim, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
@@ -36,7 +37,7 @@ function claimed({ storage }: Place, snapshot: Snapshot) {
 
 async function restored(
   { storage }: Place,
-  by: 'reinstate' | 'resume' | 'audit',
+  by: RestartedBy,
   life: { mchid: string; out_insurance_no: string; life: string; over?: string },
 ): Promise<RestoredRecord | NotRestored> {
   // Refused before anything is taken over: the life that stopped must stay resumable.

@@ -9,7 +9,6 @@ import { withoutNulls } from './record.ts';
 import { renew, renewSchema } from './renewal.ts';
 import { parse } from './violation.ts';
 
-export { adopted } from './adoption.ts';
 export { bareSchema, type Envelope, openSchema } from './envelope.ts';
 
 /** Every message that changes the record: its schema, and its rule. */

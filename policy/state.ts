@@ -43,3 +43,10 @@ export type Cause = (typeof CAUSES)[number];
 
 /** How far WeChat Pay's copy is in step with ours. */
 export const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'STOPPED'] as const;
+export type Sync = (typeof SYNCS)[number];
+
+/** How a life is over: refused by the insurer, at the end of cover, or because somebody stopped its workflow. */
+export type End = 'DECLINED' | 'INACTIVE' | 'STOPPED';
+
+/** What begins a run from the record in MongoDB. */
+export type RestartedBy = 'reinstate' | 'resume' | 'audit';

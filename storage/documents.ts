@@ -1,10 +1,6 @@
 // The documents of MongoDB, by collection: as they rest.
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
-import type { PolicyState } from '../policy/state.ts';
-
-export type Sync = 'PENDING' | 'RETRYING' | 'SYNCED' | 'BLOCKED' | 'DIVERGED' | 'STOPPED';
-
-export type End = 'DECLINED' | 'INACTIVE' | 'STOPPED';
+import type { End, PolicyState, Sync } from '../policy/state.ts';
 
 /** What people and reports read of a policy; its workflow is the authority. */
 export interface PolicyDocument {

@@ -1,10 +1,10 @@
 import type { Keyring } from '../codec/keys.ts';
 import { openFields, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
-import type { PolicyState } from '../policy/state.ts';
+import type { End, PolicyState, Sync } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import type { Storage } from './connection.ts';
-import type { End, PolicyDocument, StoredPolicy, Sync } from './documents.ts';
+import type { PolicyDocument, StoredPolicy } from './documents.ts';
 import { isDuplicate, StorageUnreadable } from './errors.ts';
 
 /** A document with its sealed values opened; those that no key opens are `undefined` and listed. */

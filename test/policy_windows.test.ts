@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { adopted, type CommandName, obey } from '../policy/commands.ts';
+import { adopted } from '../policy/adoption.ts';
+import { type CommandName, obey } from '../policy/commands.ts';
 import { patchOf } from '../policy/difference.ts';
 import { dueTimes, heldPolicy, type Life, openedLife, settleDue } from '../policy/life.ts';
 import type { PolicyFields } from '../policy/record.ts';

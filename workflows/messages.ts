@@ -4,7 +4,7 @@ import type { CommandInput, Envelope } from '../policy/commands.ts';
 import type { Difference } from '../policy/difference.ts';
 import type { DueKind } from '../policy/life.ts';
 import type { RecordInput } from '../policy/record.ts';
-import type { ShortState } from '../policy/state.ts';
+import type { RestartedBy, ShortState, Sync } from '../policy/state.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 
 /** Name of the workflow type; policies live for years under it. */
@@ -21,7 +21,7 @@ export function callQueueOf(mchid: string): string {
 }
 
 /** How far WeChat Pay's copy is in step with ours. */
-export type PolicySync = 'PENDING' | 'RETRYING' | 'SYNCED' | 'BLOCKED' | 'DIVERGED' | 'STOPPED';
+export type PolicySync = Sync;
 
 /** The answer to every message: the revision that it made, or found. */
 export interface Answer {
@@ -74,7 +74,7 @@ export interface StartOptions {
   restore?: {
     mchid: string;
     out_insurance_no: string;
-    by: 'reinstate' | 'resume' | 'audit';
+    by: RestartedBy;
     /** The life (first run id) that the caller knows to be over, though MongoDB has no end of it. */
     over?: string;
   };

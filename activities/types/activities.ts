@@ -1,3 +1,4 @@
+import type { RestartedBy } from '../../policy/state.ts';
 import type { CallInput, FORMAT, RecordInput, VerifyInput } from './inputs.ts';
 import type { Behind, CallResult, NotRestored, RestoredRecord, VerifyResult } from './results.ts';
 
@@ -25,7 +26,7 @@ export interface RecordActivities {
     mchid: string;
     out_insurance_no: string;
     life: string;
-    by: 'reinstate' | 'resume' | 'audit';
+    by: RestartedBy;
     /** A life that is known to be over, though its end was not recorded. */
     over?: string;
   }): Promise<RestoredRecord | NotRestored>;

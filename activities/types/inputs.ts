@@ -1,4 +1,5 @@
 import type { PolicyFields } from '../../policy/record.ts';
+import type { End } from '../../policy/state.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /**
@@ -59,5 +60,5 @@ export interface RecordInput {
   format: typeof FORMAT;
   snapshot: Snapshot;
   /** The life is over: how it ended. */
-  end?: 'DECLINED' | 'INACTIVE' | 'STOPPED';
+  end?: End;
 }

@@ -1,4 +1,5 @@
 import type { PolicyFields, PolicyRecord } from '../../policy/record.ts';
+import type { End } from '../../policy/state.ts';
 import type { OwedAttempts } from './snapshot.ts';
 
 interface Recorded {
@@ -76,7 +77,7 @@ export interface RestoredRecord {
   version: number | null;
   digest: string | null;
   opened_at: number;
-  end: 'DECLINED' | 'INACTIVE' | 'STOPPED' | null;
+  end: End | null;
   /** As it was in the snapshot. */
   carried: string;
 }

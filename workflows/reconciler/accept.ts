@@ -1,4 +1,4 @@
-import { adopted } from '../../policy/commands.ts';
+import { adopted } from '../../policy/adoption.ts';
 import { comparable, sameValue } from '../../policy/difference.ts';
 import type { Life } from '../../policy/life.ts';
 import type { PolicyFields } from '../../policy/record.ts';

@@ -1,5 +1,5 @@
 import type { Discrepancy } from '../../activities/types/snapshot.ts';
-import { adopted } from '../../policy/commands.ts';
+import { adopted } from '../../policy/adoption.ts';
 import { comparable, type Difference, sameValue } from '../../policy/difference.ts';
 import { DAY } from '../../policy/duration.ts';
 import { fitting } from '../../policy/fitting.ts';

@@ -25,6 +25,8 @@ const BENCHES: readonly Bench[] = [
 /** Short ones, whose ratios move least from run to run. */
 const QUICK: readonly Bench[] = [life, call, history, start];
 
+const AGAIN = 2;
+
 const JSON_FILE = pathOf('../out/bench.json');
 const DOCUMENT = pathOf('../docs/performance.md');
 
@@ -93,6 +95,21 @@ async function write(found: readonly Found[], size: Size): Promise<void> {
   await writeFile(DOCUMENT, inDocument(await readFile(DOCUMENT, 'utf8'), found, head));
 }
 
+/** Ratios that fell, and again when measured anew: what else a machine does may hit one of two peers. */
+async function stillFallen(found: readonly Found[], given: BenchOptions): Promise<string[]> {
+  const kept = await keptRatios();
+  let left = fallen(found, kept);
+  for (let again = AGAIN; again > 0 && left.length > 0; again--) {
+    for (const line of left) say(`${line}: once more`);
+    const benches = QUICK.filter(({ name }) => left.some((line) => line.startsWith(`${name}/`)));
+    const own = Object.fromEntries(
+      Object.entries(kept).filter(([name]) => left.some((line) => line.startsWith(`${name}:`))),
+    );
+    left = fallen(await runAll(benches, given), own);
+  }
+  return left;
+}
+
 async function main(): Promise<void> {
   const size: Size = options.full ? 'full' : options.quick ? 'quick' : 'usual';
   const from = options.quick && names.length === 0 ? QUICK : BENCHES;
@@ -103,7 +120,7 @@ async function main(): Promise<void> {
   await write(found, size);
   if (from !== QUICK) return;
   if (options.keep) await keepRatios(found);
-  for (const line of fallen(found, await keptRatios())) {
+  for (const line of await stillFallen(found, { size, say })) {
     console.error(`npm run bench: ${line}`);
     process.exitCode = 1;
   }

@@ -63,7 +63,7 @@ async function measure(
     for (const method of METHODS)
       await askFor(process, name, { method, callers: CALLERS[0], ms: WARM_MS[options.size] });
   }
-  const rounds = options.size === 'quick' ? 1 : 5;
+  const rounds = options.size === 'quick' ? 1 : 4;
   const all = new Map<string, Made>();
   // The first round warms them up.
   for (const method of METHODS)

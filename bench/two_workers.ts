@@ -7,8 +7,8 @@ import { fillQueue } from './waiting.ts';
 /** Of each call: so slow that a worker's calls at once are what there is too little of, not this machine. */
 const DELAY_MS = 8_000;
 /** Until as many calls are under way as may be. */
-const SETTLE_MS = 3 * DELAY_MS;
-const WINDOW_MS = 4 * DELAY_MS;
+const SETTLE_MS = 2 * DELAY_MS;
+const WINDOW_MS = 3 * DELAY_MS;
 
 export const twoWorkers: Bench = {
   name: 'two-workers',

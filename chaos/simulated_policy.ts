@@ -103,6 +103,8 @@ export class SimulatedPolicy {
   /** Messages without effect: what is so already, an old version, and signals that are illegal. */
   async #flood(): Promise<void> {
     this.#floodAt = undefined;
+    // Two hundred events are known again, and a flood is more.
+    this.#later.length = 0;
     const { client, counts } = this.#with;
     const { address = '' } = this.model.fields;
     const { version } = this.model;

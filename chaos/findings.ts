@@ -8,6 +8,8 @@ export interface Said {
   sync: string;
   revision: number;
   synced_revision: number;
+  /** How its life was over; null while it goes on. */
+  end: string | null;
   /** As WeChat Pay last showed it. */
   remote: PolicyFields | null;
 }

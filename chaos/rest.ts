@@ -95,7 +95,8 @@ function atRest(status: Status, said: Said | undefined): string | undefined {
   const { sync, revision, synced_revision, attention, block } = status;
   if (sync !== 'SYNCED' || synced_revision !== revision)
     return `${sync}, revision ${synced_revision} of ${revision}${block ? `: ${block.code}: ${block.message}` : ''}`;
-  if (attention.length > 0) return `asks for attention: ${attention}`;
+  // Nobody can take a mark off a life that is over.
+  if (attention.length > 0 && said?.end == null) return `asks for attention: ${attention}`;
   if (said?.sync !== sync || said.synced_revision !== revision)
     return `MongoDB says ${said?.sync}, revision ${said?.synced_revision} instead of ${revision}`;
   return undefined;

@@ -144,7 +144,7 @@ export async function countAttention(storage: Storage): Promise<Record<string, n
       ]),
       // Not from the findings: those are as old as the last audit.
       ['stopped', policies.countDocuments({ sync: 'STOPPED' })],
-      ['marked', policies.countDocuments({ attention: { $gt: '' } } as object)],
+      ['marked', count({ attention: { $gt: '' } })],
       ['merchant-held', merchants.countDocuments({})],
       ...FINDING_KINDS.filter((kind) => kind !== 'stopped').map((kind): [string, Promise<number>] => [
         kind,

@@ -198,7 +198,7 @@ export interface PolicyFilter {
   sync?: Sync;
   /** Cover ends before this instant. */
   expires_before?: Date;
-  /** Something asks for a person. */
+  /** Something asks for a person: of a life that goes on, for nobody can take a mark off one that is over. */
   attention?: boolean;
 }
 
@@ -237,6 +237,7 @@ function queryOf({ expires_before, attention, ...equal }: PolicyFilter): Record<
     // Stored times are all in +08:00 and of one length: as text they sort like the instants.
     ...(expires_before && { 'record.policy.expired_time': { $lt: wireTime(expires_before.getTime()) } }),
     ...(attention === undefined ? {} : { 'attention.0': { $exists: attention } }),
+    ...(attention && { end: null }),
   };
 }
 

@@ -148,6 +148,13 @@ test('a list is what all its conditions hold for, in order, a page after another
   assert.deepEqual(await listed({ mchid, sync: 'BLOCKED' }), ['D4']);
   assert.deepEqual(await listed({ mchid, attention: true }), ['B2']);
   assert.deepEqual(await listed({ mchid, attention: false }), ['A1', 'C3', 'D4']);
+  const over = {
+    ...opened({ mchid, out_insurance_no: 'B2', step: 99 }),
+    end: 'DECLINED' as const,
+    ended_at: new Date(),
+  };
+  await writePolicy(storage, { ...over, attention: ['issuing-overdue'] });
+  assert.deepEqual(await listed({ mchid, attention: true }), [], 'nobody can take a mark off a life that is over');
   assert.deepEqual(await listed({ mchid, policy_type: 'POLICY_TYPE_CAR' }), []);
   const end = (time: string) => ({ mchid, expires_before: new Date(time) });
   assert.deepEqual(await listed(end('2026-09-21T09:11:12Z')), []);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Payload, PayloadCodec } from '@temporalio/common';
 
@@ -8,6 +9,15 @@ export async function eventNames(handle: WorkflowHandle): Promise<string[]> {
     const [name = ''] = Object.entries(event).find(([key, value]) => key.endsWith('EventAttributes') && value) ?? [];
     return name.replace('EventAttributes', '');
   });
+}
+
+/** How many events a history has once no workflow task is under way, which would add some. */
+export async function restingLength(handle: WorkflowHandle): Promise<number> {
+  for (;;) {
+    const names = await eventNames(handle);
+    if (!/^workflowTask(Scheduled|Started)$/.test(names.at(-1) ?? '')) return names.length;
+    await delay(50);
+  }
 }
 
 /** Without workflow tasks: a busy server keeps some of those that left nothing behind. */

@@ -132,12 +132,14 @@ describe(`${SEQUENCES} random lives on the time-skipping server (LIVES_SEED=${SE
       await assertInStep(one);
       // The next message is taken, and reaches WeChat Pay.
       assert.equal((await one.send('amend', { pet_name: 'at last' }))?.outcome, 'accepted', one.told('deaf'));
+      await one.rest();
     });
     await pass(lives, MINUTE);
     await each(lives, async (one) => {
       if (!(await one.isOver()))
         assert.equal((await world.held(one.number))?.pet_name, 'at last', one.told('not sent'));
       await one.send('cancel', {});
+      if (!(await one.isOver())) await one.rest();
     });
     await pass(lives, MINUTE);
     await each(lives, async (one) => {

@@ -9,7 +9,16 @@ import { DECLINED, INACTIVE } from '../policy/state.ts';
 import { findPolicy } from '../storage/policies.ts';
 import type { Status } from '../workflows/messages.ts';
 import { DAY } from './fixtures.ts';
-import { ClockStopped, inTime, LANDING_MS, Life, type LifePlan, life, MINUTE, MOST_EVENTS } from './fuzz_lives_life.ts';
+import {
+  inTime,
+  LANDING_MS,
+  Life,
+  type LifePlan,
+  life,
+  MINUTE,
+  MOST_EVENTS,
+  ServerAtFault,
+} from './fuzz_lives_life.ts';
 import { startWorld, type World } from './world.ts';
 
 const SEQUENCES = Number(process.env.LIVES_SEQUENCES ?? 20);
@@ -163,7 +172,7 @@ describe(`${SEQUENCES} random lives on the time-skipping server (LIVES_SEED=${SE
           await liveAll(some, between);
           break;
         } catch (error) {
-          if (!(error instanceof ClockStopped) || tries === CLOCKS) throw error;
+          if (!(error instanceof ServerAtFault) || tries === CLOCKS) throw error;
           context.diagnostic(`batch ${batch}: ${error.message}; once more, on another server`);
           await end();
           await begin();

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import proto from '@temporalio/proto';
 import fc from 'fast-check';
 import { PolicyEnded, PolicyRefused, Unavailable } from '../client/errors.ts';
 import { PolicyClient } from '../client/policy_client.ts';
@@ -19,6 +20,9 @@ export const MOST_EVENTS = 600;
 export const REST_MS = 60_000;
 /** How long the clock may take to pass a time, and on how many servers a batch is tried where it does not. */
 export const CLOCK_MS = 90_000;
+
+const GIVEN_UP_MS = 30_000;
+const CANCEL_REQUESTED = proto.temporal.api.enums.v1.PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED;
 
 export const ANSWER_MS = 10_000;
 export const TRIES = 4;
@@ -195,7 +199,13 @@ export class Life {
     for (const from = Date.now(); quiet < 2; await delay(40)) {
       const { raw, status } = await this.handle.describe();
       const waits = (raw.pendingActivities ?? []).every(({ attempt }) => (attempt ?? 0) > 1);
-      quiet = status.name !== 'RUNNING' || (waits && !raw.pendingWorkflowTask) ? quiet + 1 : 0;
+      const givenUp = (raw.pendingActivities ?? []).some(({ state }) => state === CANCEL_REQUESTED);
+      quiet = status.name !== 'RUNNING' || (waits && !givenUp && !raw.pendingWorkflowTask) ? quiet + 1 : 0;
+      // An attempt has 20 s.
+      if (givenUp && Date.now() - from > GIVEN_UP_MS)
+        throw new ServerAtFault(
+          `the server does not end a call of ${this.number} that was given up during its attempt`,
+        );
       if (Date.now() - from > REST_MS)
         throw new Error(this.told(`does not rest: ${JSON.stringify(raw.pendingActivities)}`));
     }
@@ -207,15 +217,15 @@ export class Life {
 }
 
 /**
- * The time-skipping server did not come to a time. Once a run of these lives stood still without load until it was given up; that the
- * clock was why is not known, and its seed passed afterwards.
+ * What the time-skipping server does now and then, and the real one does not: its clock stands still (why is not known), and it
+ * never ends a call that is given up during its attempt, and then fails.
  */
-export class ClockStopped extends Error {}
+export class ServerAtFault extends Error {}
 
 export async function inTime(slept: Promise<void> | undefined): Promise<void> {
   const late = new AbortController();
   const stopped = delay(CLOCK_MS, undefined, { signal: late.signal }).then(() => {
-    throw new ClockStopped(`the server's clock has not passed a time in ${CLOCK_MS} ms`);
+    throw new ServerAtFault(`the server's clock has not passed a time in ${CLOCK_MS} ms`);
   });
   await Promise.race([slept, stopped]).finally(() => late.abort());
 }

@@ -96,16 +96,20 @@ async function write(found: readonly Found[], size: Size): Promise<void> {
 }
 
 /** Ratios that fell, and again when measured anew: what else a machine does may hit one of two peers. */
-async function stillFallen(found: readonly Found[], given: BenchOptions): Promise<string[]> {
-  const kept = await keptRatios();
+async function stillFallen(first: readonly Found[], given: BenchOptions): Promise<string[]> {
+  let [found, kept] = [first, await keptRatios()];
   let left = fallen(found, kept);
   for (let again = AGAIN; again > 0 && left.length > 0; again--) {
     for (const line of left) say(`${line}: once more`);
-    const benches = QUICK.filter(({ name }) => left.some((line) => line.startsWith(`${name}/`)));
-    const own = Object.fromEntries(
-      Object.entries(kept).filter(([name]) => left.some((line) => line.startsWith(`${name}:`))),
+    kept = Object.fromEntries(
+      Object.entries(kept).filter(([name, before]) => fallen(found, { [name]: before }).length > 0),
     );
-    left = fallen(await runAll(benches, given), own);
+    const fell = Object.keys(kept);
+    found = await runAll(
+      QUICK.filter(({ name }) => fell.some((ratio) => ratio.startsWith(`${name}/`))),
+      given,
+    );
+    left = fallen(found, kept);
   }
   return left;
 }

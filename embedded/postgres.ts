@@ -83,7 +83,7 @@ export async function startPostgres(programs: PostgresPrograms, place: Place): P
     unix_socket_directories: '',
     shared_buffers: '64MB',
     max_connections: POSTGRES_CONNECTIONS + 10,
-    // An index is used where there is one: to read a small table is cheap, and FerretDB unpacks each of its documents.
+    // PostgreSQL would read a small table from end to end. That is cheap for it, but not for FerretDB, which unpacks each document.
     enable_seqscan: 'off',
     // A statement holds what users stored; the log is to hold none of it.
     log_min_error_statement: 'panic',

@@ -1,38 +1,9 @@
 import type { Keyring } from '../codec/keys.ts';
 import { openField, openFields, sealField, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
-import type { PolicyFields } from '../policy/record.ts';
+import type { CommandEntry, Confirmation } from '../policy/entries.ts';
 import type { Storage } from './connection.ts';
 import type { StoredCommand } from './documents.ts';
 import { isDuplicate } from './errors.ts';
-
-/** What changed a policy, or was refused without an answer, as its workflow tells it. Times: epoch ms. */
-export interface Told {
-  /** Unique among those of the policy, over all its lives. */
-  id: string;
-  /** `open`, `cancel`, …; `due:expiry`, … for what came due of itself. */
-  command: string;
-  by?: string;
-  event_id?: string;
-  version?: number;
-  cause?: string;
-  reason?: string;
-  /** RFC 3339: when it counts, where that is another time than when it came. */
-  business_date?: string;
-  /** The rule by which it was refused. */
-  rule?: string;
-  /** The fields that it changed. */
-  before: PolicyFields;
-  after: PolicyFields;
-  revision: number;
-  at: number;
-}
-
-/** WeChat Pay holds this revision, and all before it. */
-export interface Confirmation {
-  revision: number;
-  at: number;
-  request_id?: string;
-}
 
 export type ReadCommand = StoredCommand & { unreadable: Unreadable[] };
 
@@ -40,7 +11,7 @@ export interface Commands {
   /** `_id` of the policy. */
   policy: string;
   mchid: string;
-  commands: readonly Told[];
+  commands: readonly CommandEntry[];
   confirmation: Confirmation | null;
 }
 
@@ -82,7 +53,7 @@ function stored(
   keyring: Keyring | undefined,
   _id: string,
   of: { policy: string; mchid: string },
-  { id: _own, by, reason, before, after, at, ...told }: Told,
+  { id: _own, by, reason, before, after, at, ...told }: CommandEntry,
 ): StoredCommand {
   const nothing = { event_id: null, version: null, cause: null, business_date: null, rule: null };
   return {

@@ -1,20 +1,8 @@
 import type { Keyring } from '../codec/keys.ts';
 import { openField, sealField, type Unreadable } from '../codec/sealed_fields.ts';
+import type { Discrepancy } from '../policy/entries.ts';
 import type { Storage } from './connection.ts';
-import type { Became, DiscrepancyKind, StoredDiscrepancy } from './documents.ts';
-
-/** A field that WeChat Pay holds otherwise than we do, and what became of it by now. */
-export interface Noted {
-  /** Unique among those of the policy. */
-  id: string;
-  field: string;
-  kind: DiscrepancyKind;
-  ours?: unknown;
-  theirs?: unknown;
-  /** Epoch ms. */
-  found_at: number;
-  became: Became;
-}
+import type { StoredDiscrepancy } from './documents.ts';
 
 export type ReadDiscrepancy = StoredDiscrepancy & { unreadable: Unreadable[] };
 
@@ -26,7 +14,7 @@ export type ReadDiscrepancy = StoredDiscrepancy & { unreadable: Unreadable[] };
  */
 export async function writeDiscrepancies(
   storage: Storage,
-  of: { policy: string; mchid: string; discrepancies: readonly Noted[] },
+  of: { policy: string; mchid: string; discrepancies: readonly Discrepancy[] },
 ): Promise<void> {
   const { policy, mchid, discrepancies } = of;
   if (discrepancies.length === 0) return;

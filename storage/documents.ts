@@ -1,4 +1,5 @@
 // The documents of MongoDB, by collection: as they rest.
+import type { Became, DiscrepancyKind } from '../policy/entries.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import type { End, PolicyState, Sync } from '../policy/state.ts';
 
@@ -122,10 +123,6 @@ export interface StoredCommand {
   confirmed_at: Date | null;
   request_id: string | null;
 }
-
-export type DiscrepancyKind = 'drift' | 'state' | 'not-taken' | 'unreadable' | 'adopt' | 'absent';
-
-export type Became = 'healing' | 'healed' | 'reported' | 'contested' | 'adopted';
 
 /** A document of `discrepancies`; `ours` and `theirs` rest sealed where the field is personal. */
 export interface StoredDiscrepancy {

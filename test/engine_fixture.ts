@@ -1,7 +1,9 @@
 import { after, before, beforeEach } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type PolicyFields, type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
+import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import type { Status } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
@@ -89,7 +91,16 @@ function livesIn(world: () => World, keep: (number: string) => void) {
     return names(handle);
   }
 
-  return { handleOf, opened, approved, synced, methods, events };
+  /** What is on record of the messages of a policy, the oldest first, once it is enough. */
+  const commands = async (number: string, enough: (all: ReadCommand[]) => boolean): Promise<ReadCommand[]> => {
+    for (const from = Date.now(); ; await delay(50)) {
+      const all = (await listCommands(world().storage, `${world().mchid}/${number}`, 200)).reverse();
+      if (enough(all)) return all;
+      if (Date.now() - from > 30_000) throw new Error(`not so after 30 s: ${JSON.stringify(all)}`);
+    }
+  };
+
+  return { handleOf, opened, approved, synced, methods, events, commands };
 }
 
 export function fault(number: string, rule: Omit<FaultRule, 'match'> & { method?: string }): FaultRule {

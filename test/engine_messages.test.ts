@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { APPROVED, DECLINED } from '../policy/state.ts';
-import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import { findPolicy } from '../storage/policies.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
@@ -12,19 +11,11 @@ import type { World } from './world.ts';
 
 // On the dev server, in real time: what messages lead to.
 const engine = runEngine();
-const { handleOf, opened, approved, synced, events } = engine;
+const { handleOf, opened, approved, synced, events, commands } = engine;
 let world: World;
 before(async () => {
   world = await engine.world();
 });
-
-async function commands(number: string, enough: (all: ReadCommand[]) => boolean): Promise<ReadCommand[]> {
-  for (const from = Date.now(); ; await delay(50)) {
-    const all = (await listCommands(world.storage, `${world.mchid}/${number}`, 200)).reverse();
-    if (enough(all)) return all;
-    if (Date.now() - from > 30_000) throw new Error(`not so after 30 s: ${JSON.stringify(all)}`);
-  }
-}
 
 /** Resets a policy's workflow to a task of its own; the server applies its messages again, but for those excluded. */
 async function reset(number: string, workflowTaskFinishEventId: unknown, more: object = {}): Promise<void> {

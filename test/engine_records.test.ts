@@ -4,7 +4,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PolicyRefused, Unavailable } from '../client/errors.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { listCalls } from '../storage/calls.ts';
-import { listCommands, type ReadCommand } from '../storage/commands.ts';
 import { findPolicy } from '../storage/policies.ts';
 import { cancelSignal } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
@@ -14,19 +13,11 @@ import type { World } from './world.ts';
 
 // On the dev server, in real time: what is on record of messages, calls and policies.
 const engine = runEngine();
-const { handleOf, opened, approved, synced, methods } = engine;
+const { handleOf, opened, approved, synced, methods, commands } = engine;
 let world: World;
 before(async () => {
   world = await engine.world();
 });
-
-async function commands(number: string, enough: (all: ReadCommand[]) => boolean): Promise<ReadCommand[]> {
-  for (const from = Date.now(); ; await delay(50)) {
-    const all = (await listCommands(world.storage, `${world.mchid}/${number}`, 200)).reverse();
-    if (enough(all)) return all;
-    if (Date.now() - from > 30_000) throw new Error(`not so after 30 s: ${JSON.stringify(all)}`);
-  }
-}
 
 describe('records', () => {
   it('MongoDB has the policy as the workflow sees it, sealed, and one document per attempt', async () => {

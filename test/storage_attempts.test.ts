@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
+import type { Discrepancy } from '../policy/entries.ts';
 import { listCalls, writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
 import { listCommands, writeCommands } from '../storage/commands.ts';
 import { connect, type Storage } from '../storage/connection.ts';
-import { listDiscrepancies, type Noted, writeDiscrepancies } from '../storage/discrepancies.ts';
+import { listDiscrepancies, writeDiscrepancies } from '../storage/discrepancies.ts';
 import type { CallIntent, CallOutcome } from '../storage/documents.ts';
 import { type Database, entries, keyring, PERSONAL, startDatabase } from './storage_fixture.ts';
 
@@ -84,9 +85,9 @@ test('the summary of owed attempts keeps the greatest count, in any order', asyn
   );
 });
 
-function noted(became: Noted['became'] = 'healing') {
+function noted(became: Discrepancy['became'] = 'healing') {
   const one = { found_at: at(0).getTime(), became };
-  const discrepancies: Noted[] = [
+  const discrepancies: Discrepancy[] = [
     { ...one, id: '1.1', field: 'address', kind: 'drift', ours: '上海市浦东新区晨晖路1001号', theirs: '小狗' },
     { ...one, id: '1.2', field: 'insurance_name', kind: 'drift', ours: '微医保', theirs: '医保' },
     { ...one, id: '1.3', field: 'insured_name_list', kind: 'unreadable', ours: ['张三'] },

@@ -63,7 +63,7 @@ type Claim = RecordActivities['claim'];
 
 /**
  * Claims a number: in the workflow task itself where MongoDB answers at once, so that who opens a policy waits for one task, and
- * its history is shorter by two; otherwise as any other record. A claim made twice by the same life is one.
+ * its history has seven events less; otherwise as any other record. A claim made twice by the same life is one.
  */
 export async function claim(input: Parameters<Claim>[0]): ReturnType<Claim> {
   const summary = 'claim the number';

@@ -1,6 +1,6 @@
-import type { CommandEntry, Confirmation } from '../activities/types/snapshot.ts';
 import type { Envelope } from '../policy/commands.ts';
 import { changes } from '../policy/difference.ts';
+import type { CommandEntry, Confirmation } from '../policy/entries.ts';
 import { fitting } from '../policy/fitting.ts';
 import { CAUSES, type Cause, heldPolicy, type Life } from '../policy/life.ts';
 import type { PolicyFields } from '../policy/record.ts';

@@ -1,3 +1,4 @@
+import type { CommandEntry, Confirmation, Discrepancy } from '../../policy/entries.ts';
 import type { PolicyFields, PolicyRecord } from '../../policy/record.ts';
 
 /** What MongoDB should hold of a policy, as the workflow knows it when it schedules the activity. Times: epoch ms. */
@@ -33,50 +34,6 @@ export interface Snapshot {
   owed?: OwedAttempts[];
   /** The policy as WeChat Pay last showed it, of the fields that are ours, where MongoDB did not take that answer. */
   answer?: { policy: PolicyFields; at: number };
-}
-
-/** Something that changed the policy, or was refused without an answer. Times: epoch ms. */
-export interface CommandEntry {
-  /** Unique over all lives of the policy. */
-  id: string;
-  /** `open`, `cancel`, …; `due:expiry`, … for what came due of itself. */
-  command: string;
-  by?: string;
-  event_id?: string;
-  version?: number;
-  cause?: string;
-  reason?: string;
-  /** RFC 3339: when it counts, where that is another time than when it came. */
-  business_date?: string;
-  /** The rule by which it was refused. */
-  rule?: string;
-  /** Fields of the policy that it changed. */
-  before: PolicyFields;
-  after: PolicyFields;
-  /** The revision that it made, or found. */
-  revision: number;
-  at: number;
-}
-
-/** WeChat Pay holds this revision, and all before it. */
-export interface Confirmation {
-  revision: number;
-  at: number;
-  /** Of the answer that showed it. */
-  request_id?: string;
-}
-
-export interface Discrepancy {
-  /** Unique in the policy's life. */
-  id: string;
-  field: string;
-  ours: unknown;
-  theirs?: unknown;
-  /** Epoch ms. */
-  found_at: number;
-  kind: 'drift' | 'state' | 'not-taken' | 'unreadable' | 'adopt' | 'absent';
-  /** `contested`: reported, and not pushed, for it drifts back again and again. */
-  became: 'healing' | 'healed' | 'reported' | 'contested' | 'adopted';
 }
 
 /** Attempts of one activity that MongoDB did not take, all so far. */

@@ -1,7 +1,7 @@
-import type { Discrepancy } from '../../activities/types/snapshot.ts';
 import { adopted } from '../../policy/adoption.ts';
 import { comparable, type Difference, sameValue } from '../../policy/difference.ts';
 import { DAY } from '../../policy/duration.ts';
+import type { Discrepancy } from '../../policy/entries.ts';
 import { fitting } from '../../policy/fitting.ts';
 import { type Life, marked, unmarked, withWindowFound } from '../../policy/life.ts';
 import type { PolicyFields } from '../../policy/record.ts';

@@ -1,4 +1,4 @@
-import type { Discrepancy } from '../../activities/types/snapshot.ts';
+import type { Discrepancy } from '../../policy/entries.ts';
 import { unmarked } from '../../policy/life.ts';
 import type { Position } from './position.ts';
 import { URGENCY } from './standing.ts';

@@ -1,4 +1,4 @@
-import type { Discrepancy } from '../../activities/types/snapshot.ts';
+import type { Discrepancy } from '../../policy/entries.ts';
 import type { PolicyFields } from '../../policy/record.ts';
 import type { Block } from '../messages.ts';
 

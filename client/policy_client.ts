@@ -217,7 +217,7 @@ export class PolicyClient {
 
   /** Why no policy moves, and what to do, in one line; undefined where workers of the current version poll. */
   standstill(): Promise<string | undefined> {
-    return this.ask(undefined, () => this.#workers.standstill());
+    return this.ask(undefined, () => this.#workers.standstill(), { timeout: this.#workers.patience });
   }
 
   /** Runs a question to Temporal under the time-out, its errors turned into those of `errors.ts`. */

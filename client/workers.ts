@@ -4,7 +4,7 @@ import { type Fleet, fleetOf, standstill } from './fleet.ts';
 
 /** For so long it is not asked again who polls. */
 const KNOWN_MS = 60_000;
-const LOOK_MS = 3_000;
+const LOOK_MS = 10_000;
 
 export interface WorkersOptions {
   /** In ms: how long an answer is waited for. */
@@ -15,6 +15,8 @@ export interface WorkersOptions {
 
 /** What a client knows of the workers that it talks to. */
 export class Workers {
+  /** In ms: for so long Temporal is waited for. */
+  readonly patience: number;
   readonly #temporal: Client;
   readonly #options: WorkersOptions;
   #asked: { at: number; fleet: Promise<Fleet> } | undefined;
@@ -22,6 +24,7 @@ export class Workers {
   constructor(temporal: Client, options: WorkersOptions) {
     this.#temporal = temporal;
     this.#options = options;
+    this.patience = Math.min(LOOK_MS, options.timeout ?? LOOK_MS);
   }
 
   /**
@@ -56,8 +59,9 @@ export class Workers {
   #fleet(): Promise<Fleet> {
     if (this.#asked && Date.now() - this.#asked.at < KNOWN_MS) return this.#asked.fleet;
     const { workflowService, options } = this.#temporal;
-    const patience = Math.min(LOOK_MS, this.#options.timeout ?? LOOK_MS);
-    const fleet = this.#temporal.withDeadline(Date.now() + patience, () => fleetOf(workflowService, options.namespace));
+    const fleet = this.#temporal.withDeadline(Date.now() + this.patience, () =>
+      fleetOf(workflowService, options.namespace),
+    );
     this.#asked = { at: Date.now(), fleet };
     fleet.catch(() => {
       this.#asked = undefined;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, mock } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
 import { NativeConnection, Worker } from '@temporalio/worker';
@@ -59,6 +59,21 @@ describe('no longer than it was told to', () => {
       await assert.rejects(client.verify(policy), late(/^no answer within 1 s: WeChat Pay is slow.*wait longer/));
       await assert.rejects(client.resume(policy), late(/still being stopped after 1 s: try again$/));
     });
+  });
+
+  it('a client waits to be told who polls, and says for how long it did', async () => {
+    const { connection, namespace } = temporal;
+    const patient = new PolicyClient(new Client({ connection, namespace }));
+    // As the server's own when it is slow; nobody waits here for ten seconds.
+    const exceeded = { code: 4, details: 'Deadline exceeded', metadata: {} };
+    mock.method(patient.temporal.workflowService, 'describeWorkerDeployment', () =>
+      Promise.reject(Object.assign(new Error('4 DEADLINE_EXCEEDED'), exceeded)),
+    );
+    await assert.rejects(
+      patient.standstill(),
+      late(/^no answer within 10 s: the Temporal server is slow.*wait longer$/),
+    );
+    mock.restoreAll();
   });
 
   it('an audit waits for each answer of Temporal', { timeout: 120_000 }, async (t) => {

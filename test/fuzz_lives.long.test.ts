@@ -10,6 +10,7 @@ import { findPolicy } from '../storage/policies.ts';
 import type { Status } from '../workflows/messages.ts';
 import { DAY } from './fixtures.ts';
 import {
+  expectDecisionsTaken,
   inTime,
   LANDING_MS,
   Life,
@@ -19,6 +20,7 @@ import {
   MOST_EVENTS,
   ServerAtFault,
 } from './fuzz_lives_life.ts';
+import { refusedDecisions } from './quiet.ts';
 import { startWorld, type World } from './world.ts';
 
 const SEQUENCES = Number(process.env.LIVES_SEQUENCES ?? 20);
@@ -169,7 +171,11 @@ describe(`${SEQUENCES} random lives on the time-skipping server (LIVES_SEED=${SE
       const some = plans.slice(batch * AT_ONCE, (batch + 1) * AT_ONCE);
       for (let tries = 1; ; tries++)
         try {
-          await liveAll(some, between);
+          refusedDecisions.length = 0;
+          await liveAll(some, between).catch((error) => {
+            expectDecisionsTaken();
+            throw error;
+          });
           break;
         } catch (error) {
           if (!(error instanceof ServerAtFault) || tries === CLOCKS) throw error;

@@ -10,6 +10,7 @@ import { APPROVED, INACTIVE, ISSUING } from '../policy/state.ts';
 import type { FaultRule } from '../sandbox/faults.ts';
 import type { Answer } from '../workflows/messages.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
+import { refusedDecisions } from './quiet.ts';
 import { inputFor, message } from './random_messages.ts';
 import type { World } from './world.ts';
 
@@ -217,10 +218,17 @@ export class Life {
 }
 
 /**
- * What the time-skipping server does now and then, and the real one does not: its clock stands still (why is not known), and it
- * never ends a call that is given up during its attempt, and then fails.
+ * What the time-skipping server does now and then, and the real one does not: its clock stands still (why is not known); it
+ * never ends a call that is given up during its attempt, and then fails; it refuses all that a workflow task decides, and
+ * tells nobody, where that gives up a call which has just ended.
  */
 export class ServerAtFault extends Error {}
+
+/** @throws ServerAtFault where decisions were refused of which a real server takes each, whatever fails after it */
+export function expectDecisionsTaken(): void {
+  const refused = refusedDecisions.splice(0).find((why) => why.includes('ACTIVITY_UNKNOWN'));
+  if (refused !== undefined) throw new ServerAtFault(`the server refused what a workflow task decided: ${refused}`);
+}
 
 export async function inTime(slept: Promise<void> | undefined): Promise<void> {
   const late = new AbortController();

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PolicyRefused, Unavailable } from '../client/errors.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { listCalls } from '../storage/calls.ts';
-import { findPolicy } from '../storage/policies.ts';
+import { findPolicy, writePolicy } from '../storage/policies.ts';
 import { cancelSignal } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { fault, runEngine } from './engine_fixture.ts';
@@ -228,4 +228,36 @@ describe('records', () => {
       ],
     );
   });
+
+  for (const format of [1, 2])
+    it(`a life whose record is of format ${format}, which 0.1 kept, is resumed from it and goes on`, async () => {
+      const { policy, number } = await approved();
+      await world.client.amend(policy, { address: 'B', event_id: 'e1', version: 5 });
+      await synced(number);
+      await commands(number, (all) => all.length === 2 && all.every((one) => one.confirmed_at !== null));
+      await handleOf(number).terminate();
+      await makeFormer(number, format);
+      await world.client.resume(policy);
+      assert.equal((await synced(number)).revision, 2);
+      assert.equal((await world.client.amend(policy, { address: 'C', version: 5 })).outcome, 'superseded');
+      await world.client.amend(policy, { address: 'D' });
+      await synced(number);
+      assert.equal((await world.held(number))?.address, 'D');
+    });
 });
+
+/** Has MongoDB keep a policy as workers of 0.1 left it: without the members that came later. */
+async function makeFormer(number: string, format: number): Promise<void> {
+  const found = await findPolicy(world.storage, world.mchid, number);
+  assert.ok(found);
+  const { mchid, out_insurance_no, life, revision, step } = found;
+  const { journal, owed, ...kept } = JSON.parse(String(found.carried));
+  const { changed: _since3, drifts, ...standing } = kept.standing;
+  const former =
+    format === 1
+      ? { ...kept, format, standing }
+      : { ...kept, journal, owed, format, standing: { ...standing, drifts, changed_before: ['address'] } };
+  const carried = JSON.stringify(former);
+  await writePolicy(world.storage, { mchid, out_insurance_no, life, revision, step: step + 1, carried });
+  await world.storage.policies.updateOne({ _id: `${mchid}/${out_insurance_no}` }, { $unset: { namespace: 1 } });
+}

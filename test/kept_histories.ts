@@ -8,15 +8,17 @@ const { History } = proto.temporal.api.history.v1;
 /** Seals the histories in `test/histories`. Not a secret: what it seals are the fictional policies of the tests. */
 export const HISTORY_KEYS = 'histories:cG9saWN5LXN5bmMtdGVzdC1oaXN0b3JpZXMta2V5LTE=';
 
+/** A folder for each release, which changes no more, and `next` for what has come since. */
 export const HISTORIES: string = fileURLToPath(new URL('./histories/', import.meta.url));
+export const NEXT = 'next';
 
 /** Histories longer than this are repetitions of shorter ones. */
 const MOST_EVENTS = 150;
 
 /**
  * With SAVE_HISTORIES=1, saves the history of every policy that a test opened, under the name of the test, as
- * protobuf (temporal.api.history.v1.History): done once,
- * when an issue lands, so that later workflow code is held to replay it.
+ * protobuf (temporal.api.history.v1.History), in `next`: done when the workflow learns something new, so that later code is
+ * held to replay it. A release gives the folder its name.
  */
 export function keptHistories(world: () => World) {
   const lives: { name: string; number: string }[] = [];
@@ -30,7 +32,7 @@ export function keptHistories(world: () => World) {
     },
     async save(): Promise<void> {
       if (process.env.SAVE_HISTORIES !== '1') return;
-      await mkdir(HISTORIES, { recursive: true });
+      await mkdir(`${HISTORIES}${NEXT}`, { recursive: true });
       for (const { name, number } of lives) await save(world(), name, number);
     },
   };
@@ -48,5 +50,5 @@ async function save({ temporal, mchid }: World, name: string, number: string): P
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replaceAll(/^-|-$/g, '')
     .slice(0, 80);
-  await writeFile(`${HISTORIES}${file}.binpb`, History.encode(history).finish());
+  await writeFile(`${HISTORIES}${NEXT}/${file}.binpb`, History.encode(history).finish());
 }

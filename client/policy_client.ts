@@ -168,6 +168,16 @@ export class PolicyClient {
     return restarted(this, policy, 'reinstate', messages.reinstate, event);
   }
 
+  /** From now on messages are taken, nothing is sent to WeChat Pay, and due times wait: HELD, until `unhold`. */
+  hold(policy: PolicyId, message: CommandInput<'hold'>): Promise<Answer> {
+    return this.#sending.command(policy, messages.hold, 'hold', message);
+  }
+
+  /** Goes on with a policy on hold, beginning with a GET; what came due meanwhile is done at once. */
+  unhold(policy: PolicyId, message: CommandInput<'unhold'> = {}): Promise<Answer> {
+    return this.#sending.command(policy, messages.unhold, 'unhold', message);
+  }
+
   /** Tries at once what is BLOCKED or waits to be retried. A STOPPED policy begins a new run from its record. */
   async resume(policy: PolicyId, message: Envelope = {}): Promise<Answer> {
     (await import('./checks.ts')).checkEnvelope(message);

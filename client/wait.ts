@@ -66,6 +66,8 @@ function stuckBy(status: Status): NotSynced | undefined {
         `${number} is DIVERGED: WeChat Pay holds otherwise${fields}; see \`show\`, then accept or amend`,
       );
     }
+    case 'HELD':
+      return new NotSynced(sync, `${number} is HELD: it was taken, and is sent once somebody sends \`unhold\``);
     case 'STOPPED':
       return new NotSynced(sync, `${number} is STOPPED: its workflow was cancelled; \`resume\` goes on with it`);
     default:

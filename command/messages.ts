@@ -63,6 +63,7 @@ async function send(
 
 export function addMessages(program: Command): void {
   for (const add of [addApprove, addDecline, addCancel, addWithdraw, addAmend, addRenew, addReinstate]) add(program);
+  addHold(program);
   addVerify(program);
   messageCommand(
     program,
@@ -208,6 +209,20 @@ function addReinstate(program: Command): void {
       const fields = { reason: options.reason ?? '', expired_time: options.expiredTime };
       return send(number, options, (client, policy, envelope) => client.reinstate(policy, { ...envelope, ...fields }));
     });
+}
+
+function addHold(program: Command): void {
+  messageCommand(program, 'hold <NO>', 'take messages, but send nothing to WeChat Pay, and let due times wait: HELD')
+    .requiredOption('--reason <text>', 'why')
+    .action((number: string, options: Flags<'reason'>) => {
+      const { reason = '' } = options;
+      return send(number, options, (client, policy, envelope) => client.hold(policy, { ...envelope, reason }));
+    });
+  messageCommand(
+    program,
+    'unhold <NO>',
+    'go on with a policy that is HELD; what came due meanwhile is done at once',
+  ).action((number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.unhold(...to)));
 }
 
 function addVerify(program: Command): void {

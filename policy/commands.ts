@@ -3,6 +3,7 @@ import { amend, amendSchema } from './amendment.ts';
 import { cancel, cancelSchema, reinstate, reinstateSchema, withdraw, withdrawSchema } from './cancellation.ts';
 import type { MayHold, Rule } from './command_rule.ts';
 import { isOfEnvelope } from './envelope.ts';
+import { hold, holdSchema, unhold, unholdSchema } from './hold.ts';
 import { approve, approveSchema, decline, declineSchema } from './issuing.ts';
 import type { Life } from './life.ts';
 import { withoutNulls } from './record.ts';
@@ -11,7 +12,7 @@ import { parse } from './violation.ts';
 
 export { bareSchema, type Envelope, openSchema } from './envelope.ts';
 
-/** Every message that changes the record: its schema, and its rule. */
+/** Every message that changes what is desired of a policy: its schema, and its rule. */
 const COMMANDS = {
   approve: { schema: approveSchema, rule: approve },
   decline: { schema: declineSchema, rule: decline },
@@ -20,6 +21,8 @@ const COMMANDS = {
   amend: { schema: amendSchema, rule: amend },
   renew: { schema: renewSchema, rule: renew },
   reinstate: { schema: reinstateSchema, rule: reinstate },
+  hold: { schema: holdSchema, rule: hold },
+  unhold: { schema: unholdSchema, rule: unhold },
 } as const;
 
 type Schemas = { readonly [Name in CommandName]: (typeof COMMANDS)[Name]['schema'] };

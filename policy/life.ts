@@ -33,6 +33,8 @@ export interface Life {
   expiry_waived?: string;
   /** The number of the policy that continues this one. */
   continued_as?: string;
+  /** On hold: nothing is sent, and due times wait, since then, in ms since the epoch. */
+  hold?: { since: number };
   /** What a person should look at, by the name of a rule. A due time that has marked it once does not come again. */
   attention: string[];
 }
@@ -133,8 +135,9 @@ export function reinstatementWithin(life: Life): number {
   return (life.inactive?.cause === 'LAPSE' ? 730 : 30) * DAY;
 }
 
-/** Everything that will come due of itself, earliest first. */
+/** Everything that will come due of itself, earliest first; nothing while the policy is on hold. */
 export function dueTimes(life: Life): Due[] {
+  if (life.hold) return [];
   const state = life.record.policy.policy_state;
   const expires = expiryOf(life.record.policy);
   const times = windowTimes(life.record);

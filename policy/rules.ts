@@ -72,6 +72,7 @@ export const RULES = {
     'accept, or an amendment of upload data, while it is not known what WeChat Pay holds',
     'wait for its answer, or verify; then send it again',
   ],
+  held: ['verify, while the policy is on hold', 'unhold it, then verify'],
   // Of the policy's number and its workflow.
   exists: ['open, while another record has the number', 'amend the policy, or correct the number'],
   ended: ['open of a number whose life is over', 'reinstate it, or give another number'],

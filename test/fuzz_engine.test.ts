@@ -80,6 +80,9 @@ function play(stage: Stage, steps: readonly Step[]): void {
     else if ('drift' in one) stage.drift(one.drift);
     else stage.blind = one.blind;
     assert.deepEqual(stage.illegal, []);
+    const { life, sync } = stage.position;
+    assert.equal(sync === 'HELD', life.hold !== undefined);
+    if (life.hold) assert.deepEqual([stage.position.next().call, dueTimes(life)], ['rest', []]);
     if (stage.position.sync === 'SYNCED' && !stage.stale) assert.deepEqual(lacking(stage), [], 'SYNCED, but');
   }
 }
@@ -92,9 +95,10 @@ function lacking({ position: { held, standing }, remote }: Stage): string[] {
   return fields.filter((field) => !(accepted.includes(field) && field in reported));
 }
 
-/** WeChat Pay answers well from now on, and a person resumes what waits for one. */
+/** WeChat Pay answers well from now on, nothing is held any more, and a person resumes what waits for one. */
 function rest(stage: Stage): void {
   stage.blind = false;
+  stage.send('unhold', {});
   for (let tries = 0; tries < 2; tries++) {
     stage.decide('resume');
     stage.settle();
@@ -144,6 +148,7 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
           steps.filter((one) => !('drift' in one && 'policy_state' in one.drift)),
         );
         const { position } = stage;
+        stage.send('unhold', {});
         stage.send('cancel', {});
         stage.settle();
         // What a reset made the engine forget of itself is as a stranger's: told, and not undone.

@@ -86,6 +86,8 @@ export class Stage {
     this.#asked(() => {
       const life = obey(position.life, name, input, now, (field) => position.mayHold(field));
       if (life !== position.life) change(position, life, URGENCY.user, now);
+      // What has come due while it was held.
+      if (name === 'unhold') this.pass(0);
     });
   }
 

@@ -46,6 +46,8 @@ const VALID: { [Name in CommandName]: object } = {
   amend: { ...SEED, out_insurance_no: undefined, policy_state: undefined, effective_time: undefined },
   renew: { expired_time: wireTime(NOW + 700 * DAY), policy_code: 'C2', window: { opens_before: '5d' } },
   reinstate: { reason: 'r', expired_time: wireTime(NOW + 90 * DAY) },
+  hold: { reason: 'r', by: 'b' },
+  unhold: { event_id: 'e' },
 };
 const command = fc.constantFrom(...(Object.keys(COMMAND_SCHEMAS) as CommandName[]));
 const anyCommand = command.chain((name) =>

@@ -110,6 +110,22 @@ describe('a whole life', { timeout: 300_000 }, () => {
     assert.equal((await world.held(withdrawn.number))?.policy_state, APPROVED);
   });
 
+  it('on hold lets its due times pass, and does what came due, as of its time, when it is let go', async () => {
+    const { policy, number, expires } = await approved();
+    await world.client.hold(policy, { reason: 'r' });
+    await world.until(number, ({ sync, call }) => sync === 'HELD' && call === null);
+    const before = (await world.requests(number)).length;
+    await skip(expires + DAY);
+    const status = await world.client.status(policy);
+    assert.deepEqual([status.sync, status.state, status.next?.what], ['HELD', 'APPROVED', 'fresh-run']);
+    assert.equal((await world.requests(number)).length, before);
+    await world.client.unhold(policy);
+    await synced(number, ({ state }) => state === 'INACTIVE');
+    assert.equal((await world.held(number))?.policy_state, INACTIVE);
+    const { next } = await world.client.status(policy);
+    assert.deepEqual([next?.what, Date.parse(next?.at ?? '')], ['window-closes', expires + 30 * DAY]);
+  });
+
   it('is marked when issuing takes too long, and when cover ends before it was issued', async () => {
     const { number, begin, expires } = await opened();
     await skip(begin + 4 * DAY);

@@ -242,6 +242,8 @@ function attempt(life: Life, name: CommandName, days: number, now: number): Life
     withdraw: {},
     renew: { expired_time: wireTime(now + days * DAY) },
     reinstate: { reason: 'r', expired_time: wireTime(now + days * DAY) },
+    hold: { reason: 'r' },
+    unhold: {},
     amend: { address: `road ${days}` },
   };
   try {

@@ -6,7 +6,17 @@ import { DAY } from './fixtures.ts';
 
 const days = fc.integer({ min: 1, max: 500 });
 export const message = fc.record({
-  send: fc.constantFrom<CommandName>('approve', 'decline', 'cancel', 'withdraw', 'amend', 'renew', 'reinstate'),
+  send: fc.constantFrom<CommandName>(
+    'approve',
+    'decline',
+    'cancel',
+    'withdraw',
+    'amend',
+    'renew',
+    'reinstate',
+    'hold',
+    'unhold',
+  ),
   days,
 });
 
@@ -31,6 +41,8 @@ export function inputFor(name: CommandName, number: number, now: number): Record
     amend: amendments[number % amendments.length] ?? {},
     renew: number % 5 ? { expired_time: later, window: { start_renewal_time: later } } : { as: 'NEXT1' },
     reinstate: { reason: 'r', ...(number % 2 && { expired_time: later }) },
+    hold: { reason: 'r' },
+    unhold: {},
   };
   return inputs[name];
 }

@@ -51,6 +51,8 @@ function inputFor(name: CommandName, days: number, now: number): Record<string, 
     amend: days % 2 ? { address: `road ${days % 3}` } : { policy_periods: [days % 4] },
     renew: { expired_time: wireTime(now + days * DAY) },
     reinstate: { reason: 'r', expired_time: wireTime(now + days * DAY) },
+    hold: { reason: 'r' },
+    unhold: {},
   };
   return inputs[name];
 }

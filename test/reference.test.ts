@@ -90,6 +90,8 @@ describe('the rules that refuse a message', () => {
     amend: { ...fields, policy_type: 'POLICY_TYPE_CAR', start_renewal_time: wireTime(NOW) },
     renew: { expired_time: wireTime(NOW + 700 * DAY), window: { start_renewal_time: wireTime(NOW) } },
     reinstate: { reason: 'r', expired_time: wireTime(NOW + 90 * DAY) },
+    hold: { reason: 'r' },
+    unhold: {},
   };
   const names = Object.keys(COMMAND_SCHEMAS) as CommandName[];
 

@@ -22,6 +22,7 @@ type Result = CallResult | VerifyResult;
 /** The next call: what the policy needs, or a GET for those who asked. */
 export function nextAction({ position, asked }: Parts): Action {
   const next = position.next();
+  if (position.life.hold) return next;
   const inVain = next.call === 'push' && asked.inVain;
   return asked.isWaited && !inVain ? { call: 'query', not_before: position.standing.stray_until ?? 0 } : next;
 }

@@ -3,7 +3,7 @@ import { bareSchema, type CommandName, type Envelope, obey, openSchema } from '.
 import { type Difference, differences } from '../policy/difference.ts';
 import { marked, settleDue } from '../policy/life.ts';
 import { withoutNulls } from '../policy/record.ts';
-import { parse, RuleViolation } from '../policy/violation.ts';
+import { parse, RuleViolation, refuse } from '../policy/violation.ts';
 import { applyDue } from './due.ts';
 import { isLong } from './fresh_run.ts';
 import { InOrder } from './in_order.ts';
@@ -34,6 +34,8 @@ export function listen(parts: Parts): void {
     amend: messages.amend,
     renew: messages.renew,
     reinstate: messages.reinstate,
+    hold: messages.hold,
+    unhold: messages.unhold,
   };
   for (const [name, definition] of Object.entries(commands) as [CommandName, typeof messages.withdraw][])
     setHandler(
@@ -93,7 +95,13 @@ function checkAccept(parts: Parts, message: Envelope | undefined): void {
 
 function checkVerify(parts: Parts, message: Envelope | undefined): void {
   checkBare(parts, message);
+  byRule(() => refuseOnHold(parts));
   parts.asked.refuseMore();
+}
+
+function refuseOnHold({ run, position }: Parts): void {
+  if (run.ready && position.life.hold)
+    refuse('held', 'verify: the policy is on hold, and nothing is sent; unhold it first');
 }
 
 function checkOpen(parts: Parts, message: { digest: string }): void {

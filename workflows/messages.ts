@@ -60,6 +60,8 @@ export interface Status {
   /** A cancellation that will come. */
   cancellation: { cause: string; at: string } | null;
   window: string;
+  /** Since when the policy is on hold: nothing is sent. */
+  on_hold_since: string | null;
   /** The call that the loop waits for; its attempts are in Temporal's description of the workflow. */
   call: 'query' | 'push' | 'upload' | 'verify' | null;
   /** A call is due or under way that may bring WeChat Pay what it lacks, whatever else waits for a person. */
@@ -104,6 +106,8 @@ export const withdraw = defineUpdate<Answer, [Envelope?]>('withdraw');
 export const amend = defineUpdate<Answer, [CommandInput<'amend'>]>('amend');
 export const renew = defineUpdate<Answer, [CommandInput<'renew'>]>('renew');
 export const reinstate = defineUpdate<Answer, [CommandInput<'reinstate'>]>('reinstate');
+export const hold = defineUpdate<Answer, [CommandInput<'hold'>]>('hold');
+export const unhold = defineUpdate<Answer, [Envelope?]>('unhold');
 export const accept = defineUpdate<Answer, [Envelope?]>('accept');
 export const resume = defineUpdate<Answer, [Envelope?]>('resume');
 /** Answers what differs now; values of personal fields included, sealed in transit like every payload. */

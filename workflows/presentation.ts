@@ -49,6 +49,7 @@ export function showDetails({ block, ...status }: Status): void {
     ['State', status.state],
     ['Sync', `${status.sync} (revision ${status.synced_revision} of ${status.revision})`],
     ['Due next', status.next ? `${status.next.what} at ${timeForPeople(status.next.at)}` : 'nothing'],
+    ['On hold since', status.on_hold_since && timeForPeople(status.on_hold_since)],
     ['Blocked', block && `${block.code}: ${block.message}`],
     ['Since', block && timeForPeople(block.at)],
     ['What to do', block && todoOf(block.code)],

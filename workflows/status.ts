@@ -26,6 +26,7 @@ export function statusOf(parts: Parts): Status {
       ? { cause: life.cancellation.cause, at: new Date(life.cancellation.at).toISOString() }
       : null,
     window: life.window,
+    on_hold_since: life.hold ? new Date(life.hold.since).toISOString() : null,
     call: calls.current,
     under_way: !['verify', 'rest'].includes(nextAction(parts).call),
   };

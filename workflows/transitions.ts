@@ -24,6 +24,7 @@ const OUT_OF_STEP: Partial<Record<PolicySync, string>> = {
   RETRYING: 'a policy is RETRYING: a change has waited for longer than retry_alert_after; resume tries at once',
   BLOCKED: 'a policy is BLOCKED: amend what is wrong, or resume once the reason is gone, or accept to give it up',
   DIVERGED: "a policy is DIVERGED: accept takes WeChat Pay's record, resume sends ours",
+  HELD: 'a policy is HELD: messages are taken, nothing is sent, and due times wait until somebody sends unhold',
   STOPPED: 'a policy is STOPPED: its workflow was cancelled, and nothing keeps it in step; resume goes on',
 };
 
@@ -93,7 +94,7 @@ function lineOf({ mchid, out_insurance_no, state, sync, revision, synced_revisio
 }
 
 function reasonOf({ sync, block, diverged }: Status, { code, request_id, attempts }: LastAnswer): Line {
-  if (sync === 'STOPPED') return {};
+  if (sync === 'STOPPED' || sync === 'HELD') return {};
   if (sync === 'DIVERGED') return { code, request_id, fields: diverged };
   return { code: block?.code ?? code, request_id: block?.request_id ?? request_id, ...(!block && { attempts }) };
 }

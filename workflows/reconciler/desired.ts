@@ -15,10 +15,15 @@ const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 /** Takes a changed life as desired, as the next revision. */
 export function change(position: Position, life: Life, urgency: Urgency, now: number): void {
   const before = position.held;
+  const wasHeld = position.life.hold;
   position.life = life;
   const after = position.held;
   const standing = position.standing;
   standing.revision += 1;
+  if (wasHeld !== life.hold) {
+    turnHold(position, urgency, now);
+    return;
+  }
   hurry(position, urgency, now);
   const differs = (field: string): boolean => !sameWish(field, before[field], after[field]);
   const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter(differs);
@@ -39,6 +44,17 @@ export function change(position: Position, life: Life, urgency: Urgency, now: nu
   for (const field of Object.keys(standing.drifts)) if (differs(field)) delete standing.drifts[field];
   settle(position);
   unmark(position);
+}
+
+/**
+ * A policy that is on hold no more begins with a GET, for nobody has looked meanwhile; that its changes have waited is no
+ * fault of WeChat Pay's.
+ */
+function turnHold(position: Position, urgency: Urgency, now: number): void {
+  const { standing, life } = position;
+  if (!life.hold) Object.assign(standing, { must_query: true, rounds: 0, waiting_since: null });
+  hurry(position, urgency, now);
+  settle(position);
 }
 
 /** Takes from what was refused what is another value by now, and with it what may have been refused for its sake. */

@@ -97,6 +97,7 @@ export class Position {
   /** What the policy's only caller does next. */
   next(): Action {
     const standing = this.standing;
+    if (this.life.hold) return { call: 'rest' };
     if (standing.must_query)
       return standing.query_refused ? { call: 'rest' } : { call: 'query', not_before: standing.not_before };
     if (standing.absent) return this.#nextWhileAbsent();
@@ -193,6 +194,7 @@ export class Position {
 
   get sync(): PolicySync {
     const standing = this.standing;
+    if (this.life.hold) return 'HELD';
     if (standing.block) return 'BLOCKED';
     if (this.diverged.length > 0 || this.isMissed) return 'DIVERGED';
     const waits = standing.must_query || this.isLacking || standing.synced_revision < standing.revision;

@@ -100,10 +100,9 @@ const MESSAGE_JSON = 'what [every message](#what-a-message-writes) does.';
 const JSON_OF: Record<string, string> = {
   open: `${words(FIELD, OPENED)}\n\nOf several records, each that fails writes \`{"where": …, "error": …}\`; \`where\` is the file and the line.`,
   ...Object.fromEntries(
-    ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'accept', 'resume'].map((name) => [
-      name,
-      MESSAGE_JSON,
-    ]),
+    ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'hold', 'unhold', 'accept', 'resume'].map(
+      (name) => [name, MESSAGE_JSON],
+    ),
   ),
   cancel: `${MESSAGE_JSON}\n\nWith \`--signal\`: \`mchid\`, \`out_insurance_no\`, and the \`event_id\` of the signal.`,
   verify: words(FIELD, {

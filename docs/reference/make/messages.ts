@@ -17,7 +17,7 @@ const STATUS = {
   mchid: 'Merchant id.',
   out_insurance_no: 'Number of the policy.',
   state: 'The state that you want: `ISSUING`, `APPROVED`, `DECLINED`, `INACTIVE`.',
-  sync: '`SYNCED`, `PENDING`, `RETRYING`, `BLOCKED`, `DIVERGED`, `STOPPED`: see [Operating](../operating.md#what-sync-says-and-what-to-do).',
+  sync: '`SYNCED`, `PENDING`, `RETRYING`, `BLOCKED`, `DIVERGED`, `HELD`, `STOPPED`: see [Operating](../operating.md#what-sync-says-and-what-to-do).',
   revision: 'Grows by one with every change that you, or a due time, made.',
   synced_revision: 'The last revision that WeChat Pay is known to hold whole.',
   next: 'What comes due next, `{what, at}`: `issuing-overdue`, `issuing-past-expiry`, `cancellation`, `expiry`, `window-opens`, `window-closes`, `end`, `fresh-run`.',
@@ -28,6 +28,7 @@ const STATUS = {
   attention: 'Marks for a person: see [Errors](errors.md#marks).',
   cancellation: 'A cancellation that will come, `{cause, at}`.',
   window: 'The renewal window: `none`, `given` (by the record), `planned`, `open`, `closed`.',
+  on_hold_since: 'Since when the policy is on hold, and nothing is sent; else null.',
   call: 'The call that is waited for: `query`, `push`, `upload`, `verify`.',
   under_way: 'A call may still bring WeChat Pay what it lacks, whatever else waits for a person.',
 } as const satisfies Record<keyof Status, string>;
@@ -76,6 +77,8 @@ export const REFUSED_BY: Record<CommandName, readonly RuleName[]> = {
   amend: ['not-amendable', 'unknown-outcome', 'cannot-clear', ...WHOLE],
   renew: ['illegal-transition', 'lifetime', 'renewal-term', 'expired', 'cancellation-pending', ...WHOLE],
   reinstate: ['illegal-transition', 'expired', ...WHOLE],
+  hold: [],
+  unhold: [],
 };
 
 export function answer(): string {
@@ -94,9 +97,13 @@ export function envelope(): string {
 export function messageBlocks(): Record<string, () => string> {
   const blocks = Object.entries(COMMAND_SCHEMAS).map(([name, schema]): [string, () => string] => [
     name,
-    () => `${fieldsOf(schema)}\n\nRefused by: ${REFUSED_BY[name as CommandName].map(code).join(', ')}.`,
+    () => `${fieldsOf(schema)}\n\n${refusals(REFUSED_BY[name as CommandName])}`,
   ]);
   return Object.fromEntries(blocks);
+}
+
+function refusals(rules: readonly RuleName[]): string {
+  return rules.length === 0 ? 'Never refused where its shape is right.' : `Refused by: ${rules.map(code).join(', ')}.`;
 }
 
 function fieldsOf(schema: z.ZodType): string {

@@ -3,12 +3,8 @@ import { nestsTooDeep } from '../policy/extent.ts';
 // A string whole, or a number; what looks like a number within a string is part of that string.
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/gs;
 
-const LONG = /\d{16}/;
-const UTF_8 = new TextDecoder('utf-8', { fatal: true });
-
 /** Integers that a number cannot hold to the last digit become texts: a `plan_id` of 17 digits is not another's. */
 function exact(text: string): string {
-  if (!LONG.test(text)) return text;
   return text.replace(STRING_OR_NUMBER, (part) =>
     /^-?[1-9]\d{15,}$/.test(part) && !Number.isSafeInteger(Number(part)) ? `"${part}"` : part,
   );
@@ -20,7 +16,7 @@ function exact(text: string): string {
  */
 export function jsonIn(bytes: Uint8Array): unknown {
   try {
-    const value: unknown = JSON.parse(exact(UTF_8.decode(bytes)));
+    const value: unknown = JSON.parse(exact(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
     return nestsTooDeep(value) ? undefined : value;
   } catch {
     // Not JSON is an answer to the question, and the parser's error would quote the bytes.

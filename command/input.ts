@@ -2,12 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import { utf8In } from '../policy/encoding.ts';
 import { brokenLine } from '../policy/json_fault.ts';
+import type { RecordInput } from '../policy/record.ts';
 
 /** The text of a file in UTF-8, a byte order mark allowed; of standard input for `-`. Throws an error of one line. */
 export async function textOf(file: string): Promise<string> {
   const { text, wrongLine } = utf8In(await bytesOf(file));
   if (wrongLine === undefined) return text;
-  throw new Error(`${nameOf(file)}, line ${wrongLine}: expected text in UTF-8, found other bytes: save it as UTF-8`);
+  throw notUtf8(nameOf(file), wrongLine);
+}
+
+export function notUtf8(name: string, line: number): Error {
+  return new Error(`${name}, line ${line}: expected text in UTF-8, found other bytes: save it as UTF-8`);
 }
 
 /** A file for people. */
@@ -18,8 +23,19 @@ export function nameOf(file: string): string {
 async function bytesOf(file: string): Promise<Buffer> {
   if (file === '-') return buffer(process.stdin);
   return readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`${file} cannot be read (${error.code}): name a file, or - for standard input`);
+    throw notRead(file, error);
   });
+}
+
+export function notRead(file: string, { code }: NodeJS.ErrnoException): Error {
+  return new Error(`${file} cannot be read (${code}): name a file, or - for standard input`);
+}
+
+/** The record in a file: what it says to editors is no part of it. */
+export function recordIn(content: unknown): RecordInput {
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) return content as RecordInput;
+  const { $schema: _forEditors, ...record } = content as RecordInput & { $schema?: unknown };
+  return record;
 }
 
 /** JSON of a file; the message of its error quotes nothing of it, for records are about people. */

@@ -11,9 +11,22 @@ export async function policyOf(text: string, mchid: string | undefined, env = pr
   if (!/^[0-9A-Za-z]{1,32}$/.test(number))
     throw new UsageError(`expected a policy number of 1 to 32 letters and digits, found ${JSON.stringify(text)}`);
   const merchant = merchants.length > 0 ? merchants.reverse().join('/') : (mchid ?? (await merchantInQuestion(env)));
-  if (!/^\d{8,10}$/.test(merchant))
-    throw new UsageError(`expected a merchant id of 8 to 10 digits, found ${JSON.stringify(merchant)}`);
-  return { mchid: merchant, out_insurance_no: number };
+  return { mchid: checkedMerchant(merchant), out_insurance_no: number };
+}
+
+/** The merchant of policies that name none; undefined where neither the command nor settings say which. */
+export async function merchantIfSaid(mchid: string | undefined, env = process.env): Promise<string | undefined> {
+  try {
+    return checkedMerchant(mchid ?? (await merchantInQuestion(env)));
+  } catch (error) {
+    if (mchid !== undefined) throw error;
+    return undefined;
+  }
+}
+
+function checkedMerchant(merchant: string): string {
+  if (/^\d{8,10}$/.test(merchant)) return merchant;
+  throw new UsageError(`expected a merchant id of 8 to 10 digits, found ${JSON.stringify(merchant)}`);
 }
 
 async function merchantInQuestion({ POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS }: NodeJS.ProcessEnv): Promise<string> {

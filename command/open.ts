@@ -6,7 +6,7 @@ import type { Status } from '../workflows/messages.ts';
 import { described, messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
 import { inOrder } from './in_order.ts';
-import { isJson, jsonOf, nameOf, textOf } from './input.ts';
+import { isJson, jsonOf, nameOf, recordIn, textOf } from './input.ts';
 import { addEnvelope, envelopeOf, type MessageOptions } from './messages.ts';
 import { withCommon } from './options.ts';
 import { note, print } from './output.ts';
@@ -92,13 +92,6 @@ function told({ opened, before, status }: Done, { json }: MessageOptions): void 
 
 function warn({ warnings }: Opened): void {
   for (const warning of warnings) note(`warning: ${warning}`);
-}
-
-/** The record in a file: what it says to editors is no part of it. */
-function recordIn(content: unknown): RecordInput {
-  if (typeof content !== 'object' || content === null || Array.isArray(content)) return content as RecordInput;
-  const { $schema: _forEditors, ...record } = content as RecordInput & { $schema?: unknown };
-  return record;
 }
 
 /** One record of many that failed does not keep the others from being opened. */

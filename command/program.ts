@@ -3,6 +3,7 @@ import { Command, Help, type Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCodecServer } from './codec_server.ts';
 import { EXIT_CODES } from './exit_code.ts';
+import { addImport } from './import.ts';
 import { addKeys } from './keys.ts';
 import { addList } from './list.ts';
 import { addMessages } from './messages.ts';
@@ -36,7 +37,18 @@ export function makeProgram(): Command {
     .configureHelp({ optionDescription })
     .addHelpText('after', EPILOGUE)
     .addHelpText('afterAll', `\nExit codes: ${EXITS}.`);
-  for (const add of [addOpen, addMessages, addShow, addList, addAudit, addWorker, addCodecServer, addSandbox, addKeys])
+  for (const add of [
+    addOpen,
+    addImport,
+    addMessages,
+    addShow,
+    addList,
+    addAudit,
+    addWorker,
+    addCodecServer,
+    addSandbox,
+    addKeys,
+  ])
     add(program);
   return program;
 }

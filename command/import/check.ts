@@ -26,10 +26,10 @@ export async function* checkedOf(given: AsyncIterable<Given>): AsyncGenerator<Ch
     const { line } = one;
     const about = 'record' in one ? aboutOf(one.record) : NOBODY;
     const faults = 'record' in one ? faultsOf(one.record) : [one.fault];
-    const key = `${about.mchid}/${about.out_insurance_no}`;
-    const before = about.out_insurance_no === null ? undefined : lineOf.get(key);
+    const { mchid, out_insurance_no } = about;
+    const before = lineOf.get(`${mchid}/${out_insurance_no}`);
     if (before !== undefined) faults.unshift(faultOfLine('duplicate', `line ${before} has the same policy`));
-    else if (about.out_insurance_no !== null) lineOf.set(key, line);
+    else if (mchid !== null && out_insurance_no !== null) lineOf.set(`${mchid}/${out_insurance_no}`, line);
     yield { line, ...about, faults };
   }
 }

@@ -40,7 +40,8 @@ export function columnsOf(header: readonly string[]): Column[] {
 
 function noColumn(name: string): string {
   if (name === 'extra_fields') return 'extra_fields has no column: a field that WeChat Pay has added needs JSON lines';
-  const near = nearest(name, COLUMN_NAMES);
+  // Other columns have dotted names.
+  const near = nearest(name.replace(/^policy\./, ''), COLUMN_NAMES);
   // A file without a header has a record there: nothing of it is quoted.
   return near === undefined
     ? 'expected the names of columns, found another: the first line is a header'

@@ -1,4 +1,3 @@
-import { utf8In } from '../../policy/encoding.ts';
 import { notUtf8 } from '../input.ts';
 import type { Source } from './source.ts';
 
@@ -13,14 +12,19 @@ const LINE_FEED = 0x0a;
 /** Many times what a record may hold; a file without line ends is no file of records. */
 const LONGEST = 1024 * 1024;
 
+const DECODERS = [false, true].map((ignoreBOM) => new TextDecoder('utf-8', { fatal: true, ignoreBOM }));
+
 /** The lines of a file in UTF-8, a byte order mark allowed. Throws an error of one line. */
 export async function* linesOf(source: Source): AsyncGenerator<Line> {
   let line = 1;
   let begun: Buffer = Buffer.alloc(0);
   const read = (bytes: Buffer): Line => {
-    const { text, wrongLine } = utf8In(bytes);
-    if (wrongLine !== undefined) throw notUtf8(source.name, line);
-    return { line: line++, text };
+    try {
+      // A byte order mark is one at the beginning alone; further on it is a character of a cell.
+      return { text: DECODERS[line === 1 ? 0 : 1]?.decode(bytes) ?? '', line: line++ };
+    } catch {
+      throw notUtf8(source.name, line);
+    }
   };
   for await (const chunk of source.bytes()) {
     let from = 0;

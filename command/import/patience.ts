@@ -32,6 +32,7 @@ export class Patience {
     const { limit, stop, firstWait = FIRST_WAIT_MS } = this.#options;
     const since = Date.now();
     for (let wait = firstWait; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+      const begun = Date.now();
       try {
         const answer = await question();
         this.#heard();
@@ -39,7 +40,9 @@ export class Patience {
       } catch (error) {
         if (exitCodeOf(error) !== 3) this.#heard();
         else this.#missed(error);
-        if (exitCodeOf(error) !== 3 || stop.signal.aborted || Date.now() - since > limit) throw error;
+        if (exitCodeOf(error) !== 3 || stop.signal.aborted) throw error;
+        const aloneInThis = this.#answered >= begun;
+        if (aloneInThis && Date.now() - since > limit) throw error;
         // Not all at once: a server that comes back has enough to do.
         await delay(wait * (0.5 + Math.random() / 2), undefined, { signal: stop.signal }).catch(() => {
           throw error;

@@ -52,6 +52,12 @@ function opened(path: string): number {
 }
 
 function isSame(path: string, other: string | undefined): boolean {
-  const [one, two] = [path, other].map((it) => it && statSync(it, { throwIfNoEntry: false }));
-  return Boolean(one && two && one.dev === two.dev && one.ino === two.ino);
+  if (other === undefined) return false;
+  try {
+    const [one, two] = [statSync(path), statSync(other)];
+    return one.dev === two.dev && one.ino === two.ino;
+  } catch {
+    // One that is not there is another. Whether it can be written shows when it is.
+    return false;
+  }
 }

@@ -80,7 +80,7 @@ async function importFile(file: string, options: Options): Promise<void> {
     try {
       const { records, badLines } = await check(work);
       const bad = badLines.size;
-      const checked: Imported = { ...NOTHING, records, bad, report: bad > 0 ? report.path : null };
+      const checked: Imported = { records, bad, ...NOTHING, report: bad > 0 ? report.path : null };
       if (options.dryRun || (bad > 0 && !options.skipBad)) tellChecked(checked, options);
       else tell(await open(work, checked, badLines), options);
     } finally {
@@ -91,7 +91,7 @@ async function importFile(file: string, options: Options): Promise<void> {
   }
 }
 
-const NOTHING = { opened: 0, already_open: 0, failed: 0, stopped: null } as const;
+const NOTHING = { opened: 0, already_open: 0, failed: 0, report: null, stopped: null } as const;
 
 /** What is being imported, and how. */
 interface Work {
@@ -203,5 +203,5 @@ function tell(imported: Imported, { json }: Options): void {
     return `${records} records: ${parts.join(', ')}${left > 0 ? `, ${left} left` : ''}`;
   });
   if (report !== null) note(`${report} names what is bad, and what failed`);
-  if (stopped !== null) note(`${stopped}; then run the same again: what is open by then is left as it is`);
+  if (stopped !== null) note(`${stopped}; run the same again to go on: what is open by then is left as it is`);
 }

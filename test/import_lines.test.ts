@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { digestOf } from '../client/digest.ts';
@@ -121,6 +122,16 @@ describe('cells of CSV', () => {
     assert.deepEqual(await read('plan_id,policy_code', '12535,12535'), { plan_id: 12535, policy_code: '12535' });
     assert.deepEqual(await read('plan_id', '00712345678901234567'), { plan_id: '00712345678901234567' });
     assert.deepEqual(await read(' verification.every ,address', ' 7d , '), { verification: { every: '7d' } });
+  });
+});
+
+describe('the example of docs/operating.md', () => {
+  it('is good, each line of it', async () => {
+    const page = await readFile(new URL('../docs/operating.md', import.meta.url), 'utf8');
+    const [, example = ''] = /```csv\n([\s\S]*?)```/.exec(page) ?? [];
+    assert.deepEqual(await files.checked('example.csv', example), [
+      { line: 2, mchid: MCHID, out_insurance_no: 'A20260101000001', faults: [] },
+    ]);
   });
 });
 

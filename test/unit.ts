@@ -11,6 +11,8 @@ const FILES = [
   'compatibility',
   'design',
   'faults',
+  'import_lines',
+  'import_work',
   'inbox',
   'journal',
   'policy_commands',

@@ -4,6 +4,10 @@ import type { Execution, PendingCall } from '../../../client/pending_call.ts';
 import type { Opened } from '../../../client/policy_client.ts';
 import type { Row } from '../../../command/attention.ts';
 import { EXIT_CODES } from '../../../command/exit_code.ts';
+import { COLUMN_NAMES } from '../../../command/import/columns.ts';
+import { LINE_RULES } from '../../../command/import/fault.ts';
+import type { Reported } from '../../../command/import/report.ts';
+import type { Imported } from '../../../command/import.ts';
 import type { Kept } from '../../../command/kept.ts';
 import { makeProgram } from '../../../command/program.ts';
 import type { Shown } from '../../../command/show_text.ts';
@@ -26,6 +30,23 @@ const OPENED = {
   digest: 'Digest of the record; the update id of `open`.',
   warnings: 'One line each: what hinders the policy although it is open, such as no worker that serves the merchant.',
 } as const satisfies Record<keyof Opened | 'status', string>;
+
+const IMPORTED = {
+  records: 'Records in the file, bad ones too.',
+  bad: 'Records that break a rule. Without `--skip-bad` nothing is opened where there is one.',
+  opened: 'Policies that this run opened.',
+  already_open: 'Policies that were open with the same record, and were left as they are.',
+  failed: 'Policies that could not be opened: another record has the number, its life is over, or nobody answered for it.',
+  report: 'The file that names each bad record and each failure; null where there is none.',
+  stopped: 'Why not every good record was tried, in one line: run the same again. null where each was, and after a dry run.',
+} as const satisfies Record<keyof Imported, string>;
+
+const REPORTED = {
+  line: 'The line that the record begins on, from 1; the header counts.',
+  ...POLICY,
+  rule: `A [rule](errors.md#rules), the name of an [error](errors.md#errors), or one of those below.`,
+  message: 'One line. It quotes no value of the record.',
+} as const satisfies Record<keyof Reported, string>;
 
 const LISTED = {
   ...POLICY,
@@ -99,6 +120,10 @@ const MESSAGE_JSON = 'what [every message](#what-a-message-writes) does.';
 /** What each command writes with `--json`, one object a line. */
 const JSON_OF: Record<string, string> = {
   open: `${words(FIELD, OPENED)}\n\nOf several records, each that fails writes \`{"where": …, "error": …}\`; \`where\` is the file and the line.`,
+  import: `${words(FIELD, IMPORTED)}\n\nThe report has a line of JSON for each broken rule, at most ten a record, and for each failure; ids that are none are null:\n\n${words(FIELD, REPORTED)}\n\nRules of a line, before its record is looked at:\n\n${table(
+    ['rule', 'when', 'what to do'],
+    Object.entries(LINE_RULES).map(([name, [when, todo]]) => [code(name), when, todo]),
+  )}\n\nColumns of CSV: ${COLUMN_NAMES.map(code).join(', ')}. How cells are written: [Operating](../operating.md#bringing-a-fleet-in).`,
   ...Object.fromEntries(
     ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'hold', 'unhold', 'accept', 'resume'].map(
       (name) => [name, MESSAGE_JSON],

@@ -30,7 +30,7 @@ export async function* checkedOf(given: AsyncIterable<Given>): AsyncGenerator<Ch
     const before = lineOf.get(`${mchid}/${out_insurance_no}`);
     if (before !== undefined) faults.unshift(faultOfLine('duplicate', `line ${before} has the same policy`));
     else if (mchid !== null && out_insurance_no !== null) lineOf.set(`${mchid}/${out_insurance_no}`, line);
-    yield { line, ...about, faults };
+    yield { line, ...about, faults: faults.slice(0, MOST_TOLD) };
   }
 }
 
@@ -54,6 +54,6 @@ function faultsOf(record: RecordInput): Fault[] {
     return [];
   } catch (error) {
     if (!(error instanceof RuleViolation)) throw error;
-    return error.violations.slice(0, MOST_TOLD).map(({ rule, message }) => ({ rule, message: withoutValues(message) }));
+    return error.violations.map(({ rule, message }) => ({ rule, message: withoutValues(message) }));
   }
 }

@@ -36,9 +36,11 @@ const IMPORTED = {
   bad: 'Records that break a rule. Without `--skip-bad` nothing is opened where there is one.',
   opened: 'Policies that this run opened.',
   already_open: 'Policies that were open with the same record, and were left as they are.',
-  failed: 'Policies that could not be opened: another record has the number, its life is over, or nobody answered for it.',
+  failed:
+    'Policies that could not be opened: another record has the number, its life is over, or nobody answered for it.',
   report: 'The file that names each bad record and each failure; null where there is none.',
-  stopped: 'Why not every good record was tried, in one line: run the same again. null where each was, and after a dry run.',
+  stopped:
+    'Why not every good record was tried, in one line: run the same again. null where each was, and after a dry run.',
 } as const satisfies Record<keyof Imported, string>;
 
 const REPORTED = {

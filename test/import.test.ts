@@ -64,15 +64,15 @@ function imported({ stdout }: Ran): Imported {
 
 describe('a fleet', () => {
   it('that is brought in by runs that were stopped and killed is open, each policy once, and unchanged at WeChat Pay', async () => {
-    const { prefix, records } = await fleet(60);
+    const { prefix, records } = await fleet(36);
     const file = await files.put('fleet.csv', csvOf(records));
-    const stopped = await ended(file, prefix, 8, 'SIGTERM');
+    const stopped = await ended(file, prefix, 6, 'SIGTERM');
     const first = imported(stopped);
     assert.deepEqual([stopped.code, first.failed, first.already_open, first.report], [1, 0, 0, null]);
     assert.match(stopped.stderr, /^policy-sync: told to end by SIGTERM; run the same again to go on: [^\n]+\n$/);
     assert.equal(await openIn(prefix), first.opened);
 
-    const killed = await ended(file, prefix, first.opened + 12, 'SIGKILL');
+    const killed = await ended(file, prefix, first.opened + 8, 'SIGKILL');
     assert.deepEqual([killed.code, killed.stdout], [null, '']);
     const before = await openIn(prefix);
     assert.ok(before < records.length, `${before}`);
@@ -80,20 +80,20 @@ describe('a fleet', () => {
     const last = await run(['import', file, '--json']);
     assert.equal(last.code, 0, last.stderr);
     const { opened, already_open, ...rest } = imported(last);
-    assert.deepEqual(rest, { records: 60, bad: 0, failed: 0, report: null, stopped: null });
-    assert.equal(opened + already_open, 60);
+    assert.deepEqual(rest, { records: 36, bad: 0, failed: 0, report: null, stopped: null });
+    assert.equal(opened + already_open, 36);
     assert.ok(already_open >= before, `${already_open} of ${before}`);
     assert.equal(existsSync(`${file}.report.jsonl`), false);
 
     const query = `WorkflowId STARTS_WITH "policy/${MCHID}/${prefix}"`;
-    await until(async () => (await stage.client.temporal.workflow.count(query)).count >= 60);
-    assert.equal((await stage.client.temporal.workflow.count(query)).count, 60);
-    assert.equal(await openIn(prefix), 60);
+    await until(async () => (await stage.client.temporal.workflow.count(query)).count >= 36);
+    assert.equal((await stage.client.temporal.workflow.count(query)).count, 36);
+    assert.equal(await openIn(prefix), 36);
     await until(async () => {
       const synced = await db
         .collection('policies')
         .countDocuments({ out_insurance_no: { $regex: `^${prefix}` }, sync: 'SYNCED' });
-      return synced === 60;
+      return synced === 36;
     });
     const response = await fetch(`${stage.sandboxUrl}/_sandbox/requests?after=0`);
     const requests = ((await response.json()) as { path: string; method: string }[]).filter(({ path }) =>

@@ -13,10 +13,11 @@ export function digestOf(record: PolicyRecord): string {
     .digest('hex');
 }
 
-function spelledAlike({ policy, renewal, verification, ...record }: PolicyRecord): object {
+function spelledAlike({ policy, renewal, verification, observe, ...record }: PolicyRecord): object {
   const { plan_id } = policy;
   return {
     ...record,
+    ...(observe && { observe }),
     policy: { ...policy, ...(plan_id !== undefined && { plan_id: String(plan_id) }) },
     renewal: { opens_before: ms(renewal.opens_before), closes_after: ms(renewal.closes_after) },
     verification: { ...verification, every: ms(verification.every) },

@@ -68,7 +68,7 @@ export class ServerRefused extends PolicySyncError {
 export class NotSynced extends PolicySyncError {
   override readonly name = 'NotSynced';
   /** `TIMEOUT`: not yet. The others wait for a person: see the message. */
-  readonly reason: 'TIMEOUT' | 'BLOCKED' | 'DIVERGED' | 'HELD' | 'STOPPED';
+  readonly reason: 'TIMEOUT' | 'BLOCKED' | 'DIVERGED' | 'HELD' | 'OBSERVED' | 'STOPPED';
 
   constructor(reason: NotSynced['reason'], message: string) {
     super(message);

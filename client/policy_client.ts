@@ -178,6 +178,14 @@ export class PolicyClient {
     return this.#sending.command(policy, messages.unhold, 'unhold', message);
   }
 
+  /**
+   * On: watched and compared, never written: OBSERVED, with the names of the fields that differ. Off: ours from now on, beginning
+   * with a GET; what it finds otherwise is what the record's `adopt` says.
+   */
+  observe(policy: PolicyId, message: CommandInput<'observe'>): Promise<Answer> {
+    return this.#sending.command(policy, messages.observe, 'observe', message);
+  }
+
   /** Tries at once what is BLOCKED or waits to be retried. A STOPPED policy begins a new run from its record. */
   async resume(policy: PolicyId, message: Envelope = {}): Promise<Answer> {
     (await import('./checks.ts')).checkEnvelope(message);

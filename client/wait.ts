@@ -68,6 +68,8 @@ function stuckBy(status: Status): NotSynced | undefined {
     }
     case 'HELD':
       return new NotSynced(sync, `${number} is HELD: it was taken, and is sent once somebody sends \`unhold\``);
+    case 'OBSERVED':
+      return new NotSynced(sync, `${number} is OBSERVED: nothing is written until somebody sends \`observe\` off`);
     case 'STOPPED':
       return new NotSynced(sync, `${number} is STOPPED: its workflow was cancelled; \`resume\` goes on with it`);
     default:

@@ -41,6 +41,12 @@ export function openValue(keyring: Keyring | undefined, stored: unknown, associa
   return JSON.parse(Buffer.from(plaintext).toString());
 }
 
+/** Id of the key that a stored value is sealed with; undefined for one in the clear. */
+export function keyIdOf(stored: unknown): string | undefined {
+  if (typeof stored !== 'string' || !stored.startsWith(SEALED)) return undefined;
+  return stored.slice(SEALED.length).split(':')[0];
+}
+
 /** The value of a field as it rests: sealed where the field is personal (`isPersonal`). */
 export function sealField(keyring: Keyring | undefined, field: string, value: unknown, associated: string): unknown {
   return sealValue(isPersonal(field) ? keyring : undefined, value, associated);

@@ -3,11 +3,11 @@
  * long holds up no other. When one fails, no further one is begun, and the failure is thrown once those under way have ended.
  */
 export async function eachAtOnce<Item>(
-  items: AsyncIterable<Item>,
+  items: AsyncIterable<Item> | Iterable<Item>,
   atOnce: number,
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
-  const iterator = items[Symbol.asyncIterator]();
+  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let failed = false;
   const oneByOne = async (): Promise<void> => {
     try {

@@ -14,6 +14,7 @@ interface Options extends Common {
   report?: string;
   skipBad?: boolean;
   dryRun?: boolean;
+  observe?: boolean;
   atOnce: number;
   /** In ms. */
   keepTrying?: number;
@@ -49,6 +50,7 @@ export function addImport(program: Command): void {
       'merchant of records that name none (default: POLICY_SYNC_MCHID, or the only one of WECHATPAY_MERCHANTS)',
     )
     .option('--dry-run', 'check only: nothing is opened')
+    .option('--observe', 'watch and compare them only, until `observe off`: another system still writes them')
     .option('--skip-bad', 'open the others where lines are bad: nothing is opened otherwise')
     .option('--report <file>', 'where bad lines and failures are named (default: FILE.report.jsonl)')
     .option('--at-once <n>', `open so many at a time, 1 to ${MOST_AT_ONCE}`, atOnce, 32)
@@ -101,17 +103,17 @@ interface Work {
   options: Options;
 }
 
-async function check({ source, mchid, report }: Work): Promise<{ records: number; badLines: Set<number> }> {
+async function check({ source, mchid, report, options }: Work): Promise<{ records: number; badLines: Set<number> }> {
   const [{ recordsOf }, { checkedOf }, { startProgress }] = await Promise.all([
     import('./import/records.ts'),
     import('./import/check.ts'),
-    import('./import/progress.ts'),
+    import('./progress.ts'),
   ]);
   const badLines = new Set<number>();
   let records = 0;
   const progress = startProgress('checked');
   try {
-    for await (const { faults, ...about } of checkedOf(recordsOf(source, mchid))) {
+    for await (const { faults, ...about } of checkedOf(recordsOf(source, { mchid, observe: options.observe }))) {
       records++;
       progress.count();
       if (faults.length === 0) continue;
@@ -130,7 +132,7 @@ async function open({ source, mchid, report, options }: Work, checked: Imported,
   const [{ recordsOf }, { openAll }, { startProgress }] = await Promise.all([
     import('./import/records.ts'),
     import('./import/opening.ts'),
-    import('./import/progress.ts'),
+    import('./progress.ts'),
   ]);
   const became = { ...checked };
   const stop = new AbortController();
@@ -138,7 +140,7 @@ async function open({ source, mchid, report, options }: Work, checked: Imported,
   const progress = startProgress('opened', checked.records - checked.bad);
   try {
     await withClient(options, (client) =>
-      openAll(client, goodOf(recordsOf(source, mchid), bad, stop.signal), {
+      openAll(client, goodOf(recordsOf(source, { mchid, observe: options.observe }), bad, stop.signal), {
         envelope: options.by === undefined ? {} : { by: options.by },
         atOnce: options.atOnce,
         keepTrying: options.keepTrying ?? KEEP_TRYING_MS,

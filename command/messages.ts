@@ -43,12 +43,12 @@ export function envelopeOf({ eventId, eventVersion, by }: MessageOptions): Envel
 }
 
 /** The command line of a message; its options and action are added by the caller. */
-function messageCommand(program: Command, words: string, description: string): Command {
+export function messageCommand(program: Command, words: string, description: string): Command {
   return addEnvelope(ofPolicy(program.command(words).description(description)));
 }
 
 /** Sends, waits where asked to, and prints the answer. */
-async function send(
+export async function send(
   number: string,
   options: MessageOptions,
   message: (client: PolicyClient, policy: PolicyId, envelope: Envelope) => Promise<Answer>,
@@ -63,7 +63,6 @@ async function send(
 
 export function addMessages(program: Command): void {
   for (const add of [addApprove, addDecline, addCancel, addWithdraw, addAmend, addRenew, addReinstate]) add(program);
-  addHold(program);
   addVerify(program);
   messageCommand(
     program,
@@ -209,20 +208,6 @@ function addReinstate(program: Command): void {
       const fields = { reason: options.reason ?? '', expired_time: options.expiredTime };
       return send(number, options, (client, policy, envelope) => client.reinstate(policy, { ...envelope, ...fields }));
     });
-}
-
-function addHold(program: Command): void {
-  messageCommand(program, 'hold <NO>', 'take messages, but send nothing to WeChat Pay, and let due times wait: HELD')
-    .requiredOption('--reason <text>', 'why')
-    .action((number: string, options: Flags<'reason'>) => {
-      const { reason = '' } = options;
-      return send(number, options, (client, policy, envelope) => client.hold(policy, { ...envelope, reason }));
-    });
-  messageCommand(
-    program,
-    'unhold <NO>',
-    'go on with a policy that is HELD; what came due meanwhile is done at once',
-  ).action((number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.unhold(...to)));
 }
 
 function addVerify(program: Command): void {

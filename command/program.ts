@@ -2,12 +2,15 @@ import { createRequire } from 'node:module';
 import { Command, Help, type Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCodecServer } from './codec_server.ts';
+import { addDoctor } from './doctor.ts';
 import { EXIT_CODES } from './exit_code.ts';
+import { addHolding } from './holding.ts';
 import { addImport } from './import.ts';
 import { addKeys } from './keys.ts';
 import { addList } from './list.ts';
 import { addMessages } from './messages.ts';
 import { addOpen } from './open.ts';
+import { addPlan } from './plan.ts';
 import { addSandbox } from './sandbox.ts';
 import { addShow } from './show.ts';
 import { addWorker } from './worker.ts';
@@ -41,9 +44,12 @@ export function makeProgram(): Command {
     addOpen,
     addImport,
     addMessages,
+    addHolding,
     addShow,
     addList,
+    addPlan,
     addAudit,
+    addDoctor,
     addWorker,
     addCodecServer,
     addSandbox,

@@ -3,7 +3,7 @@ import { amend, amendSchema } from './amendment.ts';
 import { cancel, cancelSchema, reinstate, reinstateSchema, withdraw, withdrawSchema } from './cancellation.ts';
 import type { MayHold, Rule } from './command_rule.ts';
 import { isOfEnvelope } from './envelope.ts';
-import { hold, holdSchema, unhold, unholdSchema } from './hold.ts';
+import { hold, holdSchema, observe, observeSchema, unhold, unholdSchema } from './hold.ts';
 import { approve, approveSchema, decline, declineSchema } from './issuing.ts';
 import type { Life } from './life.ts';
 import { withoutNulls } from './record.ts';
@@ -23,6 +23,7 @@ const COMMANDS = {
   reinstate: { schema: reinstateSchema, rule: reinstate },
   hold: { schema: holdSchema, rule: hold },
   unhold: { schema: unholdSchema, rule: unhold },
+  observe: { schema: observeSchema, rule: observe },
 } as const;
 
 type Schemas = { readonly [Name in CommandName]: (typeof COMMANDS)[Name]['schema'] };

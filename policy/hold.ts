@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Rule } from './command_rule.ts';
 import { envelope } from './envelope.ts';
 import { reason } from './field_types.ts';
@@ -15,4 +16,13 @@ export const hold: Rule<typeof holdSchema> = (life, _message, now) =>
 export const unhold: Rule<typeof unholdSchema> = (life) => {
   const { hold, ...rest } = life;
   return hold ? rest : life;
+};
+
+export const observeSchema = only({ ...envelope(), on: z.boolean() });
+
+/** Observed, a policy is watched and compared, and never written: the way to begin with one that another system still writes. */
+export const observe: Rule<typeof observeSchema> = (life, { on }) => {
+  if (on === (life.observed === true)) return life;
+  const { observed: _until_now, ...rest } = life;
+  return on ? { ...rest, observed: true } : rest;
 };

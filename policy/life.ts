@@ -33,6 +33,8 @@ export interface Life {
   expiry_waived?: string;
   /** The number of the policy that continues this one. */
   continued_as?: string;
+  /** Watched and compared, never written. */
+  observed?: true;
   /** On hold: nothing is sent, and due times wait, since then, in ms since the epoch. */
   hold?: { since: number };
   /** What a person should look at, by the name of a rule. A due time that has marked it once does not come again. */
@@ -49,6 +51,7 @@ export function openedLife(record: PolicyRecord, now: number): Life {
     window,
     window_sent: window === 'given',
     attention: [],
+    ...(record.observe && { observed: true }),
     ...(inactive && { inactive }),
   };
 }

@@ -86,6 +86,7 @@ export const recordSchema = only(
       retry_alert_after: durationSchema('1s', '365d').default('15m'),
       reinstatement_within: durationSchema('0s', '3650d').optional(),
       extra_fields: extraFieldsSchema.default([]),
+      observe: z.boolean().optional(),
     },
     RECORD_WORDS,
   ),

@@ -42,7 +42,7 @@ export const CAUSES = ['SURRENDER', 'HESITATION', 'LAPSE', 'TERMINATED'] as cons
 export type Cause = (typeof CAUSES)[number];
 
 /** How far WeChat Pay's copy is in step with ours. */
-export const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'HELD', 'STOPPED'] as const;
+export const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'HELD', 'OBSERVED', 'STOPPED'] as const;
 export type Sync = (typeof SYNCS)[number];
 
 /** How a life is over: refused by the insurer, at the end of cover, or because somebody stopped its workflow. */

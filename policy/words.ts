@@ -38,6 +38,7 @@ export const RECORD_WORDS = {
     'How long an INACTIVE policy can be reinstated before its workflow ends. By default 30d, after a LAPSE 730d.',
   extra_fields:
     'Names of fields of policy and upload that WeChat Pay has added and this release does not know; any other is refused.',
+  observe: 'Watched and compared, never written, until the message observe turns it off. By default false.',
 } as const;
 
 export const ENVELOPE_WORDS = {

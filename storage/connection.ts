@@ -38,6 +38,11 @@ export interface Storage {
    */
   clock(): Promise<Date>;
   /**
+   * What kind of server answers, and what time it is there.
+   * @throws StorageUnavailable, StorageRefused
+   */
+  server(): Promise<{ topology: 'replica set' | 'sharded cluster' | 'standalone'; time: Date }>;
+  /**
    * Runs reads for at most 2 s.
    * @throws StorageUnavailable, StorageRefused
    */
@@ -93,7 +98,13 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
     get sweeps() {
       return client.current().db(name).collection<StoredSweep>('sweeps');
     },
-    clock: () => storage.read(async () => (await client.current().db(name).command({ hello: 1 })).localTime),
+    clock: async () => (await storage.server()).time,
+    server: () =>
+      storage.read(async () => {
+        const { localTime, setName, msg } = await client.current().db(name).command({ hello: 1 });
+        const topology = msg === 'isdbgrid' ? 'sharded cluster' : setName ? 'replica set' : 'standalone';
+        return { topology, time: localTime };
+      }),
     read: (operation) => bounded(operation, OPERATION_MS),
     readPage: (operation) => bounded(operation, PAGE_MS),
     write: (id, operation) => bounded(operation, OPERATION_MS, id),

@@ -200,6 +200,8 @@ export interface PolicyFilter {
   expires_before?: Date;
   /** Something asks for a person: of a life that goes on, for nobody can take a mark off one that is over. */
   attention?: boolean;
+  /** Only of lives that go on. */
+  end?: null;
 }
 
 const PAGE = 200;

@@ -38,10 +38,29 @@ const NO_POLICIES: readonly unknown[] = [
 type Anything = any;
 type Taker = (value: Anything) => unknown;
 
-const MESSAGES = ['approve', 'decline', 'cancel', 'withdraw', 'amend', 'renew', 'reinstate'] as const;
+const MESSAGES = [
+  ...([
+    'approve',
+    'decline',
+    'cancel',
+    'withdraw',
+    'amend',
+    'renew',
+    'reinstate',
+    'hold',
+    'unhold',
+    'observe',
+  ] as const),
+] as const;
 const BARE = ['resume', 'verify', 'accept'] as const;
 const ALL = [...MESSAGES, ...BARE, 'cancelBySignal'] as const;
-const FIRST = { approve: { policy_code: 'C' }, decline: { reason: 'r' }, reinstate: { reason: 'r' } } as const;
+const FIRST = {
+  approve: { policy_code: 'C' },
+  decline: { reason: 'r' },
+  reinstate: { reason: 'r' },
+  hold: { reason: 'r' },
+  observe: { on: true },
+} as const;
 
 /** Every argument of every function of the library, and what it must not be. */
 const ARGUMENTS: readonly (readonly [what: string, wrong: readonly unknown[], give: Taker])[] = [

@@ -57,11 +57,16 @@ export function runEngine() {
 function livesIn(world: () => World, keep: (number: string) => void) {
   const handleOf = (number: string) => world().temporal.workflow.getHandle(workflowIdOf(world().mchid, number));
 
-  async function opened(settings: Partial<RecordInput> = {}, changes: PolicyFields = {}): Promise<Opened> {
+  /** `there`: whether WeChat Pay has it already. */
+  async function opened(
+    settings: Partial<RecordInput> = {},
+    changes: PolicyFields = {},
+    { there = true } = {},
+  ): Promise<Opened> {
     const { mchid, put, client } = world();
     const number = uniqueNumber('E');
     const record = recordOf({ out_insurance_no: number, ...changes }, { ...settings, mchid });
-    await put({ ...record.policy });
+    if (there) await put({ ...record.policy });
     await client.openPolicy(record);
     keep(number);
     return { policy: { mchid, out_insurance_no: number }, number, record };

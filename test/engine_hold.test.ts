@@ -9,7 +9,7 @@ import { fault, runEngine } from './engine_fixture.ts';
 import type { World } from './world.ts';
 
 const engine = runEngine();
-const { approved, synced, methods, commands } = engine;
+const { opened, approved, synced, methods, commands } = engine;
 let world: World;
 before(async () => {
   world = await engine.world();
@@ -86,5 +86,66 @@ describe('a policy on hold', () => {
   it('refuses a hold that does not say why', async () => {
     const { policy } = await approved();
     await assert.rejects(world.client.hold(policy, {} as never), (error) => error instanceof PolicyRefused);
+  });
+});
+
+describe('a policy that is observed', () => {
+  it('is compared and never written, by messages, due times and drifts neither; `diverged` names what differs', async () => {
+    const { policy, number } = await opened({ observe: true }, { policy_state: APPROVED });
+    await world.until(number, ({ sync, call }) => sync === 'OBSERVED' && call === 'verify');
+    await world.client.amend(policy, { address: 'ours' });
+    assert.deepEqual((await world.client.status(policy)).diverged, ['address']);
+    await world.patch(number, { pet_name: 'theirs' });
+    const { differences } = await world.client.verify(policy);
+    assert.deepEqual(differences.map(({ field }) => field).sort(), ['address', 'pet_name']);
+    await world.client.cancel(policy);
+    const { sync, state, diverged, under_way } = await world.client.status(policy);
+    assert.deepEqual([sync, state, under_way], ['OBSERVED', 'INACTIVE', false]);
+    assert.deepEqual(diverged.sort(), ['address', 'pet_name', 'policy_state']);
+    const { revision } = await world.client.amend(policy, { address: 'ours, again' });
+    await assert.rejects(waitSynced(world.client, policy, revision), { reason: 'OBSERVED' });
+    assert.deepEqual([...new Set(await methods(number))], ['GET']);
+
+    assert.equal((await world.client.observe(policy, { on: false })).outcome, 'accepted');
+    await synced(number);
+    const held = await world.held(number);
+    assert.deepEqual([held?.address, held?.policy_state], ['ours, again', INACTIVE]);
+  });
+
+  it('handed over with `adopt: report` is DIVERGED where WeChat Pay holds otherwise, and nothing is sent before a person acts', async () => {
+    const { policy, number } = await opened({ observe: true, adopt: 'report' }, { policy_state: APPROVED });
+    await world.until(number, ({ sync, call }) => sync === 'OBSERVED' && call === 'verify');
+    await world.patch(number, { pet_name: 'theirs' });
+    await world.client.observe(policy, { on: false });
+    await world.until(number, ({ sync, call }) => sync === 'DIVERGED' && call === 'verify');
+    assert.deepEqual([...new Set(await methods(number))], ['GET']);
+    await world.client.resume(policy);
+    await synced(number);
+    assert.notEqual((await world.held(number))?.pet_name, 'theirs');
+  });
+
+  it('is not uploaded before it is handed over', async () => {
+    const { policy, number } = await opened(
+      { observe: true, upload: { appid: 'wx0000000000000000', openid: 'oTest' } },
+      { insurance_company_code: 'TEST', free_insurance: false },
+      { there: false },
+    );
+    await world.until(number, ({ sync, call }) => sync === 'OBSERVED' && call === 'verify');
+    assert.equal(await world.held(number), undefined);
+    await world.client.observe(policy, { on: false });
+    await synced(number);
+    assert.equal((await world.held(number))?.out_insurance_no, number);
+  });
+
+  it('may be put on hold as well: then it is not asked for either', async () => {
+    const { policy, number } = await opened({ observe: true });
+    await world.until(number, ({ sync, call }) => sync === 'OBSERVED' && call === 'verify');
+    await world.client.hold(policy, { reason: REASON });
+    await world.until(number, ({ sync, call }) => sync === 'HELD' && call === null);
+    await world.client.observe(policy, { on: false });
+    await world.client.observe(policy, { on: true });
+    await world.client.unhold(policy);
+    await world.until(number, ({ sync, call }) => sync === 'OBSERVED' && call === 'verify');
+    assert.deepEqual([...new Set(await methods(number))], ['GET']);
   });
 });

@@ -82,6 +82,8 @@ function play(stage: Stage, steps: readonly Step[]): void {
     assert.deepEqual(stage.illegal, []);
     const { life, sync } = stage.position;
     assert.equal(sync === 'HELD', life.hold !== undefined);
+    if (life.observed)
+      assert.ok(!['push', 'upload'].includes(stage.position.next().call), 'an observed policy is written');
     if (life.hold) assert.deepEqual([stage.position.next().call, dueTimes(life)], ['rest', []]);
     if (stage.position.sync === 'SYNCED' && !stage.stale) assert.deepEqual(lacking(stage), [], 'SYNCED, but');
   }
@@ -99,6 +101,7 @@ function lacking({ position: { held, standing }, remote }: Stage): string[] {
 function rest(stage: Stage): void {
   stage.blind = false;
   stage.send('unhold', {});
+  stage.send('observe', { on: false });
   for (let tries = 0; tries < 2; tries++) {
     stage.decide('resume');
     stage.settle();
@@ -149,6 +152,7 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
         );
         const { position } = stage;
         stage.send('unhold', {});
+        stage.send('observe', { on: false });
         stage.send('cancel', {});
         stage.settle();
         // What a reset made the engine forget of itself is as a stranger's: told, and not undone.

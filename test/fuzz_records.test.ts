@@ -48,6 +48,7 @@ const VALID: { [Name in CommandName]: object } = {
   reinstate: { reason: 'r', expired_time: wireTime(NOW + 90 * DAY) },
   hold: { reason: 'r', by: 'b' },
   unhold: { event_id: 'e' },
+  observe: { on: true },
 };
 const command = fc.constantFrom(...(Object.keys(COMMAND_SCHEMAS) as CommandName[]));
 const anyCommand = command.chain((name) =>

@@ -51,11 +51,11 @@ export class Files {
 
   /** The records of a file as import reads them. */
   async given(name: string, content: string | Buffer, mchid?: string): Promise<Given[]> {
-    return this.#read(name, content, (source) => all(recordsOf(source, mchid)));
+    return this.#read(name, content, (source) => all(recordsOf(source, { mchid })));
   }
 
   async checked(name: string, content: string | Buffer, mchid?: string): Promise<Checked[]> {
-    return this.#read(name, content, (source) => all(checkedOf(recordsOf(source, mchid))));
+    return this.#read(name, content, (source) => all(checkedOf(recordsOf(source, { mchid }))));
   }
 
   async #read<T>(name: string, content: string | Buffer, read: (source: Source) => Promise<T>): Promise<T> {

@@ -4,8 +4,8 @@ import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { PolicyRefused, Unavailable } from '../client/errors.ts';
 import { eachAtOnce } from '../command/at_once.ts';
-import { Pace } from '../command/import/pace.ts';
 import { Patience } from '../command/import/patience.ts';
+import { Pace } from '../command/pace.ts';
 
 describe('work on items that come one by one', () => {
   it('is done for all, for so many at once and no more, and a slow one holds up no other', async () => {

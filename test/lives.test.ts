@@ -123,7 +123,10 @@ describe('a whole life', { timeout: 300_000 }, () => {
     await synced(number, ({ state }) => state === 'INACTIVE');
     assert.equal((await world.held(number))?.policy_state, INACTIVE);
     const { next } = await world.client.status(policy);
-    assert.deepEqual([next?.what, Date.parse(next?.at ?? '')], ['window-closes', Date.parse(wireTime(expires)) + 30 * DAY]);
+    assert.deepEqual(
+      [next?.what, Date.parse(next?.at ?? '')],
+      ['window-closes', Date.parse(wireTime(expires)) + 30 * DAY],
+    );
   });
 
   it('is marked when issuing takes too long, and when cover ends before it was issued', async () => {

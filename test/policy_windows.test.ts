@@ -244,6 +244,7 @@ function attempt(life: Life, name: CommandName, days: number, now: number): Life
     reinstate: { reason: 'r', expired_time: wireTime(now + days * DAY) },
     hold: { reason: 'r' },
     unhold: {},
+    observe: { on: days % 2 === 0 },
     amend: { address: `road ${days}` },
   };
   try {

@@ -16,6 +16,7 @@ export const message = fc.record({
     'reinstate',
     'hold',
     'unhold',
+    'observe',
   ),
   days,
 });
@@ -43,6 +44,7 @@ export function inputFor(name: CommandName, number: number, now: number): Record
     reinstate: { reason: 'r', ...(number % 2 && { expired_time: later }) },
     hold: { reason: 'r' },
     unhold: {},
+    observe: { on: number % 2 === 0 },
   };
   return inputs[name];
 }

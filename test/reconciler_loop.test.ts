@@ -53,6 +53,7 @@ function inputFor(name: CommandName, days: number, now: number): Record<string, 
     reinstate: { reason: 'r', expired_time: wireTime(now + days * DAY) },
     hold: { reason: 'r' },
     unhold: {},
+    observe: { on: days % 2 === 0 },
   };
   return inputs[name];
 }

@@ -92,6 +92,7 @@ describe('the rules that refuse a message', () => {
     reinstate: { reason: 'r', expired_time: wireTime(NOW + 90 * DAY) },
     hold: { reason: 'r' },
     unhold: {},
+    observe: { on: true },
   };
   const names = Object.keys(COMMAND_SCHEMAS) as CommandName[];
 

@@ -43,8 +43,7 @@ export async function ensureSearchAttributes(
       if (isRefusal(error)) tries = TRIES;
     }
     if (tries >= TRIES) {
-      const pairs = lacking.map(({ name, type }) => `--name ${name} --type ${type.name}`).join(' ');
-      const create = `temporal operator search-attribute create --namespace ${namespace} ${pairs}`;
+      const create = createCommand(namespace, lacking);
       log.warn({ reason }, `search attributes could not be registered; policies cannot start without: ${create}`);
       return;
     }
@@ -52,7 +51,17 @@ export async function ensureSearchAttributes(
   }
 }
 
-async function lackingIn({ operatorService }: NativeConnection, namespace: string): Promise<typeof WANTED> {
+/** How somebody who may registers them. */
+export function createCommand(namespace: string, lacking: typeof WANTED): string {
+  const pairs = lacking.map(({ name, type }) => `--name ${name} --type ${type.name}`).join(' ');
+  return `temporal operator search-attribute create --namespace ${namespace} ${pairs}`;
+}
+
+/** Those of ours that the namespace has not. */
+export async function lackingIn(
+  { operatorService }: { operatorService: Pick<NativeConnection['operatorService'], 'listSearchAttributes'> },
+  namespace: string,
+): Promise<typeof WANTED> {
   const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
   return WANTED.filter(({ name }) => !(name in (customAttributes ?? {})));
 }

@@ -21,10 +21,12 @@ export function applyDue({ position, outbox }: Parts, now: number): void {
   }
 }
 
+const WAITING: readonly string[] = ['BLOCKED', 'DIVERGED', 'OBSERVED'];
+
 /** What comes due first: of the policy, or the fresh run that takes over. */
 export function nextDue({ life, sync }: Position): { what: string; at: number } {
-  // An end that is past and does not come waits for a person, not for a time.
-  const overdue = sync === 'BLOCKED' || sync === 'DIVERGED' ? Date.now() : 0;
+  // An end that is past and does not come waits for a person, or another system, not for a time.
+  const overdue = WAITING.includes(sync) ? Date.now() : 0;
   const due = dueTimes(life).find(({ what, at }) => what !== 'end' || at > overdue);
   const fresh = { what: 'fresh-run', at: freshRunAt() };
   return due && due.at <= fresh.at ? due : fresh;

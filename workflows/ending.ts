@@ -22,7 +22,7 @@ export async function recordEnd(parts: Parts): Promise<'recorded' | 'interrupted
   const due = dueTimes(position.life)[0];
   const endAt = declined ? 0 : due?.what === 'end' ? due.at : Number.POSITIVE_INFINITY;
   // An attempt that may still land must not do so after the end, when nobody looks any more.
-  if (endAt > now || position.sync !== 'SYNCED' || position.landsBy !== undefined) return 'not-yet';
+  if (endAt > now || !position.isInStep || position.landsBy !== undefined) return 'not-yet';
   const { got_at } = position.standing;
   if (got_at === 0 || got_at < endAt) {
     position.standing.must_query = true;

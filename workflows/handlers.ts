@@ -36,6 +36,7 @@ export function listen(parts: Parts): void {
     reinstate: messages.reinstate,
     hold: messages.hold,
     unhold: messages.unhold,
+    observe: messages.observe,
   };
   for (const [name, definition] of Object.entries(commands) as [CommandName, typeof messages.withdraw][])
     setHandler(

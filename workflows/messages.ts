@@ -108,6 +108,7 @@ export const renew = defineUpdate<Answer, [CommandInput<'renew'>]>('renew');
 export const reinstate = defineUpdate<Answer, [CommandInput<'reinstate'>]>('reinstate');
 export const hold = defineUpdate<Answer, [CommandInput<'hold'>]>('hold');
 export const unhold = defineUpdate<Answer, [Envelope?]>('unhold');
+export const observe = defineUpdate<Answer, [CommandInput<'observe'>]>('observe');
 export const accept = defineUpdate<Answer, [Envelope?]>('accept');
 export const resume = defineUpdate<Answer, [Envelope?]>('resume');
 /** Answers what differs now; values of personal fields included, sealed in transit like every payload. */

@@ -17,17 +17,24 @@ export interface Good {
   record: RecordInput;
 }
 
+/** What records have that do not say otherwise. */
+interface Defaults {
+  mchid?: string | undefined;
+  /** They are watched and compared, and not written. */
+  observe?: boolean | undefined;
+}
+
 /**
  * The records of a file: CSV with a header, or one JSON record a line. What a record does not say is as import has it: `mchid`
  * as given, and `adopt: report`. Throws an error of one line where the file as a whole cannot be read.
  */
-export async function* recordsOf(source: Source, mchid: string | undefined): AsyncGenerator<Given> {
+export async function* recordsOf(source: Source, defaults: Defaults = {}): AsyncGenerator<Given> {
   const lines = linesOf(source);
   for await (const first of lines) {
     if (first.text.trim() === '') continue;
     const all = withFirst(first, lines);
     for await (const given of isCsv(source, first) ? fromCsv(source.name, all) : fromJson(all))
-      yield 'record' in given ? { ...given, record: withDefaults(given.record, mchid) } : given;
+      yield 'record' in given ? { ...given, record: withDefaults(given.record, defaults) } : given;
     return;
   }
 }
@@ -76,8 +83,9 @@ function headerOf(where: string, cells: string[]): ReturnType<typeof columnsOf> 
 }
 
 /** `null` is absent. A fleet that is brought in is only reported on where it differs, until somebody has looked. */
-function withDefaults(record: RecordInput, mchid: string | undefined): RecordInput {
+function withDefaults(record: RecordInput, { mchid, observe }: Defaults): RecordInput {
   if (!isRecord(record)) return record;
   const merchant = record.mchid ?? mchid;
-  return { ...record, ...(merchant !== undefined && { mchid: merchant }), adopt: record.adopt ?? 'report' };
+  const watched = observe && { observe: record.observe ?? true };
+  return { ...record, ...(merchant !== undefined && { mchid: merchant }), adopt: record.adopt ?? 'report', ...watched };
 }

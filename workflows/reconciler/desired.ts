@@ -15,13 +15,13 @@ const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 /** Takes a changed life as desired, as the next revision. */
 export function change(position: Position, life: Life, urgency: Urgency, now: number): void {
   const before = position.held;
-  const wasHeld = position.life.hold;
+  const { hold, observed } = position.life;
   position.life = life;
   const after = position.held;
   const standing = position.standing;
   standing.revision += 1;
-  if (wasHeld !== life.hold) {
-    turnHold(position, urgency, now);
+  if (hold !== life.hold || observed !== life.observed) {
+    takeUp(position, { handedOver: observed !== undefined && !life.observed }, urgency, now);
     return;
   }
   hurry(position, urgency, now);
@@ -47,12 +47,18 @@ export function change(position: Position, life: Life, urgency: Urgency, now: nu
 }
 
 /**
- * A policy that is on hold no more begins with a GET, for nobody has looked meanwhile; that its changes have waited is no
- * fault of WeChat Pay's.
+ * Whether anything is sent has changed, and nothing that would be. A policy that goes on begins with a GET, for nobody has
+ * looked meanwhile, or another system has written; that its changes have waited is no fault of WeChat Pay's. Of one that is
+ * handed over to us, what the GET finds otherwise is what `adopt` says, but for what messages and due times changed.
  */
-function turnHold(position: Position, urgency: Urgency, now: number): void {
+function takeUp(position: Position, { handedOver }: { handedOver: boolean }, urgency: Urgency, now: number): void {
   const { standing, life } = position;
   if (!life.hold) Object.assign(standing, { must_query: true, rounds: 0, waiting_since: null });
+  if (handedOver) {
+    unblock(position);
+    Object.assign(standing, { baseline: true, reported: {}, drifts: {} });
+    unmark(position);
+  }
   hurry(position, urgency, now);
   settle(position);
 }

@@ -51,7 +51,8 @@ export function adopt(position: Position, differing: Difference[], now: number):
     changed.includes(field) && (field !== 'policy_state' || isTransition(theirs, position.held.policy_state));
   const found = differing.filter((difference) => !leaves(difference));
   if (found.length === 0) return;
-  const { adopt } = position.life.record;
+  const { record, observed } = position.life;
+  const adopt = observed ? 'report' : record.adopt;
   const confirmed = position.standing.confirmed ?? {};
   if (adopt === 'remote') {
     const life = adoptable(
@@ -113,13 +114,14 @@ export function judge(
   // The call was superseded while it ran: what it carried is ours too, and the newer value follows it.
   const carried = sent !== undefined && field in sent && sameValue(field, sent[field], theirs);
   if (known || attempted || carried) return;
-  const { on_drift, on_state_drift } = position.life.record.verification;
+  const { record, observed } = position.life;
+  const { on_drift, on_state_drift } = record.verification;
   const state = field === 'policy_state';
   const heal = state
     ? on_state_drift === 'heal' && isTransition(theirs, position.held.policy_state)
     : on_drift === 'heal';
   // What was left for a person stays so, whatever WeChat Pay makes of it.
-  if (!heal || standing.lagging || field in standing.reported) {
+  if (!heal || observed || standing.lagging || field in standing.reported) {
     report(position, difference, state ? 'state' : 'drift', now);
     return;
   }

@@ -103,7 +103,7 @@ export class Position {
     if (standing.absent) return this.#nextWhileAbsent();
     if (!standing.confirmed) return { call: 'rest' };
     const fields = this.sendable();
-    if (Object.keys(fields).length > 0) return { call: 'push', fields };
+    if (!this.life.observed && Object.keys(fields).length > 0) return { call: 'push', fields };
     return { call: 'verify', expected: this.#expected(standing.confirmed), expect_absent: false };
   }
 
@@ -114,7 +114,7 @@ export class Position {
 
   #nextWhileAbsent(): Action {
     const { block, absence_accepted } = this.standing;
-    if (!this.isGone && this.life.record.upload && !block && !absence_accepted)
+    if (!this.life.observed && !this.isGone && this.life.record.upload && !block && !absence_accepted)
       return { call: 'upload', fields: this.uploaded };
     return { call: 'verify', expected: {}, expect_absent: true };
   }
@@ -178,7 +178,15 @@ export class Position {
     const accepted = this.accepted;
     const fields = new Set(Object.keys(this.standing.reported).filter((field) => !accepted.includes(field)));
     if (this.stateDiverged) fields.add('policy_state');
+    // Nothing of ours is on its way.
+    if (this.life.observed) for (const field of this.#differing) fields.add(field);
     return [...fields];
+  }
+
+  get #differing(): string[] {
+    const { confirmed, unreadable, absent } = this.standing;
+    if (!confirmed || absent) return [];
+    return differences(this.held, confirmed, unreadable).map(({ field }) => field);
   }
 
   /** Personal values that WeChat Pay showed or may have got, and that ours are not: not to be shown either. */
@@ -195,11 +203,21 @@ export class Position {
   get sync(): PolicySync {
     const standing = this.standing;
     if (this.life.hold) return 'HELD';
+    if (this.life.observed) return 'OBSERVED';
     if (standing.block) return 'BLOCKED';
     if (this.diverged.length > 0 || this.isMissed) return 'DIVERGED';
     const waits = standing.must_query || this.isLacking || standing.synced_revision < standing.revision;
     if (waits || Object.keys(this.sendable()).length > 0) return standing.alerted ? 'RETRYING' : 'PENDING';
     return 'SYNCED';
+  }
+
+  /** WeChat Pay holds what it should; of a policy that is observed, by whose doing ever. */
+  get isInStep(): boolean {
+    const { sync } = this;
+    return (
+      sync === 'SYNCED' ||
+      (sync === 'OBSERVED' && !this.standing.must_query && this.diverged.length === 0 && !this.isLacking)
+    );
   }
 
   /** WeChat Pay has not the policy, as far as anybody knows, and nobody has accepted that. */

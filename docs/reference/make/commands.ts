@@ -3,12 +3,16 @@ import type { ListedPolicy } from '../../../client/list.ts';
 import type { Execution, PendingCall } from '../../../client/pending_call.ts';
 import type { Opened } from '../../../client/policy_client.ts';
 import type { Row } from '../../../command/attention.ts';
+import { type Finding as DoctorsFinding, GRADES } from '../../../command/doctor/finding.ts';
+import type { Diagnosis } from '../../../command/doctor.ts';
 import { EXIT_CODES } from '../../../command/exit_code.ts';
 import { COLUMN_NAMES } from '../../../command/import/columns.ts';
 import { LINE_RULES } from '../../../command/import/fault.ts';
 import type { Reported } from '../../../command/import/report.ts';
 import type { Imported } from '../../../command/import.ts';
 import type { Kept } from '../../../command/kept.ts';
+import type { Summary } from '../../../command/plan.ts';
+import type { Planned, PlannedRow } from '../../../command/planned.ts';
 import { makeProgram } from '../../../command/program.ts';
 import type { Shown } from '../../../command/show_text.ts';
 import { FINDING_KINDS, type Finding } from '../../../storage/documents.ts';
@@ -116,6 +120,44 @@ const FINDING = {
   reason: 'One line: what is wrong, and what to do.',
 } as const satisfies Record<keyof Finding, string>;
 
+const PLANNED = {
+  ...POLICY,
+  outlook:
+    '`identical`; `push`: a PATCH is next; `upload`: WeChat Pay does not know it, and is given it next; `differs`: WeChat Pay holds otherwise, and nothing is sent; `unknown`: it is not known what WeChat Pay holds now.',
+  sync: 'As `status` has it.',
+  revision: 'The revision of the record.',
+  observed_at: 'When WeChat Pay last showed what it holds; null before.',
+  fields: 'What differs, or is sent again with it, see below.',
+} as const satisfies Record<keyof Planned, string>;
+
+const PLANNED_FIELD = {
+  field: 'Its name.',
+  ours: 'The value that you want; personal ones are masked without `--reveal`.',
+  theirs: 'The value that WeChat Pay holds; absent where it holds none.',
+  fate: '`sent` with the next PATCH; `left` as it is until a person accepts or resumes; `accepted` so; `refused` by WeChat Pay; `held` or `observed`: the policy is.',
+  changed: 'Which message or due time gave ours its value: `{command, by, at}`; null where it is as opened.',
+  found_at:
+    "When WeChat Pay's value was found to be another; null where it was so from the start, or was ours before a change.",
+} as const satisfies Record<keyof PlannedRow, string>;
+
+const SUMMARY = {
+  policies: 'How many were looked at.',
+  by_outlook: 'How many of them have each outlook.',
+  to_push: 'How many would have each field sent.',
+} as const satisfies Record<keyof Summary, string>;
+
+const DIAGNOSIS = {
+  faults: 'How many: policies do not move, or will not for long.',
+  warnings: 'How many: it works, and should be set right.',
+  findings: 'All that was looked at, see below.',
+} as const satisfies Record<keyof Diagnosis, string>;
+
+const DOCTORS_FINDING = {
+  about: '`settings`, `merchants`, `merchant` and its id, `temporal`, `mongodb`.',
+  grade: `${GRADES.map(code).join(', ')}.`,
+  message: 'One line: what is so, and where it is not ok what to do.',
+} as const satisfies Record<keyof DoctorsFinding, string>;
+
 const FIELD = ['field', ''] as const;
 const MESSAGE_JSON = 'what [every message](#what-a-message-writes) does.';
 
@@ -127,9 +169,19 @@ const JSON_OF: Record<string, string> = {
     Object.entries(LINE_RULES).map(([name, [when, todo]]) => [code(name), when, todo]),
   )}\n\nColumns of CSV: ${COLUMN_NAMES.map(code).join(', ')}. How cells are written: [Operating](../operating.md#bringing-a-fleet-in).`,
   ...Object.fromEntries(
-    ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'hold', 'unhold', 'accept', 'resume'].map(
-      (name) => [name, MESSAGE_JSON],
-    ),
+    [
+      'approve',
+      'decline',
+      'withdraw',
+      'amend',
+      'renew',
+      'reinstate',
+      'hold',
+      'unhold',
+      'observe',
+      'accept',
+      'resume',
+    ].map((name) => [name, MESSAGE_JSON]),
   ),
   cancel: `${MESSAGE_JSON}\n\nWith \`--signal\`: \`mchid\`, \`out_insurance_no\`, and the \`event_id\` of the signal.`,
   verify: words(FIELD, {
@@ -138,8 +190,10 @@ const JSON_OF: Record<string, string> = {
     differences: 'A list of `{field, ours, theirs}`; personal values are masked without `--reveal`.',
   }),
   show: `${words(FIELD, SHOWN)}\n\n\`workflow\`:\n\n${words(FIELD, WORKFLOW)}\n\neach of its \`pending\`:\n\n${words(FIELD, PENDING)}\n\n\`kept\`:\n\n${words(FIELD, KEPT)}\n\nThe document, and each of \`discrepancies\` and \`commands\`, has \`unreadable\`, too: a list of the fields that no payload key of this shell opens, each with the \`reason\`. It is empty where all open.`,
+  plan: `${words(FIELD, PLANNED)}\n\neach of its \`fields\`:\n\n${words(FIELD, PLANNED_FIELD)}\n\nWith \`--all\` a line for each policy in which something differs, then \`{"summary": …}\`:\n\n${words(FIELD, SUMMARY)}`,
   list: `A line for each policy:\n\n${words(FIELD, LISTED)}`,
   audit: `${words(FIELD, AUDITED)}\n\neach of its \`findings\`:\n\n${words(FIELD, FINDING)}\n\nWith \`--every\`: \`{"scheduled": true, "every": …, "fix": …}\`, \`every\` in ms; with \`--every off\`: \`{"scheduled": false}\`.`,
+  doctor: `${words(FIELD, DIAGNOSIS)}\n\neach of its \`findings\`:\n\n${words(FIELD, DOCTORS_FINDING)}`,
   worker: 'Nothing, while all is well: its log, on standard error, is JSON by itself.',
   'codec-server': '`{"url": …}` once it listens, with and without `--json`.',
   sandbox: '`{"url": …}` once it listens, with and without `--json`.',

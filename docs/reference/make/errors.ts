@@ -25,7 +25,7 @@ const ERRORS: Record<string, Row> = {
   ServerUnreachable: ['no connection to the Temporal server', 'start it, or set `TEMPORAL_ADDRESS`'],
   ServerRefused: ['the Temporal server refuses: permission, namespace, search attributes', 'do what the message says'],
   NotSynced: [
-    'with `--wait`: accepted, but WeChat Pay does not hold it; `reason` is TIMEOUT, BLOCKED, DIVERGED or STOPPED',
+    'with `--wait`: accepted, but WeChat Pay does not hold it; `reason` is TIMEOUT, BLOCKED, DIVERGED, HELD, OBSERVED or STOPPED',
     'TIMEOUT: nothing, it goes on; else see `show`',
   ],
   InvalidSetting: ['a setting is missing or wrong', 'set it as the message says'],

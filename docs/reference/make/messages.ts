@@ -17,7 +17,7 @@ const STATUS = {
   mchid: 'Merchant id.',
   out_insurance_no: 'Number of the policy.',
   state: 'The state that you want: `ISSUING`, `APPROVED`, `DECLINED`, `INACTIVE`.',
-  sync: '`SYNCED`, `PENDING`, `RETRYING`, `BLOCKED`, `DIVERGED`, `HELD`, `STOPPED`: see [Operating](../operating.md#what-sync-says-and-what-to-do).',
+  sync: '`SYNCED`, `PENDING`, `RETRYING`, `BLOCKED`, `DIVERGED`, `HELD`, `OBSERVED`, `STOPPED`: see [Operating](../operating.md#what-sync-says-and-what-to-do).',
   revision: 'Grows by one with every change that you, or a due time, made.',
   synced_revision: 'The last revision that WeChat Pay is known to hold whole.',
   next: 'What comes due next, `{what, at}`: `issuing-overdue`, `issuing-past-expiry`, `cancellation`, `expiry`, `window-opens`, `window-closes`, `end`, `fresh-run`.',
@@ -51,6 +51,7 @@ const WORDS: Record<string, string> = {
   policy_code: "The insurer's number of the policy.",
   cause: 'Why it ends. After a LAPSE it can be reinstated for two years, else for 30 days.',
   reason: 'In words; kept sealed.',
+  on: 'true: watched and compared only; false: ours to write from now on.',
   at: 'When: a time to come waits, a time past acts now and is kept as the business date. Without it: now.',
   as: 'Number of the policy that continues this one: the window of this one closes. It goes with no other field.',
   window:
@@ -79,6 +80,7 @@ export const REFUSED_BY: Record<CommandName, readonly RuleName[]> = {
   reinstate: ['illegal-transition', 'expired', ...WHOLE],
   hold: [],
   unhold: [],
+  observe: [],
 };
 
 export function answer(): string {

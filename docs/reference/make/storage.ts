@@ -21,7 +21,7 @@ const POLICIES: Words<StoredPolicy> = {
   record: 'The [record](record.md) as you want it now. Personal fields are sealed.',
   policy_state: 'The state that you want: `POLICY_STATE_…`.',
   policy_type: '`POLICY_TYPE_…`.',
-  sync: '`PENDING`, `RETRYING`, `SYNCED`, `BLOCKED`, `DIVERGED`, `STOPPED`.',
+  sync: '`PENDING`, `RETRYING`, `SYNCED`, `BLOCKED`, `DIVERGED`, `HELD`, `OBSERVED`, `STOPPED`.',
   revision: 'Grows by one with every change.',
   synced_revision: 'The last revision that WeChat Pay is known to hold whole.',
   step: 'With `revision` it orders the writes of a policy.',

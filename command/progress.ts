@@ -1,5 +1,5 @@
 import ora from 'ora';
-import { note } from '../output.ts';
+import { note } from './output.ts';
 import { Pace } from './pace.ts';
 
 /** So often a line is written where there is no terminal. */

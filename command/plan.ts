@@ -1,0 +1,165 @@
+import { type Command, Option } from 'commander';
+import { UnknownPolicy } from '../client/errors.ts';
+import { POLICY_TYPES } from '../policy/fields.ts';
+import { POLICY_STATES, type PolicyState, SYNCS, type Sync, shortState } from '../policy/state.ts';
+import { timeForPeople } from '../policy/time.ts';
+import type { Storage } from '../storage/connection.ts';
+import type { PolicyFilter } from '../storage/policies.ts';
+import { OUTLOOKS, type Outlook } from '../workflows/plan.ts';
+import { endWith } from './exit_code.ts';
+import { policyOf } from './merchant.ts';
+import { note, print, tableOf } from './output.ts';
+import type { Planned } from './planned.ts';
+import { withStorage } from './storage.ts';
+import { UsageError } from './usage.ts';
+
+interface Options {
+  all?: boolean;
+  mchid?: string;
+  state?: string;
+  sync?: string;
+  type?: string;
+  csv?: string;
+  json?: boolean;
+  reveal?: boolean;
+}
+
+export function addPlan(program: Command): void {
+  const states = POLICY_STATES.flatMap((state) => [shortState(state), state]);
+  program
+    .command('plan [NO]')
+    .description(
+      'tell what the next PATCH would carry, and why, from what MongoDB keeps; sends nothing; exit 4 where something differs',
+    )
+    .option('--json', 'write JSON, for programs')
+    .option('--mchid <id>', 'merchant (of NO by default as ever; with --all: all)')
+    .option('--all', 'of all policies that go on: a summary, and each field that differs')
+    .addOption(new Option('--state <state>', 'with --all: only those in this state').choices(states))
+    .addOption(new Option('--sync <sync>', 'with --all: only those whose sync is this').choices(SYNCS))
+    .addOption(new Option('--type <type>', 'with --all: only those of this type').choices([...POLICY_TYPES]))
+    .option('--csv <file>', 'with --all: write the fields that differ into this file, as CSV')
+    .option('--reveal', 'show personal values')
+    .action(async (number: string | undefined, options: Options) => {
+      if ((number === undefined) !== (options.all === true)) throw new UsageError('plan: give a policy, or --all');
+      await (number === undefined ? planAll(options) : planOne(number, options));
+    });
+}
+
+async function planOne(number: string, options: Options): Promise<void> {
+  const { mchid, out_insurance_no } = await policyOf(number, options.mchid);
+  const planned = await kept(async (storage) => {
+    const [{ findPolicy }, { plannedOf }] = await Promise.all([
+      import('../storage/policies.ts'),
+      import('./planned.ts'),
+    ]);
+    const found = await findPolicy(storage, mchid, out_insurance_no);
+    if (!found) throw new UnknownPolicy(`${mchid}/${out_insurance_no}: no such policy is on record; open it first`);
+    return plannedOf(storage, found, options.reveal);
+  });
+  print(options.json, planned, () => textOf(planned));
+  if (planned.fields.length > 0) endWith(4);
+}
+
+const SAYS: Record<Outlook, string> = {
+  identical: 'WeChat Pay holds it as it should',
+  push: 'a PATCH is next',
+  upload: 'WeChat Pay does not know it; it is uploaded next',
+  differs: 'WeChat Pay holds otherwise, and nothing is sent',
+  unknown: 'it is not known what WeChat Pay holds now',
+};
+
+function textOf({ mchid, out_insurance_no, outlook, sync, revision, observed_at, fields }: Planned): string {
+  const seen = observed_at ? `, seen ${timeForPeople(observed_at)}` : '';
+  const head = `${mchid}/${out_insurance_no}: ${SAYS[outlook]} (${sync}, revision ${revision}${seen})`;
+  if (fields.length === 0) return head;
+  const rows = fields.map((one) => [
+    one.field,
+    one.fate,
+    valueText(one.ours),
+    valueText(one.theirs),
+    one.changed ? `${one.changed.command}${one.changed.by ? ` by ${one.changed.by}` : ''}` : 'as opened',
+    timeText(one.changed?.at),
+    timeText(one.found_at),
+  ]);
+  return `${head}\n${tableOf(['FIELD', 'FATE', 'OURS', 'WECHAT PAY', 'OURS BY', 'SINCE', 'THEIRS FOUND'], rows)}`;
+}
+
+function valueText(value: unknown): string {
+  if (value === undefined || value === null) return 'none';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+function timeText(at: Date | null | undefined): string {
+  return at ? timeForPeople(at) : '';
+}
+
+/** The numbers of a fleet. */
+export interface Summary {
+  policies: number;
+  by_outlook: Record<Outlook, number>;
+  /** How many policies would have the field sent. */
+  to_push: Record<string, number>;
+}
+
+async function planAll(options: Options): Promise<void> {
+  const table = options.csv === undefined ? undefined : (await import('./plan_csv.ts')).planFile(options.csv);
+  const summary = await kept(async (storage) => {
+    const told: Summary = {
+      policies: 0,
+      by_outlook: Object.fromEntries(OUTLOOKS.map((one) => [one, 0])) as Summary['by_outlook'],
+      to_push: {},
+    };
+    for await (const planned of plans(storage, options)) {
+      told.policies++;
+      told.by_outlook[planned.outlook]++;
+      for (const { field, fate } of planned.fields)
+        if (fate === 'sent') told.to_push[field] = (told.to_push[field] ?? 0) + 1;
+      if (planned.fields.length > 0) {
+        table?.write(planned);
+        if (options.json) process.stdout.write(`${JSON.stringify(planned)}\n`);
+        else if (!table) process.stdout.write(`${textOf(planned)}\n`);
+      }
+    }
+    return told;
+  }).finally(() => table?.end());
+  print(options.json, { summary }, () => summaryText(summary));
+  if (summary.by_outlook.push + summary.by_outlook.differs > 0) endWith(4);
+}
+
+async function* plans(storage: Storage, { mchid, state, sync, type, reveal }: Options): AsyncGenerator<Planned> {
+  const [{ listPolicies }, { plannedOf }] = await Promise.all([
+    import('../storage/policies.ts'),
+    import('./planned.ts'),
+  ]);
+  const filter: PolicyFilter = {
+    ...(mchid !== undefined && { mchid }),
+    ...(state !== undefined && { policy_state: `POLICY_STATE_${state.replace(/^POLICY_STATE_/, '')}` as PolicyState }),
+    ...(sync !== undefined && { sync: sync as Sync }),
+    ...(type !== undefined && { policy_type: type }),
+    end: null,
+  };
+  for await (const policy of listPolicies(storage, filter)) {
+    try {
+      yield await plannedOf(storage, policy, reveal);
+    } catch (error) {
+      // What one record has sealed for another key must not hide the others.
+      note((error as Error).message);
+      endWith(1);
+    }
+  }
+}
+
+function summaryText({ policies, by_outlook, to_push }: Summary): string {
+  const fields = Object.entries(to_push).sort(([, a], [, b]) => b - a);
+  const rows = [
+    ...OUTLOOKS.map((one) => [one, String(by_outlook[one])]),
+    ...fields.map(([field, count]) => [`push ${field}`, String(count)]),
+  ];
+  return `${policies} policies\n${tableOf(['OUTLOOK', 'POLICIES'], rows)}`;
+}
+
+async function kept<T>(work: (storage: Storage) => Promise<T>): Promise<T> {
+  if (!process.env.MONGODB_URI)
+    throw new UsageError('plan: set MONGODB_URI: what would be sent is told from what MongoDB keeps');
+  return (await withStorage(work)) as T;
+}

@@ -8,6 +8,8 @@ export interface BenchOptions {
   size: Size;
   /** Numbers of policies in place of those of the size. */
   policies?: readonly number[];
+  /** Of `fleet`: what the heap of the worker may grow to, in MB. */
+  memory?: number;
   say: Say;
 }
 

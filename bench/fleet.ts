@@ -22,7 +22,8 @@ export const fleet: Bench = {
   name: 'fleet',
   about: 'what a policy costs while few are open, and while many are',
   async run(options) {
-    const stage = await setStage({ say: options.say, collectable: told });
+    const { say, memory } = options;
+    const stage = await setStage({ say, collectable: told, ...(memory && { memory }) });
     const mongo = new MongoClient(stage.mongoUri);
     try {
       return await Promise.race([measure(options, stage, mongo), stage.broken]);

@@ -35,6 +35,7 @@ interface Options {
   keep?: boolean;
   full?: boolean;
   policies?: number[];
+  memory?: number;
   built?: boolean;
 }
 
@@ -46,6 +47,7 @@ const program = new Command('npm run bench --')
   .option('--keep', 'with --quick: writes bench/ratios.json anew')
   .option('--full', 'as large as it gets: for hours')
   .option('--policies <numbers>', 'how many, in place of the usual; of `fleet` several, joined by commas', numbers)
+  .option('--memory <MB>', 'of `fleet`: what the heap of the worker may grow to (--max-old-space-size)', megabytes)
   .option('--built', 'takes what was built before as it is')
   .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
 const names = program.parse().args;
@@ -57,6 +59,11 @@ function numbers(text: string): number[] {
     if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('Expected whole numbers from 1 on.');
     return value;
   });
+}
+
+function megabytes(text: string): number {
+  const [value = 0] = numbers(text);
+  return value;
 }
 
 function pathOf(file: string): string {
@@ -89,7 +96,7 @@ async function write(found: readonly Found[], size: Size): Promise<void> {
   const at = new Date().toISOString();
   const benches = found.map(({ bench: { name, about }, findings, seconds }) => ({ name, about, seconds, ...findings }));
   await writeFile(JSON_FILE, `${JSON.stringify({ at, machine, size, benches }, null, 2)}\n`);
-  if (size !== 'usual' || found.length < BENCHES.length || options.policies) return;
+  if (size !== 'usual' || found.length < BENCHES.length || options.policies || options.memory) return;
   const minutes = ((Date.now() - began) / 60_000).toFixed(0);
   const head = `Measured on ${at.slice(0, 10)} in ${minutes} minutes: ${machine}, all servers on it.`;
   await writeFile(DOCUMENT, inDocument(await readFile(DOCUMENT, 'utf8'), found, head));
@@ -119,7 +126,8 @@ async function main(): Promise<void> {
   const from = options.quick && names.length === 0 ? QUICK : BENCHES;
   const chosen = from.filter(({ name }) => names.length === 0 || names.includes(name));
   if (!options.built) await build();
-  const found = await runAll(chosen, { size, say, ...(options.policies && { policies: options.policies }) });
+  const { policies, memory } = options;
+  const found = await runAll(chosen, { size, say, ...(policies && { policies }), ...(memory && { memory }) });
   console.log(onScreen(found));
   await write(found, size);
   if (from !== QUICK) return;

@@ -54,6 +54,8 @@ export interface StageOptions {
   served?: boolean;
   /** Whether workers can be told to collect garbage; see `settledMemory`. */
   collectable?: boolean;
+  /** What the heap of a worker may grow to, in MB. @default as Node has it */
+  memory?: number;
   say: Say;
 }
 
@@ -74,7 +76,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
 
 async function set(
   directory: string,
-  { workers = 1, rate = 500, served = true, collectable = false, say }: StageOptions,
+  { workers = 1, rate = 500, served = true, collectable = false, memory, say }: StageOptions,
   atEnd: (end: () => Promise<unknown>) => void,
 ): Promise<Omit<Stage, 'end'>> {
   const servers = await startServers({ log: say, ui: false, useEnvironment: false });
@@ -100,7 +102,8 @@ async function set(
   };
   const running: Ready[] = [];
   const startWorker = async (): Promise<Ready> => {
-    const worker = await startWorkerProcess(env, join(directory, `worker-${running.length + 1}.log`), collectable);
+    const flags = [...(collectable ? COLLECTABLE : []), ...(memory ? [`--max-old-space-size=${memory}`] : [])];
+    const worker = await startWorkerProcess(env, join(directory, `worker-${running.length + 1}.log`), flags);
     atEnd(() => worker.stop());
     running.push(worker);
     return worker;
@@ -136,8 +139,8 @@ function startSandbox(keys: string, logFile: string): Promise<Ready> {
   return startReady({ command: process.execPath, args, logFile }, /^\{"url"/);
 }
 
-function startWorkerProcess(env: NodeJS.ProcessEnv, logFile: string, collectable: boolean): Promise<Ready> {
-  const args = [...(collectable ? COLLECTABLE : []), COMMAND, 'worker', '--promote'];
+function startWorkerProcess(env: NodeJS.ProcessEnv, logFile: string, flags: readonly string[]): Promise<Ready> {
+  const args = [...flags, COMMAND, 'worker', '--promote'];
   return startReady({ command: process.execPath, args, env, logFile }, /worker is running/);
 }
 

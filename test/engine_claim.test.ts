@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { WithStartWorkflowOperation } from '@temporalio/client';
 import { MongoClient } from 'mongodb';
+import { APPROVED } from '../policy/state.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
+import * as messages from '../workflows/messages.ts';
+import { type PolicyLifecycle, WORKFLOW_QUEUE, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
 import { eventNames } from './history_events.ts';
 import { type Line, lineTo, withDatabase } from './storage_fixture.ts';
@@ -43,5 +47,26 @@ describe('a policy that is opened while MongoDB is away', () => {
     assert.equal((await opening).outcome, 'accepted');
     await world.until(number, ({ sync }) => sync === 'SYNCED');
     await world.replay(number);
+  });
+
+  it('takes messages of every kind with its start: none is refused because the first act has not begun', async () => {
+    const options = { workflowIdConflictPolicy: 'FAIL', taskQueue: WORKFLOW_QUEUE } as const;
+    const bare = [messages.verify, messages.resume, messages.withdraw, messages.unhold, messages.cancel] as const;
+    for (const message of bare) {
+      const out_insurance_no = uniqueNumber('Q');
+      const record = recordOf({ out_insurance_no, policy_state: APPROVED }, { mchid: world.mchid });
+      await world.put({ ...record.policy });
+      const workflowId = workflowIdOf(world.mchid, out_insurance_no);
+      const startWorkflowOperation = new WithStartWorkflowOperation<PolicyLifecycle>(WORKFLOW_TYPE, {
+        ...options,
+        workflowId,
+        args: [record, {}],
+      });
+      const answer = await world.temporal.workflow.executeUpdateWithStart(message as typeof messages.resume, {
+        args: [{ event_id: out_insurance_no }],
+        startWorkflowOperation,
+      });
+      assert.match(answer.outcome, /^(accepted|unchanged)$/, message.name);
+    }
   });
 });

@@ -100,8 +100,8 @@ function checkVerify(parts: Parts, message: Envelope | undefined): void {
   parts.asked.refuseMore();
 }
 
-function refuseOnHold({ run, position }: Parts): void {
-  if (run.ready && position.life.hold)
+function refuseOnHold(parts: Parts): void {
+  if (parts.run.ready && parts.position.life.hold)
     refuse('held', 'verify: the policy is on hold, and nothing is sent; unhold it first');
 }
 

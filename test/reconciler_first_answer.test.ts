@@ -163,6 +163,20 @@ describe('the first answer', () => {
     assert.equal(next.call === 'upload' && next.fields.address, 'better');
   });
 
+  it('amended after a refused upload, it is asked for before it is uploaded: it may have become known since', () => {
+    const position = opened({ upload: { appid: 'wx1', openid: 'o1' } }, { address: 'refused' });
+    takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    const first = position.next();
+    assert.ok(first.call === 'upload');
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'address' }, first.fields, NOW);
+    assert.equal(position.sync, 'BLOCKED');
+    command(position, 'amend', { address: 'better' });
+    assert.equal(position.next().call, 'query');
+    takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    const next = position.next();
+    assert.equal(next.call === 'upload' && next.fields.address, 'better');
+  });
+
   it('how soon a policy that waits to become known is asked for next goes by when it was found so, or a person had it asked', () => {
     const position = opened();
     const unknown = { status: 404, code: 'NOT_FOUND', message: 'no' };

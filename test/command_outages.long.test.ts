@@ -86,6 +86,10 @@ const COMMANDS: readonly (readonly [words: string, mongodb: Says, temporal: Says
   ['renew number --expired-time 2098-01-01T00:00:00+08:00', [0], [3, TEMPORAL]],
   ['accept number', [0], [3, TEMPORAL]],
   ['resume number', [0], [3, TEMPORAL]],
+  ['hold number --reason incident', [0], [3, TEMPORAL]],
+  ['unhold number', [0], [3, TEMPORAL]],
+  ['observe on number', [0], [3, TEMPORAL]],
+  ['observe off number', [0], [3, TEMPORAL]],
   ['cancel number', [0], [3, TEMPORAL]],
   ['reinstate number --reason mistake', [0], [3, TEMPORAL]],
   ['cancel number --signal', [0], [3, TEMPORAL]],
@@ -98,6 +102,8 @@ const COMMANDS: readonly (readonly [words: string, mongodb: Says, temporal: Says
 ];
 /** They ask neither server; a worker waits for Temporal and says so (test/worker.test.ts). */
 const OTHERS = ['worker', 'codec-server', 'sandbox', 'keys'];
+/** What they say is in tests of their own: test/command_plan.test.ts, doctor.test.ts, import.test.ts. */
+const ELSEWHERE = ['plan', 'doctor', 'import'];
 
 function assertSays({ code, stderr }: Ran, [expected, ...lines]: Says): void {
   const said = stderr.replaceAll(/127\.0\.0\.1:\d+(?! *\))/g, 'HOST').replaceAll(/ \([^()]+\)/g, ' (WHY)');
@@ -119,7 +125,7 @@ async function metrics(): Promise<{ up: Record<string, string>; attention: strin
 }
 
 it('every command is in the table of what it says while a server is away', () => {
-  const known = new Set([...COMMANDS.map(([words]) => words.split(' ')[0]), ...OTHERS]);
+  const known = new Set([...COMMANDS.map(([words]) => words.split(' ')[0]), ...OTHERS, ...ELSEWHERE]);
   assert.deepEqual(
     makeProgram()
       .commands.map((command) => command.name())

@@ -153,6 +153,9 @@ describe('plan', () => {
       const ran = await run([...words]);
       assert.deepEqual([ran.code, said.test(ran.stderr)], [code, true], ran.stderr);
     }
+    const away = await on.line.run(['plan', '--all'], { ...stage.env, MONGODB_URI: 'mongodb://127.0.0.1:1/x' });
+    assert.equal(away.code, 3);
+    assert.match(away.stderr, /^policy-sync: MongoDB at 127\.0\.0\.1:1 is not available [^\n]*\n$/);
     const { MONGODB_URI: _none, ...env } = stage.env;
     const ran = await on.line.run(['plan', '--all'], env);
     assert.match(ran.stderr, /^policy-sync: plan: set MONGODB_URI[^\n]*\n$/);

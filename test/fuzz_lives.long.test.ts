@@ -96,10 +96,6 @@ describe(`${SEQUENCES} random lives on the time-skipping server (LIVES_SEED=${SE
   async function settle(lives: readonly Life[]): Promise<void> {
     for (const one of lives) Object.assign(one, { fault: undefined, blind: false });
     await world.faults();
-    await each(lives, async (one) => {
-      if (!(await one.isOver())) await one.send('unhold', {});
-      if (!(await one.isOver())) await one.send('observe', { on: false });
-    });
     await pass(lives, 20 * MINUTE);
     for (const decision of ['resume', 'resume', 'accept'] as const) {
       await each(lives, async (one) => {

@@ -5,19 +5,12 @@ import { wireTime } from '../policy/time.ts';
 import { DAY } from './fixtures.ts';
 
 const days = fc.integer({ min: 1, max: 500 });
+const CHANGES = ['approve', 'decline', 'cancel', 'withdraw', 'amend', 'renew', 'reinstate'] as const;
+/** Messages that change the record. */
+export const change = fc.record({ send: fc.constantFrom<CommandName>(...CHANGES), days });
+/** The same, and those that say whether anything is sent. */
 export const message = fc.record({
-  send: fc.constantFrom<CommandName>(
-    'approve',
-    'decline',
-    'cancel',
-    'withdraw',
-    'amend',
-    'renew',
-    'reinstate',
-    'hold',
-    'unhold',
-    'observe',
-  ),
+  send: fc.constantFrom<CommandName>(...CHANGES, 'hold', 'unhold', 'observe'),
   days,
 });
 

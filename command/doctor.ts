@@ -32,10 +32,9 @@ export function addDoctor(program: Command): void {
 async function diagnosed(env: NodeJS.ProcessEnv, timeout: number): Promise<Finding[]> {
   const settings = await settingsFindings(env);
   const { MONGODB_URI, WECHATPAY_MERCHANTS } = env;
-  const merchants = WECHATPAY_MERCHANTS
-    ? (await import('./doctor/merchants.ts')).merchantsFindings(WECHATPAY_MERCHANTS)
-    : Promise.resolve({ mchids: [], findings: [] });
-  const { mchids, findings } = await merchants;
+  const { mchids, findings } = WECHATPAY_MERCHANTS
+    ? await (await import('./doctor/merchants.ts')).merchantsFindings(WECHATPAY_MERCHANTS)
+    : { mchids: [], findings: [] };
   const [temporal, mongodb] = await Promise.all([
     import('./doctor/temporal.ts').then(({ temporalFindings }) => temporalFindings(env, mchids, timeout)),
     MONGODB_URI ? mongodbFindings(MONGODB_URI, env) : [],

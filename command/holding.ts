@@ -1,23 +1,19 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { ListedPolicy, ListFilter } from '../client/list.ts';
 import type { PolicyClient } from '../client/policy_client.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import type { Envelope } from '../policy/commands.ts';
-import { POLICY_TYPES } from '../policy/fields.ts';
-import { POLICY_STATES, SYNCS, shortState } from '../policy/state.ts';
 import type { Answer } from '../workflows/messages.ts';
 import { messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
 import { envelopeOf, type MessageOptions, messageCommand, send } from './messages.ts';
+import { type Filter, shortStateOf, withFilter } from './options.ts';
 import { note, print } from './output.ts';
 import { withClient } from './session.ts';
 import { UsageError } from './usage.ts';
 
-interface Options extends MessageOptions {
+interface Options extends MessageOptions, Filter {
   all?: boolean;
-  state?: string;
-  sync?: string;
-  type?: string;
 }
 
 /** What became of a message that was sent to many. */
@@ -54,22 +50,21 @@ export function addHolding(program: Command): void {
 }
 
 function forAll(program: Command, words: string, description: string): Command {
-  const states = POLICY_STATES.flatMap((state) => [shortState(state), state]);
-  return messageCommand(program, words, description)
-    .option('--all', 'all policies that run, of all merchants without --mchid')
-    .addOption(new Option('--state <state>', 'with --all: only those in this state').choices(states))
-    .addOption(new Option('--sync <sync>', 'with --all: only those whose sync is this').choices(SYNCS))
-    .addOption(new Option('--type <type>', 'with --all: only those of this type').choices([...POLICY_TYPES]));
+  const command = messageCommand(program, words, description).option(
+    '--all',
+    'all policies that run, of all merchants without --mchid',
+  );
+  return withFilter(command, 'with --all: ');
 }
 
 async function toOneOrAll(number: string | undefined, options: Options, message: Send): Promise<void> {
   if ((number === undefined) !== (options.all === true)) throw new UsageError('give a policy, or --all');
   if (number !== undefined) return send(number, options, message);
   if (options.wait) throw new UsageError('--wait does not go with --all: see `policy-sync list`');
-  const { state, sync, type, mchid } = options;
+  const { sync, type, mchid } = options;
   const filter: ListFilter = {
     ...{ mchid, type },
-    state: state?.replace(/^POLICY_STATE_/, ''),
+    state: shortStateOf(options),
     sync: sync === undefined ? undefined : [sync],
   };
   await withClient(options, async (client) => {

@@ -1,21 +1,16 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { ListFilter } from '../client/list.ts';
 import { standstillOf } from '../client/standstill.ts';
-import { POLICY_TYPES } from '../policy/fields.ts';
-import { POLICY_STATES, SYNCS, shortState } from '../policy/state.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
 import type { PolicySync } from '../workflows/messages.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';
 import { messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
-import { type OfPolicy, wholeNumber, withCommon } from './options.ts';
+import { type Filter, type OfPolicy, shortStateOf, wholeNumber, withCommon, withFilter } from './options.ts';
 import { note, tableOf } from './output.ts';
 import { withClient } from './session.ts';
 
-interface Options extends OfPolicy {
-  state?: string;
-  sync?: string;
-  type?: string;
+interface Options extends OfPolicy, Filter {
   expiresBefore?: Date;
   attention?: boolean;
   limit: number;
@@ -26,15 +21,8 @@ const NEED_A_PERSON: readonly PolicySync[] = ['RETRYING', 'BLOCKED', 'DIVERGED']
 const LONGEST = 80;
 
 export function addList(program: Command): void {
-  const states = POLICY_STATES.flatMap((state) => [shortState(state), state]);
   const command = program.command('list').description("list policies by Temporal's search attributes");
-  withCommon(command)
-    .option('--mchid <id>', 'merchant (default: all)')
-    .addOption(new Option('--state <state>', 'only those in this state').choices(states))
-    .addOption(
-      new Option('--sync <sync>', 'only those whose sync is this').choices(SYNCS satisfies readonly PolicySync[]),
-    )
-    .addOption(new Option('--type <type>', 'only those of this type').choices([...POLICY_TYPES]))
+  withFilter(withCommon(command).option('--mchid <id>', 'merchant (default: all)'))
     .option('--expires-before <time>', 'only those whose cover ends before, RFC 3339', time)
     .option(
       '--attention',
@@ -53,7 +41,7 @@ function time(text: string): Date {
 async function list(options: Options): Promise<void> {
   const filter: ListFilter = {
     mchid: options.mchid,
-    state: options.state?.replace(/^POLICY_STATE_/, ''),
+    state: shortStateOf(options),
     sync: options.sync ? [options.sync] : options.attention ? NEED_A_PERSON : undefined,
     or_still: options.attention && !options.sync,
     type: options.type,

@@ -9,7 +9,7 @@ import { endWith } from './exit_code.ts';
 import { shownValue } from './masked.ts';
 import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy, wholeNumber, wholeNumbers } from './options.ts';
-import { print, tableOf } from './output.ts';
+import { print, tableOf, valueText } from './output.ts';
 import { withClient } from './session.ts';
 import { UsageError } from './usage.ts';
 import { answerLine, waited } from './waited.ts';
@@ -228,15 +228,10 @@ function addVerify(program: Command): void {
         }));
         print(options.json, { ...policy, ...verified, differences }, () => {
           if (differences.length === 0) return `${policy.mchid}/${policy.out_insurance_no}: nothing differs`;
-          const rows = differences.map((one) => [one.field, textOf(one.ours), textOf(one.theirs)]);
+          const rows = differences.map((one) => [one.field, valueText(one.ours), valueText(one.theirs)]);
           return tableOf(['FIELD', 'OURS', 'WECHAT PAY'], rows);
         });
         if (differences.length > 0) endWith(4);
       });
     });
-}
-
-function textOf(value: unknown): string {
-  if (value === undefined || value === null) return 'none';
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -1,5 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { durationOf } from '../policy/duration.ts';
+import { POLICY_TYPES } from '../policy/fields.ts';
+import { POLICY_STATES, type ShortState, SYNCS, shortState } from '../policy/state.ts';
 
 /** Options of every command that asks Temporal. */
 export interface Common {
@@ -25,6 +27,27 @@ export function ofPolicy(command: Command, patience?: string): Command {
     '--mchid <id>',
     'merchant (default: POLICY_SYNC_MCHID, or the only one of WECHATPAY_MERCHANTS)',
   );
+}
+
+/** What `withFilter` adds. */
+export interface Filter {
+  state?: string;
+  sync?: string;
+  type?: string;
+}
+
+/** @param where what stands before the description of each, say when they count */
+export function withFilter(command: Command, where = ''): Command {
+  const states = POLICY_STATES.flatMap((state) => [shortState(state), state]);
+  return command
+    .addOption(new Option('--state <state>', `${where}only those in this state`).choices(states))
+    .addOption(new Option('--sync <sync>', `${where}only those whose sync is this`).choices(SYNCS))
+    .addOption(new Option('--type <type>', `${where}only those of this type`).choices([...POLICY_TYPES]));
+}
+
+/** `APPROVED`, written so or as WeChat Pay does. */
+export function shortStateOf({ state }: Filter): ShortState | undefined {
+  return state?.replace(/^POLICY_STATE_/, '') as ShortState | undefined;
 }
 
 /** A duration such as `90s`, in ms. */

@@ -10,6 +10,12 @@ export function note(text: string): void {
   process.stderr.write(`policy-sync: ${text}\n`);
 }
 
+/** A value in a cell. */
+export function valueText(value: unknown, none = 'none'): string {
+  if (value === undefined || value === null) return none;
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
 /** A table without frames: columns two blanks apart. */
 export function tableOf(head: string[], rows: string[][]): string {
   return plainTable({ head, rows });

@@ -1,42 +1,36 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { UnknownPolicy } from '../client/errors.ts';
-import { POLICY_TYPES } from '../policy/fields.ts';
-import { POLICY_STATES, type PolicyState, SYNCS, type Sync, shortState } from '../policy/state.ts';
+import type { PolicyState, Sync } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { PolicyFilter } from '../storage/policies.ts';
 import { OUTLOOKS, type Outlook } from '../workflows/plan.ts';
 import { endWith } from './exit_code.ts';
 import { policyOf } from './merchant.ts';
-import { note, print, tableOf } from './output.ts';
+import { type Filter, shortStateOf, withFilter } from './options.ts';
+import { note, print, tableOf, valueText } from './output.ts';
 import type { Planned } from './planned.ts';
 import { withStorage } from './storage.ts';
 import { UsageError } from './usage.ts';
 
-interface Options {
+interface Options extends Filter {
   all?: boolean;
   mchid?: string;
-  state?: string;
-  sync?: string;
-  type?: string;
   csv?: string;
   json?: boolean;
   reveal?: boolean;
 }
 
 export function addPlan(program: Command): void {
-  const states = POLICY_STATES.flatMap((state) => [shortState(state), state]);
-  program
+  const command = program
     .command('plan [NO]')
     .description(
       'tell what the next PATCH would carry, and why, from what MongoDB keeps; sends nothing; exit 4 where something differs',
     )
     .option('--json', 'write JSON, for programs')
     .option('--mchid <id>', 'merchant (of NO by default as ever; with --all: all)')
-    .option('--all', 'of all policies that go on: a summary, and each field that differs')
-    .addOption(new Option('--state <state>', 'with --all: only those in this state').choices(states))
-    .addOption(new Option('--sync <sync>', 'with --all: only those whose sync is this').choices(SYNCS))
-    .addOption(new Option('--type <type>', 'with --all: only those of this type').choices([...POLICY_TYPES]))
+    .option('--all', 'of all policies that go on: a summary, and each field that differs');
+  withFilter(command, 'with --all: ')
     .option('--csv <file>', 'with --all: write the fields that differ into this file, as CSV')
     .option('--reveal', 'show personal values')
     .action(async (number: string | undefined, options: Options) => {
@@ -84,11 +78,6 @@ function textOf({ mchid, out_insurance_no, outlook, sync, revision, observed_at,
   return `${head}\n${tableOf(['FIELD', 'FATE', 'OURS', 'WECHAT PAY', 'OURS BY', 'SINCE', 'THEIRS FOUND'], rows)}`;
 }
 
-function valueText(value: unknown): string {
-  if (value === undefined || value === null) return 'none';
-  return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
 function timeText(at: Date | null | undefined): string {
   return at ? timeForPeople(at) : '';
 }
@@ -126,14 +115,17 @@ async function planAll(options: Options): Promise<void> {
   if (summary.by_outlook.push + summary.by_outlook.differs > 0) endWith(4);
 }
 
-async function* plans(storage: Storage, { mchid, state, sync, type, reveal }: Options): AsyncGenerator<Planned> {
-  const [{ listPolicies }, { plannedOf }] = await Promise.all([
+async function* plans(storage: Storage, options: Options): AsyncGenerator<Planned> {
+  const [{ listPolicies }, { StorageUnreadable }, { plannedOf }] = await Promise.all([
     import('../storage/policies.ts'),
+    import('../storage/errors.ts'),
     import('./planned.ts'),
   ]);
+  const { mchid, sync, type, reveal } = options;
+  const state = shortStateOf(options);
   const filter: PolicyFilter = {
     ...(mchid !== undefined && { mchid }),
-    ...(state !== undefined && { policy_state: `POLICY_STATE_${state.replace(/^POLICY_STATE_/, '')}` as PolicyState }),
+    ...(state !== undefined && { policy_state: `POLICY_STATE_${state}` as PolicyState }),
     ...(sync !== undefined && { sync: sync as Sync }),
     ...(type !== undefined && { policy_type: type }),
     end: null,
@@ -142,8 +134,9 @@ async function* plans(storage: Storage, { mchid, state, sync, type, reveal }: Op
     try {
       yield await plannedOf(storage, policy, reveal);
     } catch (error) {
+      if (!(error instanceof StorageUnreadable)) throw error;
       // What one record has sealed for another key must not hide the others.
-      note((error as Error).message);
+      note(error.message);
       endWith(1);
     }
   }

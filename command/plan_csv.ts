@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { stringify } from 'csv-stringify';
+import { valueText } from './output.ts';
 import type { Planned } from './planned.ts';
 
 const COLUMNS = [
@@ -29,8 +30,8 @@ export function planFile(path: string): PlanFile {
           ...policy,
           ...one,
           ...{
-            ours: cell(ours),
-            theirs: cell(theirs),
+            ours: valueText(ours, ''),
+            theirs: valueText(theirs, ''),
             found_at: timeOf(found_at),
             observed_at: timeOf(policy.observed_at),
           },
@@ -43,11 +44,6 @@ export function planFile(path: string): PlanFile {
       await written;
     },
   };
-}
-
-function cell(value: unknown): string {
-  if (value === undefined || value === null) return '';
-  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function timeOf(at: Date | null | undefined): string {

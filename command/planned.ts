@@ -29,7 +29,7 @@ export interface Planned extends PolicyId {
 
 /**
  * The engine's own next decision, made from the record that it keeps in MongoDB: nothing is asked of Temporal or WeChat Pay.
- * @throws an error of one line where no payload key of this shell opens the record
+ * @throws {StorageUnreadable} where no payload key of this shell opens the record
  */
 export async function plannedOf(storage: Storage, policy: ReadPolicy, reveal: boolean | undefined): Promise<Planned> {
   const { mchid, out_insurance_no, sync, revision, observed_at } = policy;
@@ -52,10 +52,10 @@ export async function plannedOf(storage: Storage, policy: ReadPolicy, reveal: bo
 
 async function decided(policy: ReadPolicy): Promise<Plan> {
   const [first] = policy.unreadable;
-  if (first)
-    throw new Error(
-      `${policy._id}: ${first.field} is ${sealedIn(first.field, policy.unreadable)}: see POLICY_SYNC_KEYS`,
-    );
+  if (first) {
+    const { StorageUnreadable } = await import('../storage/errors.ts');
+    throw new StorageUnreadable(policy._id, first.field, sealedIn(first.field, policy.unreadable) ?? first.reason);
+  }
   // A number that has only been claimed has no state yet.
   if (policy.carried === undefined || policy.carried === null) return { outlook: 'unknown', fields: [] };
   const { planOf } = await import('../workflows/plan.ts');

@@ -20,6 +20,22 @@ export interface WechatPayKey {
   valid_to?: Date;
 }
 
+/** A certificate whose end can be known, by its serial or id. */
+export interface Ending {
+  mchid: string;
+  serial_no: string;
+  valid_to: Date;
+}
+
+/** The merchant's own certificates, where they are named, and WeChat Pay's platform certificates. */
+export function certificatesOf({ mchid, merchant_keys, wechatpay_keys }: Merchant): Ending[] {
+  const own = merchant_keys.flatMap(({ serial_no, certificate }) =>
+    certificate ? [{ mchid, serial_no, valid_to: new Date(certificate.validTo) }] : [],
+  );
+  const platform = wechatpay_keys.flatMap(({ id, valid_to }) => (valid_to ? [{ mchid, serial_no: id, valid_to }] : []));
+  return [...own, ...platform];
+}
+
 /** A merchant as the client uses it: keys parsed once, since parsing a PEM costs twice what a signature does. */
 export interface Merchant {
   mchid: string;

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { fault, type Log } from '../activities/log.ts';
-import type { Merchant } from '../wechatpay/merchant.ts';
+import { certificatesOf, type Merchant } from '../wechatpay/merchant.ts';
 import type { HoldReason } from './holds.ts';
 import { SettingsError } from './settings.ts';
 
@@ -118,14 +118,6 @@ export class Metrics {
     this.#calls.inc({ mchid, method, outcome });
     this.#duration.observe({ method }, duration_ms / 1000);
   }
-}
-
-function certificatesOf({ mchid, merchant_keys, wechatpay_keys }: Merchant) {
-  const own = merchant_keys.flatMap(({ serial_no, certificate }) =>
-    certificate ? [{ mchid, serial_no, valid_to: new Date(certificate.validTo) }] : [],
-  );
-  const platform = wechatpay_keys.flatMap(({ id, valid_to }) => (valid_to ? [{ mchid, serial_no: id, valid_to }] : []));
-  return [...own, ...platform];
 }
 
 /**

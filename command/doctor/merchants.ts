@@ -1,11 +1,11 @@
+import { DAY } from '../../policy/duration.ts';
 import { WechatPay } from '../../wechatpay/client.ts';
 import { WechatPayError } from '../../wechatpay/errors.ts';
-import type { Merchant } from '../../wechatpay/merchant.ts';
+import { certificatesOf, type Merchant } from '../../wechatpay/merchant.ts';
 import { MerchantsFileError, readMerchants } from '../../wechatpay/merchants_file.ts';
 import { messageOf } from '../error_text.ts';
 import { about, type Finding } from './finding.ts';
 
-const DAY_MS = 24 * 60 * 60_000;
 const SOON_DAYS = 30;
 /** WeChat Pay refuses a time stamp that is five minutes off. */
 const CLOCK_MS = { most: 300_000, fine: 60_000 };
@@ -36,21 +36,19 @@ async function merchantFindings(merchant: Merchant): Promise<Finding[]> {
   return [keys, ...paused, ...certificateFindings(merchant), ...(await callFindings(merchant))];
 }
 
-function certificateFindings({ mchid, merchant_keys, wechatpay_keys }: Merchant): Finding[] {
-  const { ok, warning, fault } = about(`merchant ${mchid}`);
-  const own = merchant_keys.map(({ serial_no, certificate }) => ({
-    serial: serial_no,
-    ends: certificate && new Date(certificate.validTo),
-  }));
-  const platform = wechatpay_keys.flatMap(({ id, valid_to }) => (valid_to ? [{ serial: id, ends: valid_to }] : []));
-  return [...own, ...platform].map(({ serial, ends }) => {
-    if (!ends) return warning(`nobody watches the end of certificate ${serial}: name its certificate_file`);
-    const days = Math.floor((ends.getTime() - Date.now()) / DAY_MS);
+function certificateFindings(merchant: Merchant): Finding[] {
+  const { ok, warning, fault } = about(`merchant ${merchant.mchid}`);
+  const unwatched = merchant.merchant_keys
+    .filter(({ certificate }) => !certificate)
+    .map(({ serial_no }) => warning(`nobody watches the end of certificate ${serial_no}: name its certificate_file`));
+  const watched = certificatesOf(merchant).map(({ serial_no: serial, valid_to }) => {
+    const days = Math.floor((valid_to.getTime() - Date.now()) / DAY);
     if (days < 0)
       return fault(`certificate ${serial} has ended ${-days} days ago: put a new one into the merchants file`);
     if (days < SOON_DAYS) return warning(`certificate ${serial} ends in ${days} days: have a new one made`);
     return ok(`certificate ${serial} ends in ${days} days`);
   });
+  return [...unwatched, ...watched];
 }
 
 /** At each host: one may be reached, and another not. */
@@ -74,9 +72,8 @@ async function callFinding(merchant: Merchant, base: string): Promise<Finding[]>
   );
   const answered = await client.queryPolicy(NO_POLICY).catch((error: unknown) => error);
   const clock = clockFindings(merchant.mchid, base, date);
-  if (!(answered instanceof WechatPayError))
+  if (!(answered instanceof WechatPayError) || answered.reason === 'not-found')
     return [ok(`a signed call to ${base} was answered, and verified`), ...clock];
-  if (answered.reason === 'not-found') return [ok(`a signed call to ${base} was answered, and verified`), ...clock];
   return [fault(`a call to ${base}: ${messageOf(answered)}${adviceFor(answered)}`), ...clock];
 }
 

@@ -1,6 +1,6 @@
 import { ScheduleNotFoundError } from '@temporalio/client';
 import { connectPolicyClient, keyringOf } from '../../client/connect.ts';
-import { fleetOf } from '../../client/fleet.ts';
+import { fleetOf, standstill } from '../../client/fleet.ts';
 import type { PolicyClient } from '../../client/policy_client.ts';
 import { misfit } from '../../codec/key_notice.ts';
 import { createCommand, lackingIn } from '../../worker/search_attributes.ts';
@@ -64,8 +64,9 @@ async function attributeFindings({ temporal }: PolicyClient): Promise<Finding[]>
 
 async function workerFindings(client: PolicyClient, env: NodeJS.ProcessEnv): Promise<Finding[]> {
   const { workflowService, options } = client.temporal;
-  const idle = await client.standstill();
-  const { workers, current } = await fleetOf(workflowService, options.namespace);
+  const fleet = await fleetOf(workflowService, options.namespace);
+  const { workers, current } = fleet;
+  const idle = standstill(fleet);
   const other = misfit(
     keyringOf(env),
     workers.map(({ identity }) => identity),

@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { parse } from 'csv-parse/sync';
-import { parseKeys } from '../codec/keys.ts';
+import { makeKey, parseKeys } from '../codec/keys.ts';
 import type { Summary } from '../command/plan.ts';
 import type { Planned } from '../command/planned.ts';
 import type { WechatPay } from '../command/story/wechatpay.ts';
@@ -138,6 +138,22 @@ describe('plan', () => {
     assert.equal(rows.length, [...planted.values()].flat().length);
     assert.ok(rows.every((row) => planted.get(row.out_insurance_no)?.includes(row.field)));
     assert.equal((await stat(file)).mode & 0o777, 0o600);
+  });
+
+  it('of all names each record that no key of this shell opens, ends with 1, and goes on with the others', async () => {
+    const number = await opened({ policy_state: APPROVED, policy_type: 'POLICY_TYPE_ANNUITY' });
+    await recorded(number, 'SYNCED');
+    const env = { ...stage.env, POLICY_SYNC_KEYS: makeKey('another') };
+    const { code, stdout, stderr } = await on.line.run(
+      ['plan', '--all', '--type', 'POLICY_TYPE_ANNUITY', '--json'],
+      env,
+    );
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      new RegExp(`^policy-sync: policy ${MCHID}/${number}, \\S+: sealed with key "test", which this shell has not\\n$`),
+    );
+    assert.equal(JSON.parse(stdout).summary.policies, 0);
   });
 
   it('says in one line what it lacks: a policy or --all, MongoDB, the record, a file that can be written', async () => {

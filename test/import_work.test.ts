@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { PolicyRefused, Unavailable } from '../client/errors.ts';
 import { eachAtOnce } from '../command/at_once.ts';
@@ -83,12 +83,21 @@ describe('a server out of reach', () => {
   it('that answers others ends only what it does not answer', async () => {
     const { stop, patience } = patient(40);
     const others = setInterval(() => void patience.ask(async () => 'there'), 2);
-    await assert.rejects(
-      patience.ask(() => Promise.reject(away)),
-      away,
-    );
-    clearInterval(others);
+    const asked = patience.ask(() => Promise.reject(away));
+    await assert.rejects(asked, away).finally(() => clearInterval(others));
     assert.equal(stop.signal.aborted, false);
+  });
+
+  it('that answered others before it went ends all, not this one', async () => {
+    const { stop, patience } = patient(20);
+    const others = setInterval(() => void patience.ask(async () => 'there'), 2);
+    const asked = patience.ask(async () => {
+      await delay(60);
+      clearInterval(others);
+      throw away;
+    });
+    await assert.rejects(asked, away);
+    assert.equal(stop.signal.reason, away);
   });
 
   it('is not what refuses: that is not asked again', async () => {

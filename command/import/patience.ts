@@ -29,10 +29,9 @@ export class Patience {
   }
 
   async ask<T>(question: () => Promise<T>): Promise<T> {
-    const { limit, stop, firstWait = FIRST_WAIT_MS } = this.#options;
-    const since = Date.now();
+    const { stop, limit, firstWait = FIRST_WAIT_MS } = this.#options;
+    let aloneSince: number | undefined;
     for (let wait = firstWait; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
-      const begun = Date.now();
       try {
         const answer = await question();
         this.#heard();
@@ -41,12 +40,14 @@ export class Patience {
         if (exitCodeOf(error) !== 3) this.#heard();
         else this.#missed(error);
         if (exitCodeOf(error) !== 3 || stop.signal.aborted) throw error;
-        const aloneInThis = this.#answered >= begun;
-        if (aloneInThis && Date.now() - since > limit) throw error;
+        const failed = Date.now();
         // Not all at once: a server that comes back has enough to do.
         await delay(wait * (0.5 + Math.random() / 2), undefined, { signal: stop.signal }).catch(() => {
           throw error;
         });
+        // Others' answers before the failure say nothing: the server may have gone after them.
+        aloneSince = this.#answered > failed ? (aloneSince ?? failed) : undefined;
+        if (aloneSince !== undefined && failed - aloneSince > limit) throw error;
       }
     }
   }

@@ -24,6 +24,8 @@ export interface CallSettings extends Place {
   merchant?: {
     faulty(fault: MerchantFaultError, out_insurance_no: string): void;
     well(out_insurance_no: string, made: number): void;
+    /** Each call, made at `made` by `performance.now()`; `isThrottled`: it came too fast. */
+    called?(isThrottled: boolean, made: number): void;
   };
   /** Id of the payload key that encrypts now. */
   payloadKey?: string;
@@ -79,6 +81,7 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const { answer, error } = ended;
   const outcome = error?.outcome ?? 'confirmed';
   settings.observe?.({ mchid, method, outcome, duration_ms });
+  settings.merchant?.called?.(error?.reason === 'throttled', begun);
   if (error instanceof MerchantFaultError) settings.merchant?.faulty(error, out_insurance_no);
   else if (answer || error instanceof RefusedError) settings.merchant?.well(out_insurance_no, begun);
   const held = error instanceof MerchantFaultError && typeof settings.wechatPay() !== 'object';

@@ -35,6 +35,8 @@ export class Metrics {
 
   /** Merchants whose calls wait, and why. */
   held: () => ReadonlyMap<string, HoldReason> = () => new Map();
+  /** In requests a second, by merchant. */
+  rates: () => ReadonlyMap<string, number> = () => new Map();
   /** What asks for a person, counted by kind; undefined before MongoDB has told. */
   attention: () => Promise<Record<string, number> | undefined> = async () => undefined;
   /** Which servers answer; before there is a connection to Temporal, it does not. */
@@ -45,6 +47,7 @@ export class Metrics {
 
   constructor(merchants: () => readonly Merchant[]) {
     const held = () => this.held();
+    const rates = () => this.rates();
     const attention = () => this.attention();
     const up = () => this.up();
     const currentVersion = () => this.currentVersion();
@@ -57,6 +60,16 @@ export class Metrics {
       collect() {
         this.reset();
         for (const [mchid, reason] of held()) this.set({ mchid, reason }, 1);
+      },
+    });
+    new Gauge({
+      name: 'policy_sync_merchant_requests_per_second',
+      help: 'The rate that holds for a merchant over all workers: its setting, or less, where WeChat Pay throttles it',
+      labelNames: ['mchid'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [mchid, rate] of rates()) this.set({ mchid }, rate);
       },
     });
     new Gauge({

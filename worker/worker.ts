@@ -19,6 +19,7 @@ import { CurrentVersion } from './current_version.ts';
 import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
 import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
+import { LearnedRates } from './learned_rates.ts';
 import { logSinks } from './log.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
@@ -200,6 +201,10 @@ async function startCalls(
     changed: () => following.now(),
     observe: (call) => metrics.observe(call),
   });
+  const rates = new LearnedRates(temporal, log, () => merchants.all());
+  const learning = rates.keepLooking(signal);
+  atEnd(() => Promise.allSettled([learning]));
+  metrics.rates = () => rates.rates();
   metrics.held = () => holds.held();
   metrics.attention = attentionOf(place.storage, log);
   metrics.up = () => upOf(temporal, place.storage);
@@ -219,6 +224,7 @@ async function startCalls(
         merchant: {
           faulty: (fault, number) => holds.faulty(mchid, fault, number),
           well: (number, made) => holds.well(mchid, number, made),
+          called: (isThrottled, made) => rates.called(mchid, isThrottled, made),
         },
         observe: (call) => metrics.observe(call),
       }),

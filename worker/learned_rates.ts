@@ -1,13 +1,14 @@
 import type { Client } from '@temporalio/client';
 import type { Log } from '../activities/log.ts';
 import { codeOf, GRPC, reasonOf } from './grpc.ts';
-import { lowered, raised, type Seen } from './learned_rate.ts';
+import { isTold, isTolerated, lowered, raised, type Seen, withCall } from './learned_rate.ts';
 import { pause } from './pause.ts';
 import { type QueueRate, queueRate, setQueueRate } from './queue_rate.ts';
 
 /** Calls that were handed out at a former rate still come in for so long. */
 const SETTLED_MS = 1_000;
 const QUIET_MS = 60_000;
+const ENOUGH_TO_MEASURE = 10;
 const LOOK_MS = 5_000;
 /** How often it is asked whether another worker has limited a merchant that this one knows no limit of. */
 const ASK_MS = 300_000;
@@ -22,6 +23,8 @@ interface Known extends QueueRate {
   /** When this process first saw it, by `performance.now()`: clocks of several machines are not compared. */
   since: number;
   seen: Seen;
+  /** Calls that went through at this rate. */
+  passed: number;
   /** When it was asked for last. */
   asked: number;
 }
@@ -36,6 +39,8 @@ export class LearnedRates {
   readonly #log: Log;
   readonly #served: () => readonly Served[];
   readonly #known = new Map<string, Known>();
+  /** How many calls a second went through at rates that were too high, in the last minute. */
+  readonly #measured = new Map<string, { at: number; taken: number }[]>();
   /** Merchants whose rate is being looked at or changed. */
   readonly #changing = new Set<string>();
   #isOffered = true;
@@ -60,9 +65,13 @@ export class LearnedRates {
   called(mchid: string, isThrottled: boolean, made: number): void {
     const known = this.#known.get(mchid);
     if (known && made < known.since + SETTLED_MS) return;
-    if (known) known.seen.calls++;
-    if (known && isThrottled) known.seen.throttled++;
-    if (isThrottled) void this.#change(mchid, 'lower');
+    if (known) {
+      known.seen = withCall(known.seen, isThrottled);
+      if (!isThrottled) known.passed++;
+    }
+    if (!isThrottled) return;
+    if (known && (isTolerated(known.seen) || !isTold(known.seen, made - known.since))) return;
+    void this.#change(mchid, 'lower');
   }
 
   async keepLooking(signal: AbortSignal): Promise<void> {
@@ -100,8 +109,8 @@ export class LearnedRates {
 
   async #lower(mchid: string, now: Known, setting: number): Promise<void> {
     const from = Math.min(setting, now.rate ?? setting);
-    const rate = lowered(from, now.seen);
-    if (rate === now.rate) return;
+    const rate = lowered(from, now.seen, this.#taken(mchid, now));
+    if (rate === from) return;
     this.#keep(
       mchid,
       await setQueueRate(this.#temporal, mchid, { rate, why: `throttled at ${from} a second`, quiet: 0 }),
@@ -110,6 +119,18 @@ export class LearnedRates {
       { mchid, from, to: rate },
       'WeChat Pay throttles this merchant: fewer requests a second from now on',
     );
+  }
+
+  /** The most that this process got through in a second of the last minute, while the rate was too high. */
+  #taken(mchid: string, { seen, passed, since }: Known): number {
+    const now = performance.now();
+    const seconds = (now - since - SETTLED_MS) / 1000;
+    // What went through before may have been at another limit of WeChat Pay's.
+    const isOfNow = now - since < QUIET_MS && seconds > 0 && seen.calls >= ENOUGH_TO_MEASURE;
+    const lately = (this.#measured.get(mchid) ?? []).filter(({ at }) => now - at < QUIET_MS);
+    if (isOfNow) lately.push({ at: now, taken: passed / seconds });
+    this.#measured.set(mchid, lately);
+    return Math.max(0, ...lately.map(({ taken }) => taken));
   }
 
   async #raise(mchid: string, now: Known, setting: number): Promise<void> {
@@ -130,7 +151,7 @@ export class LearnedRates {
 
   #keep(mchid: string, rate: QueueRate): Known {
     const now = performance.now();
-    const known = { ...rate, since: now, asked: now, seen: { calls: 0, throttled: 0 } };
+    const known = { ...rate, since: now, asked: now, seen: { calls: 0, throttled: 0 }, passed: 0 };
     this.#known.set(mchid, known);
     return known;
   }

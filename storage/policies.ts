@@ -204,7 +204,8 @@ export interface PolicyFilter {
   end?: null;
 }
 
-const PAGE = 200;
+/** FerretDB reads the whole collection for each page. */
+const PAGE = 1_000;
 
 /**
  * Policies in the order of `_id`, at most `limit`, from the one after `after` on; a page at a time, so a list of any

@@ -40,7 +40,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   workflows: [
     '@temporalio/workflow',
     '@temporalio/common',
-    // Which markers a replay has (in_order.ts).
+    // Which markers a replay has (known_patches.ts).
     '@temporalio/workflow/lib/global-attributes.js',
   ],
   'workflows/reconciler': [],

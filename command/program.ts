@@ -11,8 +11,10 @@ import { addList } from './list.ts';
 import { addMessages } from './messages.ts';
 import { addOpen } from './open.ts';
 import { addPlan } from './plan.ts';
+import { addReport } from './report.ts';
 import { addSandbox } from './sandbox.ts';
 import { addShow } from './show.ts';
+import { addWatch } from './watch.ts';
 import { addWorker } from './worker.ts';
 
 const EXITS = Object.entries(EXIT_CODES)
@@ -48,6 +50,8 @@ export function makeProgram(): Command {
     addShow,
     addList,
     addPlan,
+    addReport,
+    addWatch,
     addAudit,
     addDoctor,
     addWorker,

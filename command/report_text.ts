@@ -1,0 +1,63 @@
+import { DAY } from '../policy/duration.ts';
+import { POLICY_STATES, SYNCS, shortState } from '../policy/state.ts';
+import { timeForPeople } from '../policy/time.ts';
+import type { CountedVerifications } from '../storage/fleet_counts.ts';
+import { tableOf } from './output.ts';
+import type { Report } from './report.ts';
+
+/** What `report` writes for people. */
+export function reportText(report: Report): string {
+  const { at, mchid, policies, ended } = report;
+  const over = Object.entries(ended).map(([end, count]) => `${count} ${end}`);
+  const head = `${mchid ? `merchant ${mchid}, ` : ''}${timeForPeople(at)}: ${policies} policies go on; ended: ${over.join(', ') || 'none'}`;
+  return [head, states(report), waiting(report), blocked(report), drift(report), verifications(report.verification)]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+/** A row for each state, a column for each sync that there is. */
+function states({ by_state }: Report): string {
+  const rows = POLICY_STATES.map(shortState).filter((state) => by_state[state]);
+  const columns = SYNCS.filter((sync) => rows.some((state) => by_state[state]?.[sync]));
+  if (rows.length === 0) return '';
+  return tableOf(
+    ['STATE', ...columns],
+    rows.map((state) => [state, ...columns.map((sync) => String(by_state[state]?.[sync] ?? ''))]),
+  );
+}
+
+function waiting({ oldest_pending }: Report): string {
+  if (oldest_pending.length === 0) return 'no change waits for WeChat Pay';
+  return tableOf(
+    ['WAITS SINCE', 'MERCHANT', 'NUMBER', 'SYNC', 'CHANGE'],
+    oldest_pending.map((one) => [timeForPeople(one.at), one.mchid, one.out_insurance_no, one.sync, one.command]),
+  );
+}
+
+function blocked(report: Report): string {
+  const rows = Object.entries(report.blocked).map(([code, count]) => [code, String(count)]);
+  return rows.length === 0 ? '' : tableOf(['BLOCKED BY', 'POLICIES'], rows);
+}
+
+function drift({ drift: found, drift_since }: Report): string {
+  if (found.length === 0) return `no difference was found since ${timeForPeople(drift_since)}`;
+  const rows = found.map(({ field, kind, became, differences }) => [field, kind, became, String(differences)]);
+  return tableOf(['DIFFERED', 'KIND', 'BECAME', `SINCE ${timeForPeople(drift_since)}`], rows);
+}
+
+function verifications({ never, within, overdue, oldest }: CountedVerifications): string {
+  const rows = within.map(({ span, policies }) => [
+    span === null ? 'longer ago' : `within ${spanText(span)}`,
+    policies,
+  ]);
+  const table = tableOf(
+    ['VERIFIED', 'POLICIES'],
+    [...rows, ['never', never], ['overdue', overdue]].map((row) => row.map(String)),
+  );
+  if (!oldest) return table;
+  return `${table}\noldest: ${oldest.mchid}/${oldest.out_insurance_no}, ${timeForPeople(oldest.verified_at)}`;
+}
+
+function spanText(span: number): string {
+  return span < DAY ? `${span / (DAY / 24)} h` : `${span / DAY} d`;
+}

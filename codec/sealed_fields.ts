@@ -95,6 +95,11 @@ export function openFields(
   return { fields: Object.fromEntries(opened), unreadable };
 }
 
+/** The stored fields of a policy that are not personal, as they rest. */
+export function withoutPersonal(stored: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(stored).filter(([name]) => !isPersonal(nameOf(name))));
+}
+
 function inTheClear(value: unknown): unknown {
   return isStorable(value) ? value : CLEAR + JSON.stringify(value);
 }

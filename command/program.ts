@@ -3,7 +3,9 @@ import { Command, Help, type Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCodecServer } from './codec_server.ts';
 import { addDoctor } from './doctor.ts';
+import { addErase } from './erase.ts';
 import { EXIT_CODES } from './exit_code.ts';
+import { addExport } from './export.ts';
 import { addHolding } from './holding.ts';
 import { addImport } from './import.ts';
 import { addKeys } from './keys.ts';
@@ -52,6 +54,8 @@ export function makeProgram(): Command {
     addPlan,
     addReport,
     addWatch,
+    addExport,
+    addErase,
     addAudit,
     addDoctor,
     addWorker,

@@ -1,6 +1,6 @@
 import type { AuditResult } from '../activities/types/activities.ts';
 import { keepFindings } from '../storage/findings.ts';
-import { adoptEnded, otherNamespace, recorded, stoppedLives, unendedLives } from '../storage/lives.ts';
+import { adoptEnded, halfErased, otherNamespace, recorded, stoppedLives, unendedLives } from '../storage/lives.ts';
 import { type Audited, Findings } from './audit_findings.ts';
 import { type AuditPlace, Scan } from './audit_scan.ts';
 import { runningPolicies } from './policy_workflows.ts';
@@ -65,6 +65,10 @@ export async function audit(place: AuditPlace, options: AuditOptions): Promise<A
   }
   for await (const lives of stoppedLives(place.storage)) {
     await each(lives, (life) => scan.stopped(life));
+    progress?.(result);
+  }
+  for await (const lives of halfErased(place.storage)) {
+    for (const life of lives) scan.halfErased(life);
     progress?.(result);
   }
   await keepFindings(place.storage, result.findings, began);

@@ -44,6 +44,7 @@ const POLICIES: Words<StoredPolicy> = {
   end: '`DECLINED`, `INACTIVE`, `STOPPED`; null while the policy is lived.',
   ended_at: 'When it ended.',
   carried: 'What the workflow wants back when it restarts from this document; sealed, of no meaning to others.',
+  erased: 'Of one whose personal data were erased: `{at, done_at}`; `done_at` is null until none is left.',
   taken_over: 'The life before the last restart, `{life, end, at}`.',
 };
 

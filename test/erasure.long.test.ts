@@ -68,7 +68,7 @@ async function lived(over = true): Promise<string> {
   await waitSynced(stage.client, of(number), revision);
   const { revision: next } = await stage.client.amend(of(number), { address: amended, event_id: event });
   await waitSynced(stage.client, of(number), next);
-  await wechatpay.patch(number, { address: drifted });
+  await wechatpay.change(number, { address: drifted });
   await stage.client.verify(of(number));
   await until(async () => (await wechatpay.policy(number))?.address === amended);
   if (over) {

@@ -13,6 +13,7 @@ import { addList } from './list.ts';
 import { addMessages } from './messages.ts';
 import { addOpen } from './open.ts';
 import { addPlan } from './plan.ts';
+import { addReconcile } from './reconcile.ts';
 import { addReport } from './report.ts';
 import { addSandbox } from './sandbox.ts';
 import { addShow } from './show.ts';
@@ -53,6 +54,7 @@ export function makeProgram(): Command {
     addList,
     addPlan,
     addReport,
+    addReconcile,
     addWatch,
     addExport,
     addErase,

@@ -65,8 +65,8 @@ function dateOrTime(text: string): Date {
   const instant = instantOf(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T23:59:59+08:00` : text);
   if (instant === undefined)
     throw new InvalidArgumentError('Expected a date such as 2026-11-30, or a time such as 2026-11-30T12:00:00+08:00.');
-  // The whole of its last second.
-  return new Date(instant + 999);
+  // The whole of its last second, unless a part of it is named.
+  return new Date(text.includes('.') ? instant : instant + 999);
 }
 
 async function reconcile(options: Options): Promise<void> {

@@ -52,7 +52,7 @@ function verifications({ never, within, overdue, oldest }: CountedVerifications)
   ]);
   const table = tableOf(
     ['VERIFIED', 'POLICIES'],
-    [...rows, ['never', never], ['overdue', overdue]].map((row) => row.map(String)),
+    [...rows, ['not yet', never], ['overdue', overdue]].map((row) => row.map(String)),
   );
   if (!oldest) return table;
   return `${table}\noldest: ${oldest.mchid}/${oldest.out_insurance_no}, ${timeForPeople(oldest.verified_at)}`;

@@ -198,8 +198,8 @@ export interface StoredFinding extends Finding {
 
 /** A document of `sweeps`: work that one worker does for all, now and then. */
 export interface StoredSweep {
-  /** `calls`: old ones are deleted. */
-  _id: 'calls';
+  /** Old `calls`, `commands` and `discrepancies` are deleted, `personal` data of policies that ended long ago erased. */
+  _id: 'calls' | 'commands' | 'discrepancies' | 'personal';
   /** When a worker last began it. */
   begun_at: Date;
 }

@@ -80,7 +80,7 @@ describe('report', () => {
       stdout,
       /^\S+\+08:00: 6 policies go on; ended: 1 DECLINED\n\nSTATE +SYNCED +BLOCKED +HELD\nISSUING +1\nAPPROVED +3 +1 +1\n/,
     );
-    assert.match(stdout, new RegExp(`^\\S+ +${MCHID} +${held} +HELD +hold$`, 'm'));
+    assert.match(stdout, new RegExp(`^\\S+ +${MCHID} +${held} +HELD +amend$`, 'm'));
     assert.match(stdout, /^UNKNOWN_POLICY +1$/m);
     assert.match(stdout, /^plan_id +drift +healed +1$/m);
   });

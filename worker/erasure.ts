@@ -11,6 +11,7 @@ import {
   type Standing,
   standingOf,
 } from '../storage/erasure.ts';
+import { codeOf, GRPC } from './grpc.ts';
 import { describePolicy, isOpen, type PolicyOf } from './policy_workflows.ts';
 
 /** A workflow that is told to stop lets its call end, and records that for half a minute at most; then it is ended by force. */
@@ -18,8 +19,6 @@ const STOP_MS = 45_000;
 /** An attempt of a workflow that was ended by force goes on for so long, and may write. */
 const ATTEMPT_MS = 21_000;
 const LOOK_MS = 200;
-// gRPC's status code (grpc/statuscodes.md).
-const NOT_FOUND = 5;
 
 /** What was erased. */
 export interface Erased extends Pick<PolicyOf, 'mchid' | 'out_insurance_no'> {
@@ -179,7 +178,7 @@ async function orGone(asked: Promise<unknown>): Promise<void> {
   try {
     await asked;
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError || (error as { code?: unknown }).code === NOT_FOUND) return;
+    if (error instanceof WorkflowNotFoundError || codeOf(error) === GRPC.NOT_FOUND) return;
     throw error;
   }
 }

@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { PolicyId } from '../client/start_operation.ts';
 import { POLICY_FIELDS } from '../policy/fields.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
 import type { Storage } from '../storage/connection.ts';
@@ -9,6 +8,7 @@ import { messageOf } from './error_text.ts';
 import { endWith } from './exit_code.ts';
 import { merchantIfSaid } from './merchant.ts';
 import { note, print, tableOf, valueText } from './output.ts';
+import type { Reconciled, ReconciledAll } from './reconciled.ts';
 import { withMongodb } from './storage.ts';
 
 interface Options {
@@ -17,34 +17,6 @@ interface Options {
   mchid?: string;
   json?: boolean;
   reveal?: boolean;
-}
-
-/** Whether WeChat Pay was last seen to hold what we held. */
-export const VERDICTS = ['same', 'differs', 'unknown'] as const;
-export type Verdict = (typeof VERDICTS)[number];
-
-/** What was held of a policy at a time gone by. */
-export interface Reconciled extends PolicyId {
-  as_of: Date;
-  verdict: Verdict;
-  /** Names of the fields that differed. */
-  differs: string[];
-  /** What we held, as far as that is known; personal values masked. */
-  ours: Record<string, unknown>;
-  /** What WeChat Pay was last seen to hold; null where that is not known at all. */
-  theirs: Record<string, unknown> | null;
-  /** When it was seen; null where it is not known. */
-  seen_at: Date | null;
-  /** WeChat Pay said that it had no such policy. */
-  absent: boolean;
-  /** Names of the fields of which what was held is not known. */
-  unknown: { ours: string[]; theirs: string[] };
-}
-
-/** How many policies there are of each verdict. */
-export interface ReconciledAll extends Record<Verdict, number> {
-  as_of: Date;
-  policies: number;
 }
 
 export function addReconcile(program: Command): void {

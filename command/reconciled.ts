@@ -1,3 +1,4 @@
+import type { PolicyId } from '../client/start_operation.ts';
 import { differencesAsOf, type Held, type History, oursAsOf, type Seen, theirsAsOf } from '../policy/as_of.ts';
 import { isPersonal, POLICY_FIELDS } from '../policy/fields.ts';
 import type { PolicyFields } from '../policy/record.ts';
@@ -7,7 +8,33 @@ import { lastAnswer, pastOf } from '../storage/history.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
 import { heldOf } from '../workflows/plan.ts';
 import { shownFields } from './masked.ts';
-import type { Reconciled, Verdict } from './reconcile.ts';
+
+/** Whether WeChat Pay was last seen to hold what we held. */
+export type Verdict = 'same' | 'differs' | 'unknown';
+
+/** What was held of a policy at a time gone by. */
+export interface Reconciled extends PolicyId {
+  as_of: Date;
+  verdict: Verdict;
+  /** Names of the fields that differed. */
+  differs: string[];
+  /** What we held, as far as that is known; personal values masked. */
+  ours: Record<string, unknown>;
+  /** What WeChat Pay was last seen to hold; null where that is not known at all. */
+  theirs: Record<string, unknown> | null;
+  /** When it was seen; null where it is not known. */
+  seen_at: Date | null;
+  /** WeChat Pay said that it had no such policy. */
+  absent: boolean;
+  /** Names of the fields of which what was held is not known. */
+  unknown: { ours: string[]; theirs: string[] };
+}
+
+/** How many policies there are of each verdict. */
+export interface ReconciledAll extends Record<Verdict, number> {
+  as_of: Date;
+  policies: number;
+}
 
 /**
  * What was held of a policy at a time; undefined where it was not open yet.

@@ -1,36 +1,17 @@
 import type { Command } from 'commander';
 import { DAY } from '../policy/duration.ts';
-import type { End, ShortState, Sync } from '../policy/state.ts';
 import { shortState } from '../policy/state.ts';
 import type { Storage } from '../storage/connection.ts';
-import type { CountedDrift, CountedVerifications, Waiting } from '../storage/fleet_counts.ts';
 import { merchantIfSaid } from './merchant.ts';
 import { milliseconds } from './options.ts';
 import { print } from './output.ts';
+import type { Report } from './report_text.ts';
 import { withMongodb } from './storage.ts';
 
 interface Options {
   json?: boolean;
   mchid?: string;
   since?: number;
-}
-
-/** How a fleet stands, as MongoDB knows it. */
-export interface Report {
-  /** When it was made. */
-  at: Date;
-  /** Of which merchant; null: of all. */
-  mchid: string | null;
-  /** Policies that go on. */
-  policies: number;
-  by_state: Partial<Record<ShortState, Partial<Record<Sync, number>>>>;
-  ended: Partial<Record<End, number>>;
-  oldest_pending: Waiting[];
-  blocked: Record<string, number>;
-  /** Differences found since `drift_since`. */
-  drift_since: Date;
-  drift: CountedDrift[];
-  verification: CountedVerifications;
 }
 
 /** So many of the changes that have waited longest are named. */

@@ -1,9 +1,26 @@
 import { DAY } from '../policy/duration.ts';
-import { POLICY_STATES, SYNCS, shortState } from '../policy/state.ts';
+import { type End, POLICY_STATES, type ShortState, SYNCS, type Sync, shortState } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
-import type { CountedVerifications } from '../storage/fleet_counts.ts';
+import type { CountedDrift, CountedVerifications, Waiting } from '../storage/fleet_counts.ts';
 import { tableOf } from './output.ts';
-import type { Report } from './report.ts';
+
+/** How a fleet stands, as MongoDB knows it. */
+export interface Report {
+  /** When it was made. */
+  at: Date;
+  /** Of which merchant; null: of all. */
+  mchid: string | null;
+  /** Policies that go on. */
+  policies: number;
+  by_state: Partial<Record<ShortState, Partial<Record<Sync, number>>>>;
+  ended: Partial<Record<End, number>>;
+  oldest_pending: Waiting[];
+  blocked: Record<string, number>;
+  /** Differences found since `drift_since`. */
+  drift_since: Date;
+  drift: CountedDrift[];
+  verification: CountedVerifications;
+}
 
 /** What `report` writes for people. */
 export function reportText(report: Report): string {

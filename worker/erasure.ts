@@ -71,7 +71,7 @@ const REASONS: Record<NotErased, string> = {
 
 /** Temporal has not deleted all runs in time. The same again goes on. */
 export class ErasureUnfinished extends Error {
-  override readonly name = 'Unavailable';
+  override readonly name = 'ErasureUnfinished';
 
   constructor(_id: string, runs: number) {
     super(`${_id}: Temporal has ${runs} of its runs still to delete; MongoDB is done: run the same again`);

@@ -48,7 +48,7 @@ async function restored(
   // An audit has looked whose the records are before it restarts any.
   const found = await restore(storage, { ...life, namespace: activityInfo().namespace, adopt: by === 'audit' });
   if (found.outcome === 'exists') return { outcome: 'exists', ...(found.namespace && { namespace: found.namespace }) };
-  if (found.outcome === 'unknown') return { outcome: 'unknown' };
+  if (found.outcome !== 'restored') return found;
   const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried } = found.document;
   return {
     outcome: 'restored',

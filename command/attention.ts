@@ -2,7 +2,7 @@ import type { ListedPolicy, ListFilter } from '../client/list.ts';
 import { type POLICY_STATES, shortState } from '../policy/state.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
 import type { Storage } from '../storage/connection.ts';
-import type { ReadPolicy } from '../storage/policies.ts';
+import type { PolicyFilter, ReadPolicy } from '../storage/policies.ts';
 import { type Cause, causeInTemporal, causeOf, NO_CAUSE } from './cause.ts';
 import { messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
@@ -111,13 +111,13 @@ async function markedIn(
   };
   const rows: Row[] = [];
   // One more than are shown, so that it is known whether there are more.
-  const add = async (such: { attention?: boolean; sync?: ReadPolicy['sync'] }): Promise<void> => {
+  const add = async (such: Pick<PolicyFilter, 'attention' | 'sync' | 'end'>): Promise<void> => {
     for await (const document of listPolicies(storage, { ...conditions, ...such }, { limit: limit + 1 }))
       rows.push({ ...rowOf(document), attention: document.attention });
   };
   await add({ attention: true, ...(sync && { sync: sync as ReadPolicy['sync'] }) });
   // Temporal forgets those that were stopped once its retention is over.
-  if (sync === undefined || sync === 'STOPPED') await add({ sync: 'STOPPED' });
+  if (sync === undefined || sync === 'STOPPED') await add({ sync: 'STOPPED', end: 'STOPPED' });
   return rows;
 }
 

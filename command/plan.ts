@@ -10,7 +10,7 @@ import { policyOf } from './merchant.ts';
 import { type Filter, shortStateOf, withFilter } from './options.ts';
 import { note, print, tableOf, valueText } from './output.ts';
 import type { Planned } from './planned.ts';
-import { withStorage } from './storage.ts';
+import { withMongodb } from './storage.ts';
 import { UsageError } from './usage.ts';
 
 interface Options extends Filter {
@@ -41,7 +41,7 @@ export function addPlan(program: Command): void {
 
 async function planOne(number: string, options: Options): Promise<void> {
   const { mchid, out_insurance_no } = await policyOf(number, options.mchid);
-  const planned = await kept(async (storage) => {
+  const planned = await withMongodb('plan', async (storage) => {
     const [{ findPolicy }, { plannedOf }] = await Promise.all([
       import('../storage/policies.ts'),
       import('./planned.ts'),
@@ -92,7 +92,7 @@ export interface Summary {
 
 async function planAll(options: Options): Promise<void> {
   const table = options.csv === undefined ? undefined : (await import('./plan_csv.ts')).planFile(options.csv);
-  const summary = await kept(async (storage) => {
+  const summary = await withMongodb('plan', async (storage) => {
     const told: Summary = {
       policies: 0,
       by_outlook: Object.fromEntries(OUTLOOKS.map((one) => [one, 0])) as Summary['by_outlook'],
@@ -104,7 +104,7 @@ async function planAll(options: Options): Promise<void> {
       for (const { field, fate } of planned.fields)
         if (fate === 'sent') told.to_push[field] = (told.to_push[field] ?? 0) + 1;
       if (planned.fields.length > 0) {
-        table?.write(planned);
+        await table?.write(planned);
         if (options.json) process.stdout.write(`${JSON.stringify(planned)}\n`);
         else if (!table) process.stdout.write(`${textOf(planned)}\n`);
       }
@@ -149,10 +149,4 @@ function summaryText({ policies, by_outlook, to_push }: Summary): string {
     ...fields.map(([field, count]) => [`push ${field}`, String(count)]),
   ];
   return `${policies} policies\n${tableOf(['OUTLOOK', 'POLICIES'], rows)}`;
-}
-
-async function kept<T>(work: (storage: Storage) => Promise<T>): Promise<T> {
-  if (!process.env.MONGODB_URI)
-    throw new UsageError('plan: set MONGODB_URI: what would be sent is told from what MongoDB keeps');
-  return (await withStorage(work)) as T;
 }

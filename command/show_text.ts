@@ -22,13 +22,14 @@ export interface Shown extends PolicyId {
 /** What `show` writes for people. */
 export function textOfShown(shown: Shown, now: number = Date.now()): string {
   const title = `${shown.mchid}/${shown.out_insurance_no}`;
-  return [
-    title,
-    standing(shown),
-    ...(shown.workflow?.pending ?? []).map(pendingText),
-    fields(shown.kept),
-    history(shown.kept, now),
-  ]
+  return [title, standingText(shown), fields(shown.kept), history(shown.kept, now)]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+/** Where it stands, and which calls are under way: nothing personal. */
+export function standingText(shown: Shown): string {
+  return [standing(shown), ...(shown.workflow?.pending ?? []).map(pendingText)]
     .filter((part) => part !== '')
     .join('\n\n');
 }

@@ -47,6 +47,9 @@ const dynamicConfig = {
   'matching.numTaskqueueWritePartitions': 1,
   // Off by default: a policy's workflow can be paused here as it can be elsewhere.
   'frontend.WorkflowPauseEnabled': true,
+  // A run is deleted at once, and not after half a minute: `policy-sync erase` waits for it.
+  'history.transferProcessorEnsureCloseBeforeDelete': false,
+  'history.visibilityProcessorEnsureCloseBeforeDelete': false,
   // It would ask a server outside.
   'frontend.enableServerVersionCheck': false,
 };

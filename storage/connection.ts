@@ -17,6 +17,7 @@ import { createIndexes } from './indexes.ts';
 const OPERATION_MS = 2000;
 /** A page of a list is for people, and may take longer than a record of a call. */
 const PAGE_MS = 10_000;
+const ALL_MS = 60_000;
 // FerretDB stalls with a thousand operations on a hundred connections; 20 gave the most.
 const POOL_SIZE = 20;
 const DATABASE = 'policy_sync';
@@ -49,6 +50,8 @@ export interface Storage {
   read<T>(operation: () => Promise<T>): Promise<T>;
   /** The same, for a page of a list: at most 10 s. */
   readPage<T>(operation: () => Promise<T>): Promise<T>;
+  /** The same, for a report, which looks at a whole collection: at most a minute. */
+  readAll<T>(operation: () => Promise<T>): Promise<T>;
   /**
    * Runs writes to the document `id`, after those begun before, for at most 2 s in all.
    * A write given up may still take place: every write is guarded or idempotent.
@@ -107,6 +110,7 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
       }),
     read: (operation) => bounded(operation, OPERATION_MS),
     readPage: (operation) => bounded(operation, PAGE_MS),
+    readAll: (operation) => bounded(operation, ALL_MS),
     write: (id, operation) => bounded(operation, OPERATION_MS, id),
     ensureIndexes: async () => {
       try {

@@ -43,6 +43,8 @@ export interface PolicyDocument {
   updated_at: Date;
   end: End | null;
   ended_at: Date | null;
+  /** Its personal data were erased: all of it since `done_at`. */
+  erased?: { at: Date; done_at: Date | null };
   /** What the workflow wants back when it restarts from this document; JSON, of no meaning here. */
   carried: unknown;
 }
@@ -158,8 +160,8 @@ export interface StoredHold {
 
 /** `no-workflow`: the record's workflow is gone. `terminated`: somebody terminated it. `stopped`: somebody cancelled it.
  * `stop-not-recorded`: the same, unknown to the record. `paused`: somebody paused it, or a call of it. `no-record`: a
- * workflow that the records lack. `stuck`: its workflow task fails over and over. `not-served`: calls wait in a queue
- * that nobody polls. */
+ * workflow that the records lack. `stuck`: its workflow task fails over and over. `half-erased`: an erasure has not come to its end.
+ * `old-key`: documents are sealed with a payload key that is no longer the first. `not-served`: calls wait in a queue that nobody polls. */
 export const FINDING_KINDS = [
   'no-workflow',
   'terminated',
@@ -168,6 +170,8 @@ export const FINDING_KINDS = [
   'paused',
   'no-record',
   'stuck',
+  'half-erased',
+  'old-key',
   'not-served',
 ] as const;
 
@@ -194,8 +198,8 @@ export interface StoredFinding extends Finding {
 
 /** A document of `sweeps`: work that one worker does for all, now and then. */
 export interface StoredSweep {
-  /** `calls`: old ones are deleted. */
-  _id: 'calls';
+  /** Old `calls`, `commands` and `discrepancies` are deleted, `personal` data of policies that ended long ago erased. */
+  _id: 'calls' | 'commands' | 'discrepancies' | 'personal';
   /** When a worker last began it. */
   begun_at: Date;
 }

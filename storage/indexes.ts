@@ -11,8 +11,14 @@ export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands'
     { namespace: 1, _id: 1 },
   ],
   calls: [{ policy: 1, at: -1 }],
-  discrepancies: [{ policy: 1, found_at: -1 }],
-  commands: [{ policy: 1, at: -1 }],
+  discrepancies: [
+    { policy: 1, found_at: -1 },
+    { found_at: 1, _id: 1 },
+  ],
+  commands: [
+    { policy: 1, at: -1 },
+    { at: 1, _id: 1 },
+  ],
 };
 
 /** The collections that have indexes. */

@@ -55,6 +55,8 @@ export type Restored =
   /** `document.life` is the new one by now; `document.end` is how the life before ended. */
   | { outcome: 'restored'; document: PolicyDocument }
   | { outcome: 'unknown' }
+  /** Nothing is left to begin from. */
+  | { outcome: 'erased' }
   /** `namespace`: the one that keeps the policy, where that is not the new life's own. */
   | { outcome: 'exists'; life: string; namespace?: string };
 
@@ -77,6 +79,7 @@ export async function restore(storage: Storage, life: NewLife): Promise<Restored
   const _id = documentId(life.mchid, life.out_insurance_no);
   const found = await storage.write(_id, () => takeOver(storage, _id, life));
   if (found === null) return { outcome: 'unknown' };
+  if (found.erased) return { outcome: 'erased' };
   if (found.life !== life.life) return { outcome: 'exists', life: found.life, ...elsewhere(found, life.namespace) };
   const document = whole(storage.keyring, found);
   return { outcome: 'restored', document: { ...document, end: document.end ?? found.taken_over?.end ?? null } };
@@ -89,7 +92,7 @@ async function takeOver(
   { life, namespace, over, adopt = false }: NewLife,
 ): Promise<StoredPolicy | null> {
   const found = await storage.policies.findOne({ _id });
-  if (!found || found.life === life || (found.end === null && found.life !== over)) return found;
+  if (!found || found.erased || found.life === life || (found.end === null && found.life !== over)) return found;
   if (!adopt && elsewhere(found, namespace)) return found;
   // Before it is taken: a life that cannot read its record must not keep others from it.
   whole(storage.keyring, found);
@@ -200,8 +203,8 @@ export interface PolicyFilter {
   expires_before?: Date;
   /** Something asks for a person: of a life that goes on, for nobody can take a mark off one that is over. */
   attention?: boolean;
-  /** Only of lives that go on. */
-  end?: null;
+  /** How the life ended; null: it goes on. */
+  end?: End | null;
 }
 
 /** FerretDB reads the whole collection for each page. */

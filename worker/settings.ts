@@ -17,8 +17,8 @@ export interface Settings {
   /** The WECHATPAY_MERCHANTS file. */
   merchantsFile: string;
   logLevel: (typeof LOG_LEVELS)[number];
-  /** How long calls are kept in MongoDB, in ms; Infinity: for ever. */
-  callsKept: number;
+  /** How long documents, and personal data of ended policies, are kept in MongoDB, in ms; Infinity: for ever. */
+  kept: Record<'calls' | 'commands' | 'discrepancies' | 'personal', number>;
   /** Where metrics are served; nowhere without a port. */
   metrics: { host: string; port: number } | undefined;
 }
@@ -44,16 +44,24 @@ export const settingsSchema = z.object({
     .min(1, { error: 'expected the path of the merchants file (JSON), found an empty text' }),
   POLICY_SYNC_ALLOW_PLAIN: z.enum(['0', '1'], { error: found('0 or 1') }).default('0'),
   POLICY_SYNC_LOG_LEVEL: z.enum(LOG_LEVELS, { error: found(LOG_LEVELS.join(', ')) }).default('info'),
-  POLICY_SYNC_CALLS_KEPT: z
-    .string()
-    .refine((text) => keptOf(text) >= DAY, { error: found('a duration of a day at least, such as 90d, or forever') })
-    .default('90d'),
+  POLICY_SYNC_CALLS_KEPT: keptFor('90d'),
+  POLICY_SYNC_COMMANDS_KEPT: keptFor('forever'),
+  POLICY_SYNC_DISCREPANCIES_KEPT: keptFor('forever'),
+  POLICY_SYNC_PERSONAL_KEPT: keptFor('forever'),
   POLICY_SYNC_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   POLICY_SYNC_METRICS_PORT: z
     .string()
     .refine((port) => /^\d{1,5}$/.test(port) && Number(port) <= 65_535, { error: found('a port, 0 to 65535') })
     .optional(),
 });
+
+function keptFor(usual: string) {
+  const expected = 'a duration of a day at least, such as 90d, or forever';
+  return z
+    .string()
+    .refine((text) => keptOf(text) >= DAY, { error: found(expected) })
+    .default(usual);
+}
 
 /** In ms; 0 for what is no duration. */
 function keptOf(text: string): number {
@@ -83,7 +91,12 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     allowPlain: rest.POLICY_SYNC_ALLOW_PLAIN === '1',
     merchantsFile: WECHATPAY_MERCHANTS,
     logLevel: rest.POLICY_SYNC_LOG_LEVEL,
-    callsKept: keptOf(rest.POLICY_SYNC_CALLS_KEPT),
+    kept: {
+      calls: keptOf(rest.POLICY_SYNC_CALLS_KEPT),
+      commands: keptOf(rest.POLICY_SYNC_COMMANDS_KEPT),
+      discrepancies: keptOf(rest.POLICY_SYNC_DISCREPANCIES_KEPT),
+      personal: keptOf(rest.POLICY_SYNC_PERSONAL_KEPT),
+    },
     metrics: port === undefined ? undefined : { host: rest.POLICY_SYNC_METRICS_HOST, port: Number(port) },
   };
 }

@@ -23,8 +23,8 @@ import { LearnedRates } from './learned_rates.ts';
 import { logSinks } from './log.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
-import { keepDeletingOldCalls } from './old_calls.ts';
 import { pause } from './pause.ts';
+import { keepRetention } from './retention.ts';
 import { Running } from './running.ts';
 import { ensureSearchAttributes } from './search_attributes.ts';
 import type { Settings } from './settings.ts';
@@ -237,15 +237,15 @@ async function startCalls(
   return { calls, following: following.done };
 }
 
-/** Takes away what is left behind: holds of processes that are gone, and old calls. */
+/** Takes away what is left behind: holds of processes that are gone, and what is kept no longer. */
 function sweep(
-  { settings, place }: Shared,
+  { settings, place, temporal }: Shared,
   { signal, atEnd, probeEvery = PROBE_EVERY_MS }: Start,
   indexing: Promise<void>,
 ): Promise<unknown> {
   const clearing = clearAbandoned(place, probeEvery, signal);
   // By their index, without which it is long work for MongoDB.
-  const deleting = indexing.then(() => keepDeletingOldCalls(place, settings.callsKept, signal));
+  const deleting = indexing.then(() => keepRetention(place, temporal, settings.kept, signal));
   atEnd(() => Promise.allSettled([clearing, deleting]));
   return Promise.all([clearing, deleting]);
 }

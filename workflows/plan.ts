@@ -29,18 +29,26 @@ export interface Plan {
   fields: PlannedField[];
 }
 
-/** The engine's own next decision, made from what MongoDB keeps of a policy. */
-export function planOf({
-  carried,
-  record,
-  remote,
-}: {
+/** What MongoDB keeps of a policy. */
+interface KeptPolicy {
   carried: unknown;
   record: PolicyRecord;
   remote: PolicyFields | null;
-}): Plan {
+}
+
+/** The engine's own next decision, made from what MongoDB keeps of a policy. */
+export function planOf(kept: KeptPolicy): Plan {
+  return planned(positionOf(kept));
+}
+
+/** What WeChat Pay should hold now, by what MongoDB keeps of a policy. */
+export function heldOf(kept: KeptPolicy): PolicyFields {
+  return positionOf(kept).held;
+}
+
+function positionOf({ carried, record, remote }: KeptPolicy): Position {
   const { life, standing } = withRecord(fromCarried(JSON.parse(String(carried))), record, remote);
-  return planned(new Position(life, standing));
+  return new Position(life, standing);
 }
 
 /** What the next call would carry, field by field, and what would be left as it is. Changes nothing. */

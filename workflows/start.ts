@@ -62,6 +62,7 @@ const NOT_RESTORED = {
   unknown: 'unknown-policy',
   exists: REFUSALS.exists,
   stopped: REFUSALS.stopped,
+  erased: REFUSALS.erased,
 } as const;
 
 async function restore(parts: Parts, from: NonNullable<StartOptions['restore']>): Promise<void> {
@@ -75,6 +76,7 @@ async function restore(parts: Parts, from: NonNullable<StartOptions['restore']>)
       unknown: 'is not on record; open it',
       exists: keptBy(restored.namespace),
       stopped: 'was stopped; resume it',
+      erased: 'was erased; its number stays used',
     };
     refuse(NOT_RESTORED[restored.outcome], `${out_insurance_no} ${reasons[restored.outcome]}`);
   }

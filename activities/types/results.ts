@@ -83,7 +83,7 @@ export interface RestoredRecord {
 }
 
 export interface NotRestored {
-  outcome: 'unknown' | 'exists' | 'stopped';
+  outcome: 'unknown' | 'exists' | 'stopped' | 'erased';
   /** Of `exists`: the Temporal namespace that keeps the policy, where it is another one. */
   namespace?: string;
 }

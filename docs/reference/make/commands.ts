@@ -17,6 +17,7 @@ import { makeProgram } from '../../../command/program.ts';
 import type { Shown } from '../../../command/show_text.ts';
 import { FINDING_KINDS, type Finding } from '../../../storage/documents.ts';
 import type { Audited } from '../../../worker/audit.ts';
+import { KEPT_JSON } from './kept_commands.ts';
 import { code, table, words } from './markdown.ts';
 import { ANSWER } from './messages.ts';
 
@@ -191,6 +192,7 @@ const JSON_OF: Record<string, string> = {
   }),
   show: `${words(FIELD, SHOWN)}\n\n\`workflow\`:\n\n${words(FIELD, WORKFLOW)}\n\neach of its \`pending\`:\n\n${words(FIELD, PENDING)}\n\n\`kept\`:\n\n${words(FIELD, KEPT)}\n\nThe document, and each of \`discrepancies\` and \`commands\`, has \`unreadable\`, too: a list of the fields that no payload key of this shell opens, each with the \`reason\`. It is empty where all open.`,
   plan: `${words(FIELD, PLANNED)}\n\neach of its \`fields\`:\n\n${words(FIELD, PLANNED_FIELD)}\n\nWith \`--all\` a line for each policy in which something differs, then \`{"summary": …}\`:\n\n${words(FIELD, SUMMARY)}`,
+  ...KEPT_JSON,
   list: `A line for each policy:\n\n${words(FIELD, LISTED)}`,
   audit: `${words(FIELD, AUDITED)}\n\neach of its \`findings\`:\n\n${words(FIELD, FINDING)}\n\nWith \`--every\`: \`{"scheduled": true, "every": …, "fix": …}\`, \`every\` in ms; with \`--every off\`: \`{"scheduled": false}\`.`,
   doctor: `${words(FIELD, DIAGNOSIS)}\n\neach of its \`findings\`:\n\n${words(FIELD, DOCTORS_FINDING)}`,

@@ -32,6 +32,15 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'w',
     'How long `calls` are kept in MongoDB: a duration of a day at least, or `forever`. The last 20 of each policy always are.',
   ],
+  POLICY_SYNC_COMMANDS_KEPT: [
+    'w',
+    'The same of `commands`. A change that WeChat Pay has not confirmed stays. `reconcile` reaches back as far.',
+  ],
+  POLICY_SYNC_DISCREPANCIES_KEPT: ['w', 'The same of `discrepancies`. What is being healed stays.'],
+  POLICY_SYNC_PERSONAL_KEPT: [
+    'w',
+    'How long after their end the personal data of policies are kept that ended DECLINED or INACTIVE; then they are [erased](../privacy.md#erasure).',
+  ],
   POLICY_SYNC_METRICS_PORT: ['w', 'Port where metrics are served; without it they are not.'],
   POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
   POLICY_SYNC_CODEC_TOKEN: [

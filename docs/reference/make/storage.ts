@@ -41,9 +41,10 @@ const POLICIES: Words<StoredPolicy> = {
   namespace: 'The Temporal namespace that keeps the policy; absent from records of before 0.2.',
   opened_at: 'When it was opened.',
   updated_at: 'When it was last written.',
-  end: '`DECLINED`, `INACTIVE`, `STOPPED`; null while the policy is lived.',
+  end: '`DECLINED`, `INACTIVE`, `STOPPED`, `ERASED`; null while the policy is lived.',
   ended_at: 'When it ended.',
   carried: 'What the workflow wants back when it restarts from this document; sealed, of no meaning to others.',
+  erased: 'Of one whose personal data were erased: `{at, done_at}`; `done_at` is null until none is left.',
   taken_over: 'The life before the last restart, `{life, end, at}`.',
 };
 
@@ -81,7 +82,7 @@ const COMMANDS: Words<StoredCommand> = {
   policy: '`_id` of the policy.',
   mchid: 'Merchant id.',
   command:
-    '`open`, `cancel`, …; `due:expiry`, … for what came due of itself; `restored` for a restart; `reset` where a reset of the workflow was recognised.',
+    '`open`, `cancel`, …; `due:expiry`, … for what came due of itself; `restored` for a restart; `reset` where a reset of the workflow was recognised; `erased` where personal data were erased.',
   by: 'Who asked; sealed.',
   event_id: 'Id of the event in your system.',
   version: 'Its version there.',
@@ -132,7 +133,7 @@ const FINDINGS: Words<StoredFinding> = {
 };
 
 const SWEEPS: Words<StoredSweep> = {
-  _id: '`calls`: old calls are deleted.',
+  _id: '`calls`, `commands`, `discrepancies`: old ones are deleted; `personal`: personal data of policies that ended long ago are erased.',
   begun_at: 'When a worker last began it; another may a day later.',
 };
 

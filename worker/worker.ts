@@ -3,18 +3,21 @@ import { ResourceBasedController, type WorkerOptions as TemporalOptions, Worker 
 import type { CallSettings } from '../activities/attempt.ts';
 import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
+import type { Noted } from '../activities/recording.ts';
 import { recordActivities } from '../activities/records.ts';
 import { dataConverter } from '../codec/data_converter.ts';
 import { identityOf } from '../codec/key_notice.ts';
 import { connect } from '../storage/connection.ts';
+import { countPolicies } from '../storage/counts.ts';
+import { countAttention } from '../storage/lives.ts';
 import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { clearAbandoned } from './abandoned_holds.ts';
-import { attentionOf } from './attention.ts';
 import { auditActivities } from './audit_activity.ts';
 import { warnUnlessAudited } from './audit_schedule.ts';
 import { buildWorkflows, type WorkflowBuild } from './bundle.ts';
 import { cacheSize } from './cache_size.ts';
 import { CallWorkers } from './call_workers.ts';
+import { counted } from './counted.ts';
 import { CurrentVersion } from './current_version.ts';
 import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
 import { Holds } from './holds.ts';
@@ -25,6 +28,7 @@ import { Metrics, serveMetrics } from './metrics.ts';
 import { keepDeletingOldCalls } from './old_calls.ts';
 import { pause } from './pause.ts';
 import { Running } from './running.ts';
+import { sdkMetrics } from './sdk_metrics.ts';
 import { ensureSearchAttributes } from './search_attributes.ts';
 import type { Settings } from './settings.ts';
 import { connectTemporal } from './temporal.ts';
@@ -120,7 +124,7 @@ interface Shared {
   place: CallPlace;
 }
 
-type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'payloadKey'>;
+type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'noted' | 'payloadKey'>;
 
 /** `failed` rejects when one of the Workers does. */
 async function start(options: Start): Promise<{ failed: Promise<void> }> {
@@ -129,8 +133,10 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const merchants = new Merchants(settings.merchantsFile, log);
   await merchants.load();
   const metrics = new Metrics(() => merchants.all());
+  const sdk = settings.metrics && (await sdkMetrics());
+  if (sdk) metrics.sdk = sdk.text;
   if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics, log));
-  const connection = await connectTemporal(settings.temporal, log, signal);
+  const connection = await connectTemporal(settings.temporal, log, { signal, ...(sdk && { metrics: sdk.exporter }) });
   atEnd(() => connection.close());
   const { namespace } = settings.temporal;
   const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined, settings.allowPlain);
@@ -146,7 +152,8 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const converter = dataConverter(settings.keyring, { allowPlain: settings.allowPlain, marksLocked: true });
   const common: Common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE };
   const temporal = new Client({ connection, namespace, dataConverter: converter });
-  const place = { storage, log, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
+  const noted = (what: Noted) => metrics.noted(what);
+  const place = { storage, log, noted, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
   const shared: Shared = { settings, log, merchants, metrics, common, temporal, place };
   const workflows = new Running(await workflowWorker(shared, { bundle, buildId }));
   const { calls, following } = await startCalls(shared, options, workflows);
@@ -201,7 +208,8 @@ async function startCalls(
     observe: (call) => metrics.observe(call),
   });
   metrics.held = () => holds.held();
-  metrics.attention = attentionOf(place.storage, log);
+  metrics.attention = counted(() => countAttention(place.storage), log);
+  metrics.counts = counted(() => countPolicies(place.storage), log);
   metrics.up = () => upOf(temporal, place.storage);
   atEnd(async () => holds.end());
   const load = ResourceBasedController.create(BUSY);

@@ -23,9 +23,9 @@ const control = (method: string, path: string, body: unknown) =>
   });
 
 /** The value of the first series whose name and labels begin so. */
-function valueOf(series: string): number {
-  const line = scraped.split('\n').find((text) => text.startsWith(series));
-  assert.ok(line, `${series} is not there:\n${scraped.match(/^policy_sync.*$/gm)?.join('\n')}`);
+function series(start: string): number {
+  const line = scraped.split('\n').find((text) => text.startsWith(start));
+  assert.ok(line, `${start} is not there:\n${scraped.match(/^policy_sync.*$/gm)?.join('\n')}`);
   return Number(line.slice(line.lastIndexOf(' ')));
 }
 
@@ -66,23 +66,23 @@ after(() => stage?.stop());
 
 describe('/metrics of a worker', () => {
   it('tells policies by state and sync, what blocks them, how long changes took, what differed, and answers that nobody signed', () => {
-    assert.equal(valueOf('policy_sync_policies{state="ISSUING",sync="BLOCKED"}'), 1);
-    assert.equal(valueOf('policy_sync_policies{state="ISSUING",sync="SYNCED"}'), 1);
-    assert.equal(valueOf('policy_sync_blocked_policies{code="PARAM_ERROR"}'), 1);
-    assert.equal(valueOf('policy_sync_confirmation_seconds_count{command="amend"}'), 1);
-    assert.equal(valueOf(`policy_sync_signature_failures_total{mchid="${mchid}",reason="wrong-signature"}`), 1);
+    assert.equal(series('policy_sync_policies{state="ISSUING",sync="BLOCKED"}'), 1);
+    assert.equal(series('policy_sync_policies{state="ISSUING",sync="SYNCED"}'), 1);
+    assert.equal(series('policy_sync_blocked_policies{code="PARAM_ERROR"}'), 1);
+    assert.equal(series('policy_sync_confirmation_seconds_count{command="amend"}'), 1);
+    assert.equal(series(`policy_sync_signature_failures_total{mchid="${mchid}",reason="wrong-signature"}`), 1);
     const refused = `policy_sync_calls_total{mchid="${mchid}",method="PATCH",outcome="refused",code="PARAM_ERROR"}`;
-    assert.equal(valueOf(refused), 1);
-    assert.ok(valueOf(`policy_sync_calls_total{mchid="${mchid}",method="PATCH",outcome="confirmed",code=""}`) > 0);
-    for (const server of ['temporal', 'mongodb']) assert.equal(valueOf(`policy_sync_up{server="${server}"}`), 1);
-    assert.equal(valueOf('policy_sync_discrepancies_total{field="car_number",kind="drift"}'), 1);
-    assert.equal(valueOf('policy_sync_oldest_pending_seconds'), 0);
-    assert.equal(valueOf('policy_sync_verification_overdue_seconds'), 0);
+    assert.equal(series(refused), 1);
+    assert.ok(series(`policy_sync_calls_total{mchid="${mchid}",method="PATCH",outcome="confirmed",code=""}`) > 0);
+    for (const server of ['temporal', 'mongodb']) assert.equal(series(`policy_sync_up{server="${server}"}`), 1);
+    assert.equal(series('policy_sync_discrepancies_total{field="car_number",kind="drift"}'), 1);
+    assert.equal(series('policy_sync_oldest_pending_seconds'), 0);
+    assert.equal(series('policy_sync_verification_overdue_seconds'), 0);
   });
 
   it('has what the SDK tells of itself behind it', () => {
-    assert.ok(valueOf('temporal_worker_task_slots_available{') > 0);
-    assert.ok(valueOf('temporal_request_latency_seconds_count{') > 0);
+    assert.ok(series('temporal_worker_task_slots_available{') > 0);
+    assert.ok(series('temporal_request_latency_seconds_count{') > 0);
   });
 
   it('keeps to the rules of Prometheus', { skip: promtool ? false : 'there is no promtool' }, () => {
@@ -105,6 +105,9 @@ describe('/metrics of a worker', () => {
     for (const file of files)
       for (const name of metricsIn(await read(file)))
         assert.ok(exposed.has(name.replace(/_(bucket|sum|count)$/, '')) || exposed.has(name), `${file}: ${name}`);
+    const shown = await read('deploy/grafana/policy-sync.json');
+    for (const name of exposed)
+      if (name?.startsWith('policy_sync_')) assert.ok(shown.includes(name), `no panel shows ${name}`);
   });
 });
 

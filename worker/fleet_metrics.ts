@@ -49,7 +49,7 @@ export function fleetMetrics(registry: Registry, counts: () => Promise<Counts | 
 type Since = 'pending_since' | 'verified_at' | 'verification_due';
 
 function sinceOf(counts: Counts | undefined, what: Since): Date | null | undefined {
-  return counts && counts[what];
+  return counts?.[what];
 }
 
 /** A gauge of the seconds since a time; absent before it is known, 0 where there is none. */

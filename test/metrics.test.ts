@@ -76,6 +76,8 @@ describe('/metrics of a worker', () => {
     assert.ok(series(`policy_sync_calls_total{mchid="${mchid}",method="PATCH",outcome="confirmed",code=""}`) > 0);
     for (const server of ['temporal', 'mongodb']) assert.equal(series(`policy_sync_up{server="${server}"}`), 1);
     assert.equal(series('policy_sync_discrepancies_total{field="car_number",kind="drift"}'), 1);
+    for (const queue of ['policy-sync', `calls/${mchid}`])
+      assert.ok(series(`policy_sync_queue_backlog_tasks{queue="${queue}"}`) >= 0);
     assert.equal(series('policy_sync_oldest_pending_seconds'), 0);
     assert.equal(series('policy_sync_verification_overdue_seconds'), 0);
   });

@@ -1,5 +1,6 @@
 import type { Log } from '../activities/log.ts';
 import { StorageError } from '../storage/errors.ts';
+import { codeOf, reasonOf } from './grpc.ts';
 import { inTime } from './up.ts';
 
 /** Counting may read much: however often metrics are asked for, it is done no more often. */
@@ -8,8 +9,8 @@ const EVERY_MS = 60_000;
 const SHARE = 0.02;
 
 /**
- * What `count` counts in MongoDB: the last count, which is renewed where it is a minute old and MongoDB answers; undefined
- * before the first.
+ * What `count` counts in MongoDB or Temporal: the last count, which is renewed where it is a minute old and the server
+ * answers; undefined before the first.
  */
 export function counted<T>(count: () => Promise<T>, log: Log): () => Promise<T | undefined> {
   let last: T | undefined;
@@ -21,8 +22,8 @@ export function counted<T>(count: () => Promise<T>, log: Log): () => Promise<T |
       last = await count();
       again = performance.now() + Math.max(EVERY_MS, (performance.now() - begun) / SHARE);
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      log.debug({ reason: error.message }, 'policies could not be counted for the metrics');
+      if (!(error instanceof StorageError) && codeOf(error) === undefined) throw error;
+      log.debug({ reason: reasonOf(error) }, 'a server did not answer what the metrics ask');
     } finally {
       counting = undefined;
     }

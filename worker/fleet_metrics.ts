@@ -1,10 +1,28 @@
 import { Gauge, type Registry } from 'prom-client';
 import { shortState } from '../policy/state.ts';
 import type { Counts } from '../storage/counts.ts';
+import type { Backlog } from './backlog.ts';
 
-/** What MongoDB tells of all policies, whichever worker runs them; `counts` is undefined before MongoDB has told. */
-export function fleetMetrics(registry: Registry, counts: () => Promise<Counts | undefined>): void {
+/** What MongoDB and Temporal tell of all policies, whichever worker runs them; undefined before they have told. */
+export function fleetMetrics(
+  registry: Registry,
+  {
+    counts,
+    backlogs,
+  }: { counts: () => Promise<Counts | undefined>; backlogs: () => Promise<readonly Backlog[] | undefined> },
+): void {
   const registers = [registry];
+  new Gauge({
+    name: 'policy_sync_queue_backlog_tasks',
+    help: 'What waits in a queue of Temporal for a worker or for the rate of its merchant',
+    labelNames: ['queue'],
+    registers,
+    async collect() {
+      const found = await backlogs();
+      this.reset();
+      for (const { queue, tasks } of found ?? []) this.set({ queue }, tasks);
+    },
+  });
   new Gauge({
     name: 'policy_sync_policies',
     help: 'Policies whose life goes on, by state and sync',

@@ -7,6 +7,7 @@ import { fault, type Log } from '../activities/log.ts';
 import type { Noted } from '../activities/recording.ts';
 import type { Counts } from '../storage/counts.ts';
 import { certificatesOf, type Merchant } from '../wechatpay/merchant.ts';
+import type { Backlog } from './backlog.ts';
 import { fleetMetrics } from './fleet_metrics.ts';
 import type { HoldReason } from './holds.ts';
 import { SettingsError } from './settings.ts';
@@ -61,6 +62,8 @@ export class Metrics {
   attention: () => Promise<Record<string, number> | undefined> = async () => undefined;
   /** The fleet in numbers; undefined before MongoDB has told. */
   counts: () => Promise<Counts | undefined> = async () => undefined;
+  /** What waits in Temporal's queues; undefined before Temporal has told. */
+  backlogs: () => Promise<readonly Backlog[] | undefined> = async () => undefined;
   /** The SDK's own metrics, in Prometheus' text format. */
   sdk: () => Promise<string> = async () => '';
   /** Which servers answer; before there is a connection to Temporal, it does not. */
@@ -76,7 +79,10 @@ export class Metrics {
     const currentVersion = () => this.currentVersion();
     collectDefaultMetrics({ register: this.registry });
     for (const name of MISNAMED) this.registry.removeSingleMetric(name);
-    fleetMetrics(this.registry, () => this.counts());
+    fleetMetrics(this.registry, {
+      counts: () => this.counts(),
+      backlogs: () => this.backlogs(),
+    });
     new Gauge({
       name: 'policy_sync_merchant_held',
       help: '1 for a merchant whose calls wait, by reason: fault (keys, certificate, permission, clock), unusable-settings, paused',
@@ -157,7 +163,8 @@ export class Metrics {
 }
 
 /**
- * Serves `/metrics` in Prometheus' text format, the SDK's own behind ours. Returns what ends it.
+ * Serves `/metrics` in Prometheus' text format, the SDK's own behind ours, and `/healthz`, which says that the process runs.
+ * Returns what ends it.
  * @throws {SettingsError} when the port cannot be had
  */
 export async function serveMetrics(
@@ -166,6 +173,10 @@ export async function serveMetrics(
   log: Log,
 ): Promise<() => Promise<unknown>> {
   const server = createServer(async (request, response) => {
+    if (request.url === '/healthz') {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
+      return;
+    }
     if (request.url !== '/metrics') {
       response.writeHead(404).end();
       return;

@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client';
-import { ResourceBasedController, type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
+import { type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
 import type { CallSettings } from '../activities/attempt.ts';
 import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
@@ -14,6 +14,7 @@ import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { clearAbandoned } from './abandoned_holds.ts';
 import { auditActivities } from './audit_activity.ts';
 import { warnUnlessAudited } from './audit_schedule.ts';
+import { backlogs } from './backlog.ts';
 import { buildWorkflows, type WorkflowBuild } from './bundle.ts';
 import { cacheSize } from './cache_size.ts';
 import { CallWorkers } from './call_workers.ts';
@@ -26,6 +27,7 @@ import { logSinks } from './log.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
 import { keepDeletingOldCalls } from './old_calls.ts';
+import { callLoad, paceOf } from './pace.ts';
 import { pause } from './pause.ts';
 import { Running } from './running.ts';
 import { sdkMetrics } from './sdk_metrics.ts';
@@ -38,21 +40,8 @@ import { upOf } from './up.ts';
 const SHUTDOWN_GRACE = '30s';
 /** An added merchant is to be served within 10 s. */
 const LOOK_EVERY_MS = 2_000;
-/** Longest time of a call; enough may run at once to keep the rate while each takes that long. */
-const CALL_SECONDS = 10;
-const MOST_CALLS = 200;
-/**
- * As many may run at once, however busy the machine is, as keep the rate while each takes so long (s): more would wait for the processor, where
- * no urgent one overtakes them.
- */
-const LEAST_SECONDS = 0.15;
-const LEAST_CALLS = 2;
-const MOST_POLLS = 10;
 const PROBE_EVERY_MS = 60_000;
 const VERSION_EVERY_MS = 60_000;
-/** Shares of the machine that calls may bring into use. */
-const BUSY = { targetCpuUsage: 0.7, targetMemoryUsage: 0.9 };
-
 export interface RunningWorker {
   /** Takes no more work, lets what runs finish, and lets go of everything. */
   shutdown(): Promise<void>;
@@ -210,9 +199,11 @@ async function startCalls(
   metrics.held = () => holds.held();
   metrics.attention = counted(() => countAttention(place.storage), log);
   metrics.counts = counted(() => countPolicies(place.storage), log);
+  const mchids = () => merchants.all().map(({ mchid }) => mchid);
+  metrics.backlogs = counted(() => backlogs(temporal, mchids()), log);
   metrics.up = () => upOf(temporal, place.storage);
   atEnd(async () => holds.end());
-  const load = ResourceBasedController.create(BUSY);
+  const load = callLoad();
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>
     Worker.create({
       ...common,
@@ -253,21 +244,6 @@ function sweep(
 }
 
 type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;
-
-/**
- * The rate is the queue's, whoever polls it; polls are few where little is to do, for there may be 200 merchants. Many
- * calls run at once where WeChat Pay is slow, few where this machine is: a call that a busy process has taken waits in
- * it, where no urgent one overtakes it, as it does in the queue.
- */
-function paceOf(rate: number, load: ResourceBasedController) {
-  const least = Math.max(LEAST_CALLS, Math.ceil(rate * LEAST_SECONDS));
-  const most = Math.min(MOST_CALLS, Math.max(MOST_POLLS, Math.ceil(rate * CALL_SECONDS)));
-  return {
-    maxTaskQueueActivitiesPerSecond: rate,
-    tuner: { controller: load, activityTaskSlotOptions: { minimumSlots: least, maximumSlots: most } },
-    activityTaskPollerBehavior: { type: 'autoscaling', minimum: 1, initial: 2, maximum: MOST_POLLS },
-  } as const;
-}
 
 interface Followed {
   merchants: Merchants;

@@ -1,6 +1,7 @@
 import { differences } from '../policy/difference.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import { fromCarried, withRecord } from './carried.ts';
+import { resume } from './reconciler/desired.ts';
 import { Position } from './reconciler/position.ts';
 
 /**
@@ -29,18 +30,18 @@ export interface Plan {
   fields: PlannedField[];
 }
 
-/** The engine's own next decision, made from what MongoDB keeps of a policy. */
-export function planOf({
-  carried,
-  record,
-  remote,
-}: {
-  carried: unknown;
-  record: PolicyRecord;
-  remote: PolicyFields | null;
-}): Plan {
+/**
+ * The engine's own next decision, made from what MongoDB keeps of a policy.
+ * @param resumed as it would be if somebody resumed the policy now
+ */
+export function planOf(
+  { carried, record, remote }: { carried: unknown; record: PolicyRecord; remote: PolicyFields | null },
+  { resumed = false }: { resumed?: boolean | undefined } = {},
+): Plan {
   const { life, standing } = withRecord(fromCarried(JSON.parse(String(carried))), record, remote);
-  return planned(new Position(life, standing));
+  const position = new Position(life, standing);
+  if (resumed) resume(position, Date.now());
+  return planned(position);
 }
 
 /** What the next call would carry, field by field, and what would be left as it is. Changes nothing. */

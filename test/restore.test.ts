@@ -8,7 +8,7 @@ import type { Storage } from '../storage/connection.ts';
 import { auditStage, of } from './audit_fixture.ts';
 import { until } from './client_namespace.ts';
 import type { Stage } from './client_stage.ts';
-import { MCHID } from './fixtures.ts';
+import { MCHID, recordOf, uniqueNumber } from './fixtures.ts';
 
 const on = auditStage();
 const { handleOf, synced, lastRequest, control, audited, about } = on;
@@ -58,13 +58,19 @@ it('an older backup of MongoDB: an audit finds what it lacks and mends it, sends
   timeout: 200_000,
 }, async () => {
   const [same, changed, ended, gone] = await Promise.all([synced(), synced(), synced(), synced()]);
-  for (const number of [same, changed, ended, gone])
+  const declined = uniqueNumber('A');
+  const { policy } = recordOf({ out_insurance_no: declined });
+  await wechatpay.put(declined, policy);
+  await stage.client.openPolicy({ mchid: MCHID, policy });
+  for (const number of [same, changed, ended, gone, declined])
     await until(async () => (await kept(number))?.sync === 'SYNCED' && (await commandsOf(number)).length === 1);
   const backup = await backUp();
 
   const [revision] = await Promise.all([amended(changed, 'B'), amended(gone, 'B')]);
   await stage.client.cancel(of(ended), { cause: 'SURRENDER' });
   await until(async () => (await wechatpay.policy(ended))?.policy_state === 'POLICY_STATE_INACTIVE');
+  await stage.client.decline(of(declined), { reason: 'no' });
+  await handleOf(declined).result();
   await handleOf(gone).terminate('lost');
   const later = await synced();
   await until(async () => (await kept(later))?.sync === 'SYNCED');
@@ -76,14 +82,18 @@ it('an older backup of MongoDB: an audit finds what it lacks and mends it, sends
   const found = await audited();
   assert.deepEqual(about(found, later), ['no-record']);
   assert.deepEqual(about(found, gone), ['terminated']);
+  assert.deepEqual(about(found, declined), ['no-workflow'], 'its record does not know that it has ended');
   for (const number of [same, changed, ended]) assert.deepEqual(about(found, number), [], 'its workflow goes on');
 
   const mended = await audited({ fix: true });
-  assert.deepEqual([mended.fixed, mended.findings], [{ 'no-record': 1, terminated: 1 }, []]);
+  assert.deepEqual([mended.fixed, mended.findings], [{ 'no-record': 1, terminated: 1, 'no-workflow': 1 }, []]);
   await until(async () => (await kept(later))?.sync === 'SYNCED');
   // What its record cannot explain is reported, and not undone.
   await until(async () => (await stage.client.status(of(gone))).sync === 'DIVERGED');
   assert.deepEqual((await stage.client.status(of(gone))).diverged, ['address']);
+  await until(async () => (await stage.client.status(of(declined))).sync === 'DIVERGED');
+  await stage.client.accept(of(declined));
+  await handleOf(declined).result();
 
   // A record of a policy that goes on is behind until its workflow writes again, as each verification has it do.
   assert.equal((await kept(changed))?.revision, revision - 1);

@@ -30,7 +30,18 @@ export interface CallSettings extends Place {
   /** Id of the payload key that encrypts now. */
   payloadKey?: string;
   /** Told of every request made, for metrics. */
-  observe?: (call: { mchid: string; method: string; outcome: string; duration_ms: number }) => void;
+  observe?: (call: ObservedCall) => void;
+}
+
+export interface ObservedCall {
+  mchid: string;
+  method: string;
+  outcome: string;
+  /** WeChat Pay's code, or the client's word; absent where the call was confirmed. */
+  code?: string | undefined;
+  /** The client's word for what failed. */
+  reason?: string | undefined;
+  duration_ms: number;
 }
 
 export interface Request {
@@ -80,13 +91,15 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const duration_ms = Math.round(performance.now() - begun);
   const { answer, error } = ended;
   const outcome = error?.outcome ?? 'confirmed';
-  settings.observe?.({ mchid, method, outcome, duration_ms });
+  const code = error && codeOf(error);
+  settings.observe?.({ mchid, method, outcome, code, reason: error?.reason, duration_ms });
   settings.merchant?.called?.(error?.reason === 'throttled', begun);
   if (error instanceof MerchantFaultError) settings.merchant?.faulty(error, out_insurance_no);
   else if (answer || error instanceof RefusedError) settings.merchant?.well(out_insurance_no, begun);
   const held = error instanceof MerchantFaultError && typeof settings.wechatPay() !== 'object';
   const { status, request_id, host: at } = answer ?? error ?? {};
-  const call = { outcome, status, code: error && codeOf(error), request_id, duration_ms, host: at };
+  const call = { outcome, status, code, request_id, duration_ms, host: at };
+  settings.log.info({ mchid, out_insurance_no, method, revision: snapshot.revision, ...call }, 'WeChat Pay was called');
   const concluded = await recordOutcome(settings, snapshot, method, call, answer?.policy);
   const told = { intended, recorded: concluded.attempt, code: call.code, request_id };
   const debt = await settleOwed(settings, snapshot, told);

@@ -2,9 +2,9 @@ import { activityInfo } from '@temporalio/activity';
 import type { PolicyFields } from '../policy/record.ts';
 import type { End } from '../policy/state.ts';
 import { writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
-import { writeCommands } from '../storage/commands.ts';
+import { type ConfirmedCommand, writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
-import { writeDiscrepancies } from '../storage/discrepancies.ts';
+import { type FoundDiscrepancy, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageError } from '../storage/errors.ts';
 import {
   documentId,
@@ -21,6 +21,14 @@ import type { OwedAttempts, Snapshot } from './types/snapshot.ts';
 export interface Place {
   storage: Storage;
   log: Log;
+  /** Told, for metrics, what MongoDB was told for the first time. */
+  noted?: (what: Noted) => void;
+}
+
+export interface Noted {
+  confirmed?: readonly ConfirmedCommand[];
+  /** Differences from what WeChat Pay holds. */
+  found?: readonly FoundDiscrepancy[];
 }
 
 /** What a call came to, as `calls` keeps it: one document per attempt. */
@@ -104,18 +112,19 @@ export async function written(place: Place, what: string, write: () => Promise<u
  * @throws {RunIsBehind}
  */
 export async function writeSnapshot(
-  { storage }: Place,
+  { storage, noted }: Place,
   snapshot: Snapshot,
   changes: Partial<PolicySnapshot> & { end?: End | null } = {},
 ): Promise<void> {
   const { mchid, out_insurance_no, discrepancies, commands = [], confirmation = null, owed = [] } = snapshot;
   const of = { mchid, policy: documentId(mchid, out_insurance_no) };
   // Before the policy: a life that restarts from the document does not tell them again.
-  await Promise.all([
+  const [confirmed, found] = await Promise.all([
     writeCommands(storage, { ...of, commands, confirmation }),
     writeDiscrepancies(storage, { ...of, discrepancies }),
     ...owed.map((one) => writeOwed(storage, owedOf(snapshot, one))),
   ]);
+  noted?.({ confirmed, found });
   const document = { ...documentOf(snapshot), ...changes };
   if ((await writePolicy(storage, document)) === 'written') return;
   const ahead = await pairAhead(storage, document);

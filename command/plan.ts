@@ -18,6 +18,7 @@ interface Options extends Filter {
   mchid?: string;
   csv?: string;
   json?: boolean;
+  resumed?: boolean;
   reveal?: boolean;
 }
 
@@ -32,6 +33,7 @@ export function addPlan(program: Command): void {
     .option('--all', 'of all policies that go on: a summary, and each field that differs');
   withFilter(command, 'with --all: ')
     .option('--csv <file>', 'with --all: write the fields that differ into this file, as CSV')
+    .option('--resumed', 'as it would be if somebody resumed the policy')
     .option('--reveal', 'show personal values')
     .action(async (number: string | undefined, options: Options) => {
       if ((number === undefined) !== (options.all === true)) throw new UsageError('plan: give a policy, or --all');
@@ -48,7 +50,7 @@ async function planOne(number: string, options: Options): Promise<void> {
     ]);
     const found = await findPolicy(storage, mchid, out_insurance_no);
     if (!found) throw new UnknownPolicy(`${mchid}/${out_insurance_no}: no such policy is on record; open it first`);
-    return plannedOf(storage, found, options.reveal);
+    return plannedOf(storage, found, options);
   });
   print(options.json, planned, () => textOf(planned));
   if (planned.fields.length > 0) endWith(4);
@@ -121,7 +123,7 @@ async function* plans(storage: Storage, options: Options): AsyncGenerator<Planne
     import('../storage/errors.ts'),
     import('./planned.ts'),
   ]);
-  const { mchid, sync, type, reveal } = options;
+  const { mchid, sync, type } = options;
   const state = shortStateOf(options);
   const filter: PolicyFilter = {
     ...(mchid !== undefined && { mchid }),
@@ -132,7 +134,7 @@ async function* plans(storage: Storage, options: Options): AsyncGenerator<Planne
   };
   for await (const policy of listPolicies(storage, filter)) {
     try {
-      yield await plannedOf(storage, policy, reveal);
+      yield await plannedOf(storage, policy, options);
     } catch (error) {
       if (!(error instanceof StorageUnreadable)) throw error;
       // What one record has sealed for another key must not hide the others.

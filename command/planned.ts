@@ -31,9 +31,13 @@ export interface Planned extends PolicyId {
  * The engine's own next decision, made from the record that it keeps in MongoDB: nothing is asked of Temporal or WeChat Pay.
  * @throws {StorageUnreadable} where no payload key of this shell opens the record
  */
-export async function plannedOf(storage: Storage, policy: ReadPolicy, reveal: boolean | undefined): Promise<Planned> {
+export async function plannedOf(
+  storage: Storage,
+  policy: ReadPolicy,
+  { reveal, resumed }: { reveal?: boolean | undefined; resumed?: boolean | undefined },
+): Promise<Planned> {
   const { mchid, out_insurance_no, sync, revision, observed_at } = policy;
-  const { outlook, fields } = await decided(policy);
+  const { outlook, fields } = await decided(policy, resumed);
   const told = { mchid, out_insurance_no, outlook, sync, revision, observed_at };
   if (fields.length === 0) return { ...told, fields: [] };
   const [{ listCommands }, { listDiscrepancies }] = await Promise.all([
@@ -50,7 +54,7 @@ export async function plannedOf(storage: Storage, policy: ReadPolicy, reveal: bo
   };
 }
 
-async function decided(policy: ReadPolicy): Promise<Plan> {
+async function decided(policy: ReadPolicy, resumed: boolean | undefined): Promise<Plan> {
   const [first] = policy.unreadable;
   if (first) {
     const { StorageUnreadable } = await import('../storage/errors.ts');
@@ -59,7 +63,7 @@ async function decided(policy: ReadPolicy): Promise<Plan> {
   // A number that has only been claimed has no state yet.
   if (policy.carried === undefined || policy.carried === null) return { outlook: 'unknown', fields: [] };
   const { planOf } = await import('../workflows/plan.ts');
-  return planOf(policy);
+  return planOf(policy, { resumed });
 }
 
 function shown({ ours, theirs, ...one }: PlannedField, reveal: boolean | undefined): PlannedField {

@@ -16,6 +16,7 @@ import { addPlan } from './plan.ts';
 import { addReconcile } from './reconcile.ts';
 import { addReport } from './report.ts';
 import { addSandbox } from './sandbox.ts';
+import { takeSecretFiles } from './secret_files.ts';
 import { addShow } from './show.ts';
 import { addWatch } from './watch.ts';
 import { addWorker } from './worker.ts';
@@ -25,8 +26,9 @@ const EXITS = Object.entries(EXIT_CODES)
   .join(', ');
 
 const EPILOGUE = `
-Settings: TEMPORAL_* (as Temporal's own tools have them), MONGODB_URI, POLICY_SYNC_KEYS, POLICY_SYNC_ALLOW_PLAIN,
-POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS. All of it, word by word: docs/reference.`;
+Settings: TEMPORAL_* (as Temporal's own tools have them), MONGODB_URI and POLICY_SYNC_KEYS (or MONGODB_URI_FILE and
+POLICY_SYNC_KEYS_FILE, paths of files with them), POLICY_SYNC_ALLOW_PLAIN, POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS. All of it,
+word by word: docs/reference.`;
 
 /** An option that a command cannot do without says so. */
 function optionDescription(this: Help, option: Option): string {
@@ -44,7 +46,8 @@ export function makeProgram(): Command {
     .configureOutput({ outputError: () => {} })
     .configureHelp({ optionDescription })
     .addHelpText('after', EPILOGUE)
-    .addHelpText('afterAll', `\nExit codes: ${EXITS}.`);
+    .addHelpText('afterAll', `\nExit codes: ${EXITS}.`)
+    .hook('preAction', () => takeSecretFiles(process.env));
   for (const add of [
     addOpen,
     addImport,

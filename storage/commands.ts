@@ -15,23 +15,35 @@ export interface Commands {
   confirmation: Confirmation | null;
 }
 
+/** A command that WeChat Pay is known to hold, and how long after it was accepted. */
+export interface ConfirmedCommand {
+  command: string;
+  after_ms: number;
+}
+
 /**
  * Appends commands, each once however often it is written, and says of those that wait for it that WeChat Pay holds them.
+ * @returns the latter
  * @throws StorageError
  */
-export async function writeCommands(storage: Storage, written: Commands): Promise<void> {
+export async function writeCommands(storage: Storage, written: Commands): Promise<ConfirmedCommand[]> {
   const { policy, commands, confirmation } = written;
-  if (commands.length === 0 && !confirmation) return;
-  await storage.write(`${policy}/commands`, async () => {
+  if (commands.length === 0 && !confirmation) return [];
+  return storage.write(`${policy}/commands`, async () => {
     if (commands.length > 0) await append(storage, written);
-    if (!confirmation) return;
-    const { revision, at, request_id = null } = confirmation;
-    const confirmed_at = new Date(at);
-    await storage.commands.updateMany(
-      { policy, confirmed_at: null, rule: null, revision: { $lte: revision }, at: { $lte: confirmed_at } },
-      { $set: { confirmed_at, request_id } },
-    );
+    return confirmation ? confirm(storage, policy, confirmation) : [];
   });
+}
+
+async function confirm({ commands }: Storage, policy: string, confirmation: Confirmation): Promise<ConfirmedCommand[]> {
+  const { revision, at, request_id = null } = confirmation;
+  const confirmed_at = new Date(at);
+  const waiting = { policy, confirmed_at: null, rule: null, revision: { $lte: revision }, at: { $lte: confirmed_at } };
+  const found = await commands.find(waiting, { projection: { command: 1, at: 1 } }).toArray();
+  if (found.length === 0) return [];
+  const among = { policy, confirmed_at: null, _id: { $in: found.map(({ _id }) => _id) } };
+  await commands.updateMany(among, { $set: { confirmed_at, request_id } });
+  return found.map((one) => ({ command: one.command, after_ms: at - one.at.getTime() }));
 }
 
 /** Those that are not there yet: what is not known to be written comes with every write, up to 200 of them. */

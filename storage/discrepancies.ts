@@ -4,20 +4,23 @@ import type { Discrepancy } from '../policy/entries.ts';
 import type { Storage } from './connection.ts';
 import type { StoredDiscrepancy } from './documents.ts';
 
+/** What was not known before. */
+export type FoundDiscrepancy = Pick<Discrepancy, 'field' | 'kind'>;
 export type ReadDiscrepancy = StoredDiscrepancy & { unreadable: Unreadable[] };
 
 /**
  * Records discrepancies of a policy, each once however often it is written. What became of one is settled once: a
  * write that comes late, and still has it healing, changes nothing.
  * @param of `policy` is the policy's `_id`
+ * @returns those that were not there yet
  * @throws StorageError
  */
 export async function writeDiscrepancies(
   storage: Storage,
   of: { policy: string; mchid: string; discrepancies: readonly Discrepancy[] },
-): Promise<void> {
+): Promise<FoundDiscrepancy[]> {
   const { policy, mchid, discrepancies } = of;
-  if (discrepancies.length === 0) return;
+  if (discrepancies.length === 0) return [];
   const settled_at = new Date();
   const writes = discrepancies.flatMap(({ id, field, kind, ours, theirs, found_at, became }) => {
     const _id = `${policy}/${id}`;
@@ -30,7 +33,9 @@ export async function writeDiscrepancies(
     };
     return became === 'healing' ? [note] : [note, settle];
   });
-  await storage.write(`${policy}/discrepancies`, () => storage.discrepancies.bulkWrite(writes));
+  const { upsertedIds } = await storage.write(`${policy}/discrepancies`, () => storage.discrepancies.bulkWrite(writes));
+  const made = new Set(Object.values(upsertedIds));
+  return discrepancies.filter(({ id }) => made.has(`${policy}/${id}`));
 }
 
 /**

@@ -7,7 +7,10 @@ export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands'
     { policy_type: 1, _id: 1 },
     { 'record.policy.expired_time': 1, _id: 1 },
     { attention: 1, _id: 1 },
-    { next_verification_at: 1, _id: 1 },
+    // What metrics count and look for; the first has all that they count.
+    { sync: 1, policy_state: 1, end: 1 },
+    { end: 1, sync: 1, next_verification_at: 1 },
+    { end: 1, verified_at: 1 },
     { namespace: 1, _id: 1 },
   ],
   calls: [{ policy: 1, at: -1 }],

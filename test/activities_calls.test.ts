@@ -92,8 +92,8 @@ describe('a confirmed call', () => {
     await calls.query(await stage.policy());
     const of = { mchid: stage.merchant.mchid, method: 'GET' };
     assert.deepEqual(seen, [
-      { ...of, outcome: 'confirmed' },
-      { ...of, outcome: 'no-effect' },
+      { ...of, outcome: 'confirmed', code: undefined, reason: undefined },
+      { ...of, outcome: 'no-effect', code: 'FREQUENCY_LIMITED', reason: 'throttled' },
     ]);
   });
 });

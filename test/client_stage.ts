@@ -30,8 +30,17 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
-/** @param keys payload keys; a new one by default, none for plain payloads */
-export async function setStage({ keys = makeKey('test') }: { keys?: string | null } = {}): Promise<Stage> {
+/**
+ * @param keys payload keys; a new one by default, none for plain payloads
+ * @param settings of the worker beside those that it needs
+ */
+export async function setStage({
+  keys = makeKey('test'),
+  settings = {},
+}: {
+  keys?: string | null;
+  settings?: NodeJS.ProcessEnv;
+} = {}): Promise<Stage> {
   const directory = await mkdtemp(join(tmpdir(), 'policy-sync-stage-'));
   const ends: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
   const stop = async (): Promise<void> => {
@@ -59,7 +68,7 @@ export async function setStage({ keys = makeKey('test') }: { keys?: string | nul
     };
     const said: string[] = [];
     const worker = await superviseWorker({
-      env,
+      env: { ...env, ...settings },
       logFile: join(directory, 'worker.log'),
       log: (line) => said.push(line),
     });

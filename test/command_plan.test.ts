@@ -72,6 +72,12 @@ describe('plan', () => {
     const ours = plan.fields.find(({ field }) => field === 'plan_id');
     assert.deepEqual([ours?.ours, ours?.theirs, ours?.changed], [record.policy.plan_id, 999, null]);
     assert.ok(ours?.found_at);
+    const resumed = await planOf(number, '--resumed');
+    assert.deepEqual(
+      [resumed.plan.outlook, ...resumed.plan.fields.map(({ fate }) => fate)],
+      ['push', 'sent', 'sent'],
+      'what would be sent if somebody resumed it',
+    );
     const { stdout } = await run(['plan', number]);
     assertNothingPersonal(stdout);
     assert.ok(!stdout.includes('a stranger'));

@@ -187,7 +187,7 @@ describe('a worker', () => {
     assert.match(metrics, /^policy_sync_merchants_served 1$/m);
     assert.match(
       metrics,
-      new RegExp(`^policy_sync_certificate_days_left\\{mchid="${FIRST}",serial_no="\\w+"\\} \\d`, 'm'),
+      new RegExp(`^policy_sync_certificate_expiry_timestamp_seconds\\{mchid="${FIRST}",serial_no="\\w+"\\} \\d`, 'm'),
     );
   });
 });

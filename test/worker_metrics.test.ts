@@ -26,6 +26,7 @@ describe('/metrics', () => {
     try {
       const url = `http://127.0.0.1:${port}/metrics`;
       assert.equal((await fetch(url)).status, 500);
+      assert.equal((await fetch(url.replace('metrics', 'healthz'))).status, 200, 'the process runs all the same');
       assert.equal(logged.length, 1);
       fails = false;
       assert.match(await (await fetch(url)).text(), /policy_sync_attention\{kind="blocked"\} 1/);

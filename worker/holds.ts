@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { CallSettings } from '../activities/attempt.ts';
+import type { ObservedCall } from '../activities/attempt.ts';
 import { fault, type Log } from '../activities/log.ts';
 import { written } from '../activities/recording.ts';
 import type { Storage } from '../storage/connection.ts';
@@ -53,7 +53,7 @@ interface HoldSettings {
   /** Told when calls of a merchant must wait, or may go on. */
   changed(): void;
   /** Told of every probe, for metrics. */
-  observe?: CallSettings['observe'];
+  observe?: (call: ObservedCall) => void;
   /** In ms. */
   probeEvery: number;
 }
@@ -213,16 +213,19 @@ export class Holds {
     const number = count % 2 === 0 ? await this.#otherThan(mchid, probing) : probing.number;
     const begun = performance.now();
     const call = { host: Math.floor(count / 2), signal: this.#ending.signal };
-    const outcome = await client.queryPolicy(number, call).then(
-      () => 'confirmed',
+    const made: Omit<ObservedCall, 'mchid' | 'method' | 'duration_ms'> = await client.queryPolicy(number, call).then(
+      () => ({ outcome: 'confirmed' }),
       (error: unknown) => {
         if (error instanceof MerchantFaultError) hold.told = newest(hold.told, error);
-        if (error instanceof WechatPayError) return error.outcome;
+        if (error instanceof WechatPayError)
+          return { outcome: error.outcome, code: error.code ?? error.reason, reason: error.reason };
         this.#settings.log.error({ mchid, ...fault(error) }, 'a probe failed by a fault of this program');
-        return 'unknown';
+        return { outcome: 'unknown', code: 'unknown' };
       },
     );
-    this.#settings.observe?.({ mchid, method: 'GET', outcome, duration_ms: Math.round(performance.now() - begun) });
+    const { outcome } = made;
+    const duration_ms = Math.round(performance.now() - begun);
+    this.#settings.observe?.({ mchid, method: 'GET', ...made, duration_ms });
     if (this.#holds.get(mchid) !== hold || this.#ending.signal.aborted) return;
     if (outcome === 'confirmed' || outcome === 'refused') this.well(mchid, number, begun);
     else this.#settings.log.debug({ mchid, outcome }, 'a probe found nothing better');

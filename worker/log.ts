@@ -1,5 +1,5 @@
 import { IllegalStateError } from '@temporalio/common';
-import { type InjectedSinks, type LogEntry, Runtime } from '@temporalio/worker';
+import { type InjectedSinks, type LogEntry, type MetricsExporterConfig, Runtime } from '@temporalio/worker';
 import { type Logger, pino } from 'pino';
 import type { Log } from '../activities/log.ts';
 import type { LogSinks } from '../workflows/transitions.ts';
@@ -17,8 +17,9 @@ const MEANT = 'No workflows registered';
 /**
  * Has the SDK log through ours, and leaves signals to us. A process has one runtime, so where there is one already
  * (another worker's) it serves for both.
+ * @param metrics where the SDK serves its own
  */
-export function installLog(log: Pick<Logger, 'debug' | 'warn' | 'error'>): void {
+export function installRuntime(log: Pick<Logger, 'debug' | 'warn' | 'error'>, metrics?: MetricsExporterConfig): void {
   const write = (level: LogEntry['level'], message: string, meta: LogEntry['meta'] = {}): void => {
     const fields = Object.fromEntries(TELLING.filter((key) => key in meta).map((key) => [key, meta[key]]));
     const told = { ...fields, ...(meta.error instanceof Error && errorOf(meta.error)) };
@@ -39,10 +40,14 @@ export function installLog(log: Pick<Logger, 'debug' | 'warn' | 'error'>): void 
     Runtime.install({
       logger,
       shutdownSignals: [],
-      telemetryOptions: { logging: { filter: { core: 'ERROR' }, forward: {} } },
+      telemetryOptions: { logging: { filter: { core: 'ERROR' }, forward: {} }, ...(metrics && { metrics }) },
     });
   } catch (error) {
-    if (!(error instanceof IllegalStateError)) throw error;
+    if (error instanceof IllegalStateError) return;
+    if (!metrics) throw error;
+    // Another program has taken the port meanwhile: that is no reason to serve nobody.
+    log.warn('the metrics of the Temporal SDK are left out: their port could not be had');
+    installRuntime(log);
   }
 }
 

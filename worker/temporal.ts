@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { NativeConnection, TransportError } from '@temporalio/worker';
+import { type MetricsExporterConfig, NativeConnection, TransportError } from '@temporalio/worker';
 import type { Log } from '../activities/log.ts';
 import { codeOf, GRPC, reasonOf } from './grpc.ts';
-import { installLog } from './log.ts';
+import { installRuntime } from './log.ts';
 import { type Settings, SettingsError } from './settings.ts';
 
 const PATIENCE_MS = 60_000;
@@ -15,10 +15,10 @@ const AGAIN_MS = 5_000;
 export async function connectTemporal(
   { connection: options, address, namespace }: Settings['temporal'],
   log: Log,
-  signal: AbortSignal,
+  { signal, metrics }: { signal: AbortSignal; metrics?: MetricsExporterConfig },
 ): Promise<NativeConnection> {
   // Not before: a runtime that never had a connection keeps the process from ending.
-  installLog(log);
+  installRuntime(log, metrics);
   const expected = `TEMPORAL_ADDRESS: expected a Temporal server at ${address}`;
   for (const deadline = Date.now() + PATIENCE_MS; ; ) {
     try {

@@ -1,20 +1,24 @@
 import { Client } from '@temporalio/client';
-import { ResourceBasedController, type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
+import { type WorkerOptions as TemporalOptions, Worker } from '@temporalio/worker';
 import type { CallSettings } from '../activities/attempt.ts';
 import { callActivities } from '../activities/calls.ts';
 import type { Log } from '../activities/log.ts';
+import type { Noted } from '../activities/recording.ts';
 import { recordActivities } from '../activities/records.ts';
 import { dataConverter } from '../codec/data_converter.ts';
 import { identityOf } from '../codec/key_notice.ts';
 import { connect } from '../storage/connection.ts';
+import { countPolicies } from '../storage/counts.ts';
+import { countAttention } from '../storage/lives.ts';
 import { callQueueOf, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import { clearAbandoned } from './abandoned_holds.ts';
-import { attentionOf } from './attention.ts';
 import { auditActivities } from './audit_activity.ts';
 import { warnUnlessAudited } from './audit_schedule.ts';
+import { backlogs } from './backlog.ts';
 import { buildWorkflows, type WorkflowBuild } from './bundle.ts';
 import { cacheSize } from './cache_size.ts';
 import { CallWorkers } from './call_workers.ts';
+import { counted } from './counted.ts';
 import { CurrentVersion } from './current_version.ts';
 import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
 import { Holds } from './holds.ts';
@@ -23,9 +27,11 @@ import { LearnedRates } from './learned_rates.ts';
 import { logSinks } from './log.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
+import { callLoad, paceOf } from './pace.ts';
 import { pause } from './pause.ts';
 import { keepRetention } from './retention.ts';
 import { Running } from './running.ts';
+import { sdkMetrics } from './sdk_metrics.ts';
 import { ensureSearchAttributes } from './search_attributes.ts';
 import type { Settings } from './settings.ts';
 import { connectTemporal } from './temporal.ts';
@@ -35,21 +41,8 @@ import { upOf } from './up.ts';
 const SHUTDOWN_GRACE = '30s';
 /** An added merchant is to be served within 10 s. */
 const LOOK_EVERY_MS = 2_000;
-/** Longest time of a call; enough may run at once to keep the rate while each takes that long. */
-const CALL_SECONDS = 10;
-const MOST_CALLS = 200;
-/**
- * As many may run at once, however busy the machine is, as keep the rate while each takes so long (s): more would wait for the processor, where
- * no urgent one overtakes them.
- */
-const LEAST_SECONDS = 0.15;
-const LEAST_CALLS = 2;
-const MOST_POLLS = 10;
 const PROBE_EVERY_MS = 60_000;
 const VERSION_EVERY_MS = 60_000;
-/** Shares of the machine that calls may bring into use. */
-const BUSY = { targetCpuUsage: 0.7, targetMemoryUsage: 0.9 };
-
 export interface RunningWorker {
   /** Takes no more work, lets what runs finish, and lets go of everything. */
   shutdown(): Promise<void>;
@@ -121,7 +114,7 @@ interface Shared {
   place: CallPlace;
 }
 
-type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'payloadKey'>;
+type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'noted' | 'payloadKey'>;
 
 /** `failed` rejects when one of the Workers does. */
 async function start(options: Start): Promise<{ failed: Promise<void> }> {
@@ -130,8 +123,10 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const merchants = new Merchants(settings.merchantsFile, log);
   await merchants.load();
   const metrics = new Metrics(() => merchants.all());
+  const sdk = settings.metrics && (await sdkMetrics());
+  if (sdk) metrics.sdk = sdk.text;
   if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics, log));
-  const connection = await connectTemporal(settings.temporal, log, signal);
+  const connection = await connectTemporal(settings.temporal, log, { signal, ...(sdk && { metrics: sdk.exporter }) });
   atEnd(() => connection.close());
   const { namespace } = settings.temporal;
   const { bundle, buildId } = await buildWorkflows(settings.keyring !== undefined, settings.allowPlain);
@@ -147,7 +142,8 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const converter = dataConverter(settings.keyring, { allowPlain: settings.allowPlain, marksLocked: true });
   const common: Common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE };
   const temporal = new Client({ connection, namespace, dataConverter: converter });
-  const place = { storage, log, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
+  const noted = (what: Noted) => metrics.noted(what);
+  const place = { storage, log, noted, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
   const shared: Shared = { settings, log, merchants, metrics, common, temporal, place };
   const workflows = new Running(await workflowWorker(shared, { bundle, buildId }));
   const { calls, following } = await startCalls(shared, options, workflows);
@@ -206,10 +202,13 @@ async function startCalls(
   atEnd(() => Promise.allSettled([learning]));
   metrics.rates = () => rates.rates();
   metrics.held = () => holds.held();
-  metrics.attention = attentionOf(place.storage, log);
+  metrics.attention = counted(() => countAttention(place.storage), log);
+  metrics.counts = counted(() => countPolicies(place.storage), log);
+  const mchids = () => merchants.all().map(({ mchid }) => mchid);
+  metrics.backlogs = counted(() => backlogs(temporal, mchids()), log);
   metrics.up = () => upOf(temporal, place.storage);
   atEnd(async () => holds.end());
-  const load = ResourceBasedController.create(BUSY);
+  const load = callLoad();
   const calls = new CallWorkers(log, ({ mchid, requests_per_second }) =>
     Worker.create({
       ...common,
@@ -251,21 +250,6 @@ function sweep(
 }
 
 type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;
-
-/**
- * The rate is the queue's, whoever polls it; polls are few where little is to do, for there may be 200 merchants. Many
- * calls run at once where WeChat Pay is slow, few where this machine is: a call that a busy process has taken waits in
- * it, where no urgent one overtakes it, as it does in the queue.
- */
-function paceOf(rate: number, load: ResourceBasedController) {
-  const least = Math.max(LEAST_CALLS, Math.ceil(rate * LEAST_SECONDS));
-  const most = Math.min(MOST_CALLS, Math.max(MOST_POLLS, Math.ceil(rate * CALL_SECONDS)));
-  return {
-    maxTaskQueueActivitiesPerSecond: rate,
-    tuner: { controller: load, activityTaskSlotOptions: { minimumSlots: least, maximumSlots: most } },
-    activityTaskPollerBehavior: { type: 'autoscaling', minimum: 1, initial: 2, maximum: MOST_POLLS },
-  } as const;
-}
 
 interface Followed {
   merchants: Merchants;

@@ -1,6 +1,7 @@
 import { differences } from '../policy/difference.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import { fromCarried, withRecord } from './carried.ts';
+import { resume } from './reconciler/desired.ts';
 import { Position } from './reconciler/position.ts';
 
 /**
@@ -36,9 +37,14 @@ interface KeptPolicy {
   remote: PolicyFields | null;
 }
 
-/** The engine's own next decision, made from what MongoDB keeps of a policy. */
-export function planOf(kept: KeptPolicy): Plan {
-  return planned(positionOf(kept));
+/**
+ * The engine's own next decision, made from what MongoDB keeps of a policy.
+ * @param resumed as it would be if somebody resumed the policy now
+ */
+export function planOf(kept: KeptPolicy, { resumed = false }: { resumed?: boolean | undefined } = {}): Plan {
+  const position = positionOf(kept);
+  if (resumed) resume(position, Date.now());
+  return planned(position);
 }
 
 /** What WeChat Pay should hold now, by what MongoDB keeps of a policy. */

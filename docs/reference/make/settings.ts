@@ -12,11 +12,11 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
   ],
   MONGODB_URI: [
     'w, c',
-    '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention` and `audit` read it.',
+    '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention` and `audit` read it. Of programs, not of the library: or `MONGODB_URI_FILE`, the path of a file with it.',
   ],
   POLICY_SYNC_KEYS: [
     'w, c, s',
-    'Payload keys, `id:base64` of 32 bytes each, with commas between; the first seals, all open. Without it nothing is sealed.',
+    'Payload keys, `id:base64` of 32 bytes each, with commas between; the first seals, all open. Without it nothing is sealed. Of programs, not of the library: or `POLICY_SYNC_KEYS_FILE`, the path of a file with it.',
   ],
   POLICY_SYNC_ALLOW_PLAIN: ['w, c', '`1`: payloads in the clear are taken although there are keys.'],
   WECHATPAY_MERCHANTS: [

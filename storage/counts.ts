@@ -1,0 +1,110 @@
+import type { PolicyState, Sync } from '../policy/state.ts';
+import type { Storage } from './connection.ts';
+
+/** The fleet in numbers: policies whose life goes on. */
+export interface Counts {
+  policies: { policy_state: PolicyState; sync: Sync; count: number }[];
+  /** BLOCKED policies by the code of their block. */
+  blocked: { code: string; count: number }[];
+  /** When the oldest change was accepted that waits for WeChat Pay; null where none waits. */
+  pending_since: Date | null;
+  /** When the policy that was verified longest ago was verified; null where none has been. */
+  verified_at: Date | null;
+  /** When the verification was due that is the latest of those that have not come; null where none is late. */
+  verification_due: Date | null;
+}
+
+/** So many of those that wait are looked at for the oldest change: of an import of a whole fleet not all. */
+const WAITING = 2_000;
+const PAGE = 500;
+
+/**
+ * Counts by indexes: of a large fleet no document is read, but for those that are BLOCKED or wait.
+ * @throws StorageError
+ */
+export async function countPolicies(storage: Storage): Promise<Counts> {
+  const { policies } = storage;
+  const [groups, blocked, pending_since, verified, late] = await Promise.all([
+    // `end` is told apart here: asked for in the query, its null would have MongoDB read every document.
+    storage.readPage(() =>
+      policies
+        .aggregate<{ _id: Group; count: number }>([
+          { $match: { sync: { $gt: '' } } },
+          { $group: { _id: { sync: '$sync', policy_state: '$policy_state', end: '$end' }, count: { $sum: 1 } } },
+        ])
+        .toArray(),
+    ),
+    storage.readPage(() =>
+      policies
+        .aggregate<{ _id: string | null; count: number }>([
+          { $match: { sync: 'BLOCKED', end: null } },
+          { $group: { _id: '$block.code', count: { $sum: 1 } } },
+        ])
+        .toArray(),
+    ),
+    oldestChange(storage),
+    storage.readPage(() =>
+      policies
+        .find({ end: null, verified_at: { $gt: new Date(0) } }, { projection: { verified_at: 1 } })
+        .sort({ verified_at: 1 })
+        .limit(1)
+        .next(),
+    ),
+    // Others wait for a person, or for a change that is on its way.
+    storage.readPage(() =>
+      policies
+        .find(
+          { end: null, sync: 'SYNCED', next_verification_at: { $gt: new Date(0), $lt: new Date() } },
+          { projection: { next_verification_at: 1 } },
+        )
+        .sort({ next_verification_at: 1 })
+        .limit(1)
+        .next(),
+    ),
+  ]);
+  return {
+    policies: groups
+      .filter(({ _id }) => _id.end == null)
+      .map(({ _id: { end: _, ...of }, count }) => ({ ...of, count })),
+    blocked: blocked.map(({ _id, count }) => ({ code: _id ?? 'unknown', count })),
+    pending_since,
+    verified_at: verified?.verified_at ?? null,
+    verification_due: late?.next_verification_at ?? null,
+  };
+}
+
+interface Group {
+  policy_state: PolicyState;
+  sync: Sync;
+  end?: string | null;
+}
+
+async function oldestChange(storage: Storage): Promise<Date | null> {
+  let oldest: Date | null = null;
+  let left = WAITING;
+  for (const sync of ['RETRYING', 'PENDING'] as const)
+    for (let last = ''; left > 0; ) {
+      const page = await storage.readPage(() =>
+        storage.policies
+          .find({ sync, end: null, _id: { $gt: last } }, { projection: { _id: 1 } })
+          .sort({ _id: 1 })
+          .limit(PAGE)
+          .toArray(),
+      );
+      const among = { policy: { $in: page.map(({ _id }) => _id) }, confirmed_at: null, rule: null };
+      const first = page.length > 0 && (await storage.readPage(() => firstOf(storage, among)));
+      if (first && (!oldest || first.at < oldest)) oldest = first.at;
+      left -= page.length;
+      last = page.at(-1)?._id ?? last;
+      if (page.length < PAGE) break;
+    }
+  return oldest;
+}
+
+function firstOf({ commands }: Storage, among: object) {
+  return commands
+    .find(among, { projection: { at: 1 } })
+    .sort({ at: 1 })
+    .limit(1)
+    .next();
+}

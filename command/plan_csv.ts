@@ -1,8 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import { stringify } from 'csv-stringify';
+import type { Planned } from '../gateway/planned.ts';
 import { valueText } from './output.ts';
-import type { Planned } from './planned.ts';
 
 const COLUMNS = [
   ...['mchid', 'out_insurance_no', 'outlook', 'sync', 'revision', 'observed_at'],

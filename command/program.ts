@@ -12,7 +12,9 @@ import { addMessages } from './messages.ts';
 import { addOpen } from './open.ts';
 import { addPlan } from './plan.ts';
 import { addSandbox } from './sandbox.ts';
+import { addServe } from './serve.ts';
 import { addShow } from './show.ts';
+import { addToken } from './token.ts';
 import { addWorker } from './worker.ts';
 
 const EXITS = Object.entries(EXIT_CODES)
@@ -51,6 +53,8 @@ export function makeProgram(): Command {
     addAudit,
     addDoctor,
     addWorker,
+    addServe,
+    addToken,
     addCodecServer,
     addSandbox,
     addKeys,

@@ -20,7 +20,7 @@ export interface ProblemBody {
 export const MATTERS = {
   request: [400, 'the path, the query or a header is not as the document says', 'correct what `violations` names'],
   json: [400, 'the body is no JSON', 'send JSON in UTF-8'],
-  'idempotency-key': [400, 'the header `Idempotency-Key` and `event_id` of the body differ', 'send one of them'],
+  'idempotency-key': [422, 'the header `Idempotency-Key` and `event_id` of the body differ', 'send one of them'],
   token: [401, 'no token, or one that is not known', 'send `Authorization: Bearer TOKEN`'],
   role: [403, 'the token has not the role that this asks for', 'ask for one that has'],
   merchant: [403, 'the token is not for this merchant', 'ask for one that is'],

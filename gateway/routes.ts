@@ -26,7 +26,13 @@ export function routesOf(app: FastifyInstance): Routes {
     (method: HTTPMethods) =>
     ({ url, role, schema }: Route, handler: Handler): void => {
       const security = role === undefined ? [] : [{ token: [] }];
-      app.route({ method, url, handler, config: { role }, schema: { security, ...schema } });
+      app.route({
+        method,
+        url,
+        handler,
+        config: { role },
+        schema: { security, ...(role && { 'x-role': role }), ...schema },
+      });
     };
   return { get: add('GET'), post: add('POST'), put: add('PUT') };
 }
@@ -65,7 +71,7 @@ function described(status: number, type: string, schema: z.ZodType): object {
   return { description: TITLES[status] ?? `${whens.join('; or ')}.`, content: { [type]: { schema } } };
 }
 
-const METHODS: readonly HTTPMethods[] = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'];
+const METHODS: readonly HTTPMethods[] = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'QUERY', 'TRACE'];
 
 /** Has each path answer the methods that it does not take: to be called before any route is added. */
 export function refuseOthers(app: FastifyInstance, refuse: (allow: string) => never): () => void {
@@ -83,10 +89,12 @@ export function refuseOthers(app: FastifyInstance, refuse: (allow: string) => ne
         method: [...others],
         url,
         schema: { hide: true },
-        handler: (_request, reply) => {
+        // Before a body is looked at.
+        onRequest: async (_request, reply) => {
           reply.header('allow', allow);
-          return refuse(allow);
+          refuse(allow);
         },
+        handler: () => refuse(allow),
       });
     }
   };

@@ -87,6 +87,7 @@ export async function gatewayApp(servers: Servers, log: FastifyBaseLogger, token
     throw new Problem('method', `this path takes ${allow}`);
   });
   await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"] } } });
+  letGo(app);
   tellOfRequests(app);
   takeJson(app);
   // What comes out is ours, and told whole: a field that the document lacks must not hide a policy from people.
@@ -120,6 +121,17 @@ function checked(schema: unknown, value: unknown): { value: unknown } | { error:
   } catch (error) {
     return { error: error as Error };
   }
+}
+
+/** Once it closes, no caller keeps a connection: one that is kept idle would hold it up for more than a minute. */
+function letGo(app: FastifyInstance): void {
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
+  app.addHook('onSend', async (_request, reply) => {
+    if (closing) reply.header('connection', 'close');
+  });
 }
 
 /** A line a request. The path's pattern, never the path: that names a policy. */

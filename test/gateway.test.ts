@@ -6,6 +6,7 @@ import { until } from './client_namespace.ts';
 import { assertNothingPersonal } from './command_policies_fixture.ts';
 import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
 import { gatewayStage } from './gateway_fixture.ts';
+import { servedGateway } from './gateway_serve.ts';
 
 const on = gatewayStage();
 const { asked, known, lines } = on;
@@ -90,7 +91,7 @@ describe('the gateway', { concurrency: 2 }, () => {
     const again = await asked(`POST ${path}/approve`, { body: { policy_code: 'C1', event_id: 'issue-1' } });
     assert.deepEqual([first.body, again.body.outcome], [again.body, 'accepted']);
     const two = await asked(`POST ${path}/approve`, { body: { policy_code: 'C1', event_id: 'issue-2' }, headers });
-    assert.deepEqual([two.status, two.body.rule], [400, 'idempotency-key']);
+    assert.deepEqual([two.status, two.body.rule], [422, 'idempotency-key']);
   });
 
   it('answers a problem for each way to be wrong', async () => {
@@ -218,3 +219,5 @@ describe('the gateway', { concurrency: 2 }, () => {
     assertNothingPersonal(all);
   });
 });
+
+servedGateway(on);

@@ -131,3 +131,5 @@ export function gatewayStage() {
     },
   };
 }
+
+export type GatewayStage = ReturnType<typeof gatewayStage>;

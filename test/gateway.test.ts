@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import type { WechatPay } from '../command/story/wechatpay.ts';
+import { findOnPath } from '../embedded/path.mjs';
 import { COMMAND_SCHEMAS } from '../policy/commands.ts';
 import { until } from './client_namespace.ts';
 import { assertNothingPersonal } from './command_policies_fixture.ts';
@@ -58,6 +63,25 @@ describe('the gateway', { concurrency: 2 }, () => {
     assert.ok(calls.some(({ method, status }: Record<string, unknown>) => method === 'PATCH' && status === 200));
     const plan = (await asked(`GET ${path}/plan`)).body;
     assert.deepEqual([plan.outlook, plan.fields], ['identical', []]);
+  });
+
+  it('does what the shell lines of its page say', {
+    skip: findOnPath('curl') ? false : 'there is no curl',
+  }, async () => {
+    const { gateway, token, stage } = await on.ready();
+    const text = await readFile(new URL('../docs/gateway.md', import.meta.url), 'utf8');
+    const blocks = [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, block = '']) => block);
+    const lines = blocks.filter((block) => block.includes('curl')).join('');
+    assert.ok(lines.split('curl').length > 10, lines);
+    const { record } = await known({ out_insurance_no: 'A20260101000001' });
+    await writeFile(join(stage.directory, 'policy.json'), JSON.stringify(record));
+    const script = `set -e; curl() { command curl -sS -f "$@" > answer.json; }\n${lines}`;
+    await promisify(execFile)('bash', ['-c', script.replaceAll('http://127.0.0.1:8080', gateway.url)], {
+      cwd: stage.directory,
+      env: { ...process.env, TOKEN: token },
+    });
+    const held = await wechatpay.policy('A20260101000001');
+    assert.deepEqual([held?.policy_state, held?.car_number], ['POLICY_STATE_INACTIVE', '京A·12345']);
   });
 
   it('takes every message that the engine knows', async () => {

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
 import { UnknownPolicy } from '../client/errors.ts';
+import type { Planned } from '../gateway/planned.ts';
 import type { PolicyState, Sync } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
 import type { Storage } from '../storage/connection.ts';
-import type { PolicyFilter } from '../storage/policies.ts';
+import type { PolicyFilter } from '../storage/policy_list.ts';
 import { OUTLOOKS, type Outlook } from '../workflows/plan.ts';
 import { endWith } from './exit_code.ts';
 import { policyOf } from './merchant.ts';
 import { type Filter, shortStateOf, withFilter } from './options.ts';
 import { note, print, tableOf, valueText } from './output.ts';
-import type { Planned } from './planned.ts';
 import { withMongodb } from './storage.ts';
 import { UsageError } from './usage.ts';
 
@@ -46,7 +46,7 @@ async function planOne(number: string, options: Options): Promise<void> {
   const planned = await withMongodb('plan', async (storage) => {
     const [{ findPolicy }, { plannedOf }] = await Promise.all([
       import('../storage/policies.ts'),
-      import('./planned.ts'),
+      import('../gateway/planned.ts'),
     ]);
     const found = await findPolicy(storage, mchid, out_insurance_no);
     if (!found) throw new UnknownPolicy(`${mchid}/${out_insurance_no}: no such policy is on record; open it first`);
@@ -119,9 +119,9 @@ async function planAll(options: Options): Promise<void> {
 
 async function* plans(storage: Storage, options: Options): AsyncGenerator<Planned> {
   const [{ listPolicies }, { StorageUnreadable }, { plannedOf }] = await Promise.all([
-    import('../storage/policies.ts'),
+    import('../storage/policy_list.ts'),
     import('../storage/errors.ts'),
-    import('./planned.ts'),
+    import('../gateway/planned.ts'),
   ]);
   const { mchid, sync, type } = options;
   const state = shortStateOf(options);

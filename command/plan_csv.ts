@@ -1,6 +1,6 @@
+import type { Planned } from '../gateway/planned.ts';
 import { type CsvTable, csvTable } from './csv_table.ts';
 import { valueText } from './output.ts';
-import type { Planned } from './planned.ts';
 
 const COLUMNS = [
   ...['mchid', 'out_insurance_no', 'outlook', 'sync', 'revision', 'observed_at'],

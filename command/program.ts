@@ -17,7 +17,9 @@ import { addReconcile } from './reconcile.ts';
 import { addReport } from './report.ts';
 import { addSandbox } from './sandbox.ts';
 import { takeSecretFiles } from './secret_files.ts';
+import { addServe } from './serve.ts';
 import { addShow } from './show.ts';
+import { addToken } from './token.ts';
 import { addWatch } from './watch.ts';
 import { addWorker } from './worker.ts';
 
@@ -64,6 +66,8 @@ export function makeProgram(): Command {
     addAudit,
     addDoctor,
     addWorker,
+    addServe,
+    addToken,
     addCodecServer,
     addSandbox,
     addKeys,

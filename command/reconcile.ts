@@ -63,7 +63,7 @@ async function reconcile(options: Options): Promise<void> {
 
 /** Looked at at a time: each costs some reads. */
 const AT_ONCE = 8;
-const PAGE = 200;
+const PAGE = 1_000;
 
 async function* reconciledAll(
   storage: Storage,
@@ -71,7 +71,7 @@ async function* reconciledAll(
   { asOf, reveal }: Options,
 ): AsyncGenerator<Reconciled> {
   const [{ listPolicies }, { StorageUnreadable }, { inOrder }, { reconciledOf }] = await Promise.all([
-    import('../storage/policies.ts'),
+    import('../storage/policy_list.ts'),
     import('../storage/errors.ts'),
     import('./in_order.ts'),
     import('./reconciled.ts'),

@@ -5,9 +5,9 @@ import type { PolicyFields } from '../policy/record.ts';
 import type { Storage } from '../storage/connection.ts';
 import { StorageUnreadable } from '../storage/errors.ts';
 import { lastAnswer, pastOf } from '../storage/history.ts';
+import { shownFields } from '../storage/masked.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
 import { heldOf } from '../workflows/plan.ts';
-import { shownFields } from './masked.ts';
 
 /** Whether WeChat Pay was last seen to hold what we held. */
 export type Verdict = 'same' | 'differs' | 'unknown';

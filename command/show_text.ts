@@ -1,12 +1,12 @@
 import type { Execution, PendingCall } from '../client/pending_call.ts';
-import { standstillOf } from '../client/standstill.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { todoOf } from '../policy/blocks.ts';
+import { standstillOf } from '../policy/standstill.ts';
 import { shortState } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
 import type { Call } from '../storage/documents.ts';
+import type { Kept } from '../storage/kept.ts';
 import type { Status } from '../workflows/messages.ts';
-import type { Kept } from './kept.ts';
 import { pairsOf, tableOf } from './output.ts';
 
 /** All that is known of a policy, from where it is known. `null`: not known there. */

@@ -1,8 +1,7 @@
 import type { Keyring } from '../codec/keys.ts';
 import { openFields, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
-import type { End, PolicyState, Sync } from '../policy/state.ts';
-import { wireTime } from '../policy/time.ts';
+import type { End } from '../policy/state.ts';
 import type { Storage } from './connection.ts';
 import type { PolicyDocument, StoredPolicy } from './documents.ts';
 import { isDuplicate, StorageUnreadable } from './errors.ts';
@@ -193,60 +192,6 @@ export async function findPolicy(storage: Storage, mchid: string, outInsuranceNo
   return found && opened(storage.keyring, found);
 }
 
-/** Every condition given must hold. */
-export interface PolicyFilter {
-  mchid?: string;
-  policy_state?: PolicyState;
-  policy_type?: string;
-  sync?: Sync;
-  /** Cover ends before this instant. */
-  expires_before?: Date;
-  /** Something asks for a person: of a life that goes on, for nobody can take a mark off one that is over. */
-  attention?: boolean;
-  /** How the life ended; null: it goes on. */
-  end?: End | null;
-}
-
-/** FerretDB reads the whole collection for each page. */
-const PAGE = 1_000;
-
-/**
- * Policies in the order of `_id`, at most `limit`, from the one after `after` on; a page at a time, so a list of any
- * length holds no cursor open.
- * @throws StorageError
- */
-export async function* listPolicies(
-  storage: Storage,
-  filter: PolicyFilter,
-  { limit = Number.POSITIVE_INFINITY, after = '' }: { limit?: number; after?: string } = {},
-): AsyncGenerator<ReadPolicy> {
-  const query = queryOf(filter);
-  for (let left = limit, last = after; left > 0; ) {
-    const size = Math.min(left, PAGE);
-    const page = await storage.readPage(() =>
-      storage.policies
-        .find({ ...query, _id: { $gt: last } })
-        .sort({ _id: 1 })
-        .limit(size)
-        .toArray(),
-    );
-    for (const found of page) yield opened(storage.keyring, found);
-    left = page.length < size ? 0 : left - size;
-    last = page.at(-1)?._id ?? last;
-  }
-}
-
-function queryOf({ expires_before, attention, ...equal }: PolicyFilter): Record<string, unknown> {
-  const given = Object.entries(equal).filter(([, value]) => value !== undefined);
-  return {
-    ...Object.fromEntries(given),
-    // Stored times are all in +08:00 and of one length: as text they sort like the instants.
-    ...(expires_before && { 'record.policy.expired_time': { $lt: wireTime(expires_before.getTime()) } }),
-    ...(attention === undefined ? {} : { 'attention.0': { $exists: attention } }),
-    ...(attention && { end: null }),
-  };
-}
-
 type Fields = Record<string, unknown>;
 
 function sealed(keyring: Keyring | undefined, _id: string, policy: Partial<Mutable>): Fields {
@@ -268,7 +213,8 @@ function sealedRecord(keyring: Keyring | undefined, _id: string, { policy, uploa
   };
 }
 
-function opened(keyring: Keyring | undefined, stored: StoredPolicy): ReadPolicy {
+/** The document with its sealed values opened, as far as there are keys. */
+export function opened(keyring: Keyring | undefined, stored: StoredPolicy): ReadPolicy {
   const { taken_over: _, record, remote, carried, ...fields } = stored;
   const unreadable: Unreadable[] = [];
   const open = (sealedPart: unknown, part = ''): Fields => {

@@ -27,9 +27,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'activities',
     'worker',
     'client',
+    'gateway',
     'sandbox',
     'embedded',
   ],
+  gateway: ['policy', 'client', 'wechatpay', 'storage', 'workflows/plan.ts'],
   sandbox: ['policy', 'wechatpay'],
   embedded: [],
 };

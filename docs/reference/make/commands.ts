@@ -10,12 +10,12 @@ import { COLUMN_NAMES } from '../../../command/import/columns.ts';
 import { LINE_RULES } from '../../../command/import/fault.ts';
 import type { Reported } from '../../../command/import/report.ts';
 import type { Imported } from '../../../command/import.ts';
-import type { Kept } from '../../../command/kept.ts';
 import type { Summary } from '../../../command/plan.ts';
-import type { Planned, PlannedRow } from '../../../command/planned.ts';
 import { makeProgram } from '../../../command/program.ts';
 import type { Shown } from '../../../command/show_text.ts';
+import type { Planned, PlannedRow } from '../../../gateway/planned.ts';
 import { FINDING_KINDS, type Finding } from '../../../storage/documents.ts';
+import type { Kept } from '../../../storage/kept.ts';
 import type { Audited } from '../../../worker/audit.ts';
 import { KEPT_JSON } from './kept_commands.ts';
 import { code, table, words } from './markdown.ts';
@@ -102,6 +102,7 @@ const KEPT = {
   document: 'The document of [policies](storage.md#policies), without `record`, `remote` and `carried`.',
   desired: 'The policy as you want it, by field.',
   remote: 'The policy as WeChat Pay last showed it; null before.',
+  differing: 'Names of the fields in which the two differ.',
   calls: 'The latest twenty of [calls](storage.md#calls).',
   discrepancies: 'The latest twenty of [discrepancies](storage.md#discrepancies).',
   commands: 'The latest twenty of [commands](storage.md#commands).',
@@ -198,6 +199,11 @@ const JSON_OF: Record<string, string> = {
   doctor: `${words(FIELD, DIAGNOSIS)}\n\neach of its \`findings\`:\n\n${words(FIELD, DOCTORS_FINDING)}`,
   worker: 'Nothing, while all is well: its log, on standard error, is JSON by itself.',
   'codec-server': '`{"url": …}` once it listens, with and without `--json`.',
+  serve: '`{"url": …}` once it listens, with and without `--json`. Its log is JSON, on standard error.',
+  token: words(FIELD, {
+    token: 'The token: nobody can be told it again.',
+    entry: 'Its entry for the file of tokens.',
+  }),
   sandbox: '`{"url": …}` once it listens, with and without `--json`.',
   keys: words(FIELD, {
     directory: 'The folder.',

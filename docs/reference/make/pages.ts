@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { commands, commonOptions, exitCodes, messageJson } from './commands.ts';
 import { blocks, errors, marks, rules, wechatpayErrors } from './errors.ts';
+import { gatewayDocument, paths, problems } from './gateway.ts';
 import { schemaFiles } from './json_schemas.ts';
 import { answer, envelope, messageBlocks, status } from './messages.ts';
 import { record, recordBlocks } from './record.ts';
@@ -19,18 +20,24 @@ const PAGES: Record<string, Record<string, () => string>> = {
   'storage.md': collectionBlocks,
 };
 
+/** Those of the gateway, whose document takes a gateway to make. */
+const GATEWAY = 'gateway.md';
+
 const ROOT = new URL('../../../', import.meta.url);
 const BLOCK = /(<!-- made: ([\w-]+) -->\n)[\s\S]*?(<!-- end -->)/g;
 
 /** Every file that is made: its path from the root of the repository, and what should be in it. */
 export async function madeFiles(): Promise<Map<string, string>> {
   const files = new Map<string, string>();
-  for (const [page, made] of Object.entries(PAGES)) {
+  const document = await gatewayDocument();
+  const pages = { ...PAGES, [GATEWAY]: { paths: () => paths(document), problems } };
+  for (const [page, made] of Object.entries(pages)) {
     const path = `docs/reference/${page}`;
     files.set(path, filled(page, await readFile(new URL(path, ROOT), 'utf8'), made));
   }
   for (const [name, schema] of Object.entries(schemaFiles()))
     files.set(`schemas/${name}`, `${JSON.stringify(schema, null, 2)}\n`);
+  files.set('schemas/openapi.json', `${JSON.stringify(document, null, 1)}\n`);
   return files;
 }
 

@@ -4,7 +4,7 @@ import { fieldTable } from './fields.ts';
 import { type JsonSchema, jsonSchemaOf } from './json_schemas.ts';
 import { code, table } from './markdown.ts';
 
-/** Who reads a setting: workers (w), clients, which commands are (c), the codec server (s). */
+/** Who reads a setting: workers (w), clients, which commands are (c), the codec server (s), the gateway (g), which is a client too. */
 const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
   'TEMPORAL_*': [
     'w, c',
@@ -27,7 +27,11 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'c',
     'The merchant that commands about one policy mean. Without it, the only one of WECHATPAY_MERCHANTS.',
   ],
-  POLICY_SYNC_LOG_LEVEL: ['w, s', '`debug`, `info`, `warn`, `error`.'],
+  POLICY_SYNC_TOKENS: [
+    'g',
+    'Path of the [file of tokens](../gateway.md#tokens), read again when it changes. Without it the gateway serves its own machine alone.',
+  ],
+  POLICY_SYNC_LOG_LEVEL: ['w, s, g', '`debug`, `info`, `warn`, `error`.'],
   POLICY_SYNC_CALLS_KEPT: [
     'w',
     'How long `calls` are kept in MongoDB: a duration of a day at least, or `forever`. The last 20 of each policy always are.',

@@ -28,9 +28,8 @@ const EXITS = Object.entries(EXIT_CODES)
   .join(', ');
 
 const EPILOGUE = `
-Settings: TEMPORAL_* (as Temporal's own tools have them), MONGODB_URI and POLICY_SYNC_KEYS (or MONGODB_URI_FILE and
-POLICY_SYNC_KEYS_FILE, paths of files with them), POLICY_SYNC_ALLOW_PLAIN, POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS. All of it,
-word by word: docs/reference.`;
+Settings: TEMPORAL_* (as Temporal's own tools have them), MONGODB_URI and POLICY_SYNC_KEYS (or …_FILE, the path of a
+file), POLICY_SYNC_ALLOW_PLAIN, POLICY_SYNC_MCHID, WECHATPAY_MERCHANTS. All of it, word by word: docs/reference.`;
 
 /** An option that a command cannot do without says so. */
 function optionDescription(this: Help, option: Option): string {

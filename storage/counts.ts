@@ -24,53 +24,51 @@ const PAGE = 500;
  */
 export async function countPolicies(storage: Storage): Promise<Counts> {
   const { policies } = storage;
-  const [groups, blocked, pending_since, verified, late] = await Promise.all([
-    // `end` is told apart here: asked for in the query, its null would have MongoDB read every document.
-    storage.readPage(() =>
-      policies
-        .aggregate<{ _id: Group; count: number }>([
-          { $match: { sync: { $gt: '' } } },
-          { $group: { _id: { sync: '$sync', policy_state: '$policy_state', end: '$end' }, count: { $sum: 1 } } },
-        ])
-        .toArray(),
-    ),
-    storage.readPage(() =>
-      policies
-        .aggregate<{ _id: string | null; count: number }>([
-          { $match: { sync: 'BLOCKED', end: null } },
-          { $group: { _id: '$block.code', count: { $sum: 1 } } },
-        ])
-        .toArray(),
-    ),
-    oldestChange(storage),
-    storage.readPage(() =>
-      policies
-        .find({ end: null, verified_at: { $gt: new Date(0) } }, { projection: { verified_at: 1 } })
-        .sort({ verified_at: 1 })
-        .limit(1)
-        .next(),
-    ),
-    // Others wait for a person, or for a change that is on its way.
-    storage.readPage(() =>
-      policies
-        .find(
-          { end: null, sync: 'SYNCED', next_verification_at: { $gt: new Date(0), $lt: new Date() } },
-          { projection: { next_verification_at: 1 } },
-        )
-        .sort({ next_verification_at: 1 })
-        .limit(1)
-        .next(),
-    ),
-  ]);
+  // One after the other: whoever records calls shares the connections.
+  // `end` is told apart here: asked for in the query, its null would have MongoDB read every document.
+  const groups = await storage.readPage(() =>
+    policies
+      .aggregate<{ _id: Group; count: number }>([
+        { $match: { sync: { $gt: '' } } },
+        { $group: { _id: { sync: '$sync', policy_state: '$policy_state', end: '$end' }, count: { $sum: 1 } } },
+      ])
+      .toArray(),
+  );
+  const blocked = await storage.readPage(() =>
+    policies
+      .aggregate<{ _id: string | null; count: number }>([
+        { $match: { sync: 'BLOCKED', end: null } },
+        { $group: { _id: '$block.code', count: { $sum: 1 } } },
+      ])
+      .toArray(),
+  );
   return {
     policies: groups
       .filter(({ _id }) => _id.end == null)
       .map(({ _id: { end: _, ...of }, count }) => ({ ...of, count })),
     blocked: blocked.map(({ _id, count }) => ({ code: _id ?? 'unknown', count })),
-    pending_since,
-    verified_at: verified?.verified_at ?? null,
-    verification_due: late?.next_verification_at ?? null,
+    pending_since: await oldestChange(storage),
+    verified_at: await earliest(storage, 'verified_at', {}),
+    // Others wait for a person, or for a change that is on its way.
+    verification_due: await earliest(storage, 'next_verification_at', { sync: 'SYNCED' }),
   };
+}
+
+/** The earliest of these times of policies that go on, of those that are over. */
+async function earliest(
+  { policies, readPage }: Storage,
+  time: 'verified_at' | 'next_verification_at',
+  which: { sync?: Sync },
+): Promise<Date | null> {
+  const query = { end: null, ...which, [time]: { $gt: new Date(0), $lt: new Date() } };
+  const found = await readPage(() =>
+    policies
+      .find(query, { projection: { [time]: 1 } })
+      .sort({ [time]: 1 })
+      .limit(1)
+      .next(),
+  );
+  return found?.[time] ?? null;
 }
 
 interface Group {

@@ -52,10 +52,8 @@ async function copyContext(to: string): Promise<void> {
   await symlink(join(ROOT, 'node_modules'), join(to, 'node_modules'));
 }
 
-const SKIP =
-  process.getuid?.() === 0 && findOnPath('setpriv')
-    ? false
-    : 'only root, with setpriv, can become a user without rights';
+const setpriv = findOnPath('setpriv');
+const SKIP = process.getuid?.() === 0 && setpriv ? false : 'only root, with setpriv, can become a user without rights';
 
 it('what the Dockerfile makes carries a policy, as a user who can write nowhere, and ends in good order', {
   skip: SKIP,
@@ -99,7 +97,7 @@ it('what the Dockerfile makes carries a policy, as a user who can write nowhere,
   };
   const rights = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--no-new-privs', '--bounding-set=-all'];
   const worker: ChildProcess = spawn(
-    'setpriv',
+    setpriv ?? '',
     [...rights, process.execPath, join(app, 'bin/policy-sync.mjs'), 'worker', '--promote'],
     { cwd: app, env, stdio: ['ignore', 'ignore', 'pipe'] },
   );

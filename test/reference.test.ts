@@ -64,6 +64,8 @@ const INNER = new Set(['Cut', 'Problem', 'RuleViolation']);
 
 /** Names of constants look alike. */
 function isSetting(name: string): boolean {
+  // The path of a file with a secret is told of where the secret is.
+  if (name.endsWith('_FILE')) return false;
   return !/^(MONGODB|WECHATPAY)_/.test(name) || name === 'MONGODB_URI' || name === 'WECHATPAY_MERCHANTS';
 }
 

@@ -3,8 +3,10 @@ import { describe, it } from 'node:test';
 import type { Log } from '../activities/log.ts';
 import { freePort } from '../embedded/ports.ts';
 import { connect, type Storage } from '../storage/connection.ts';
+import { StorageUnavailable } from '../storage/errors.ts';
 import { WechatPay } from '../wechatpay/client.ts';
 import { MerchantFaultError } from '../wechatpay/errors.ts';
+import { counted } from '../worker/counted.ts';
 import { Holds } from '../worker/holds.ts';
 import { Metrics, serveMetrics } from '../worker/metrics.ts';
 import { merchantAt } from './wechatpay_counterpart.ts';
@@ -33,6 +35,20 @@ describe('/metrics', () => {
     } finally {
       await end();
     }
+  });
+});
+
+describe('what is counted for the metrics', () => {
+  it('is counted once a minute at most, whoever asks, and not again at once where the server did not answer', async () => {
+    let asked = 0;
+    const told = counted(async () => ++asked, silent);
+    assert.deepEqual(await Promise.all([told(), told()]), [1, 1]);
+    assert.equal(await told(), 1);
+    const failing = counted(async () => {
+      asked++;
+      throw new StorageUnavailable('127.0.0.1:1', 'no answer');
+    }, silent);
+    assert.deepEqual([await failing(), await failing(), asked], [undefined, undefined, 2]);
   });
 });
 

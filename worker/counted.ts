@@ -20,11 +20,12 @@ export function counted<T>(count: () => Promise<T>, log: Log): () => Promise<T |
     const begun = performance.now();
     try {
       last = await count();
-      again = performance.now() + Math.max(EVERY_MS, (performance.now() - begun) / SHARE);
     } catch (error) {
       if (!(error instanceof StorageError) && codeOf(error) === undefined) throw error;
       log.debug({ reason: reasonOf(error) }, 'a server did not answer what the metrics ask');
     } finally {
+      // What was given up may go on at the server.
+      again = performance.now() + Math.max(EVERY_MS, (performance.now() - begun) / SHARE);
       counting = undefined;
     }
   };

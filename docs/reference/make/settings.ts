@@ -45,7 +45,10 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'w',
     'How long after their end the personal data of policies are kept that ended DECLINED or INACTIVE; then they are [erased](../privacy.md#erasure).',
   ],
-  POLICY_SYNC_METRICS_PORT: ['w', 'Port where metrics are served; without it they are not.'],
+  POLICY_SYNC_METRICS_PORT: [
+    'w',
+    'Port of `/metrics`, and of `/healthz`, which says that the process runs; without it there is neither.',
+  ],
   POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
   POLICY_SYNC_CODEC_TOKEN: [
     's',

@@ -9,6 +9,7 @@ import { parse } from 'csv-parse/sync';
 import type { Reconciled } from '../command/reconciled.ts';
 import type { Report } from '../command/report_text.ts';
 import type { WechatPay } from '../command/story/wechatpay.ts';
+import { findOnPath } from '../embedded/path.mjs';
 import { APPROVED } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import { until } from './client_namespace.ts';
@@ -16,6 +17,8 @@ import type { Stage } from './client_stage.ts';
 import { assertNothingPersonal, policyCommands } from './command_policies_fixture.ts';
 import { COMMAND } from './command_process.ts';
 import { DAY, MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
+
+const NO_TERMINAL = findOnPath('script') ? false : 'there is no `script` (of util-linux) on PATH';
 
 const on = policyCommands();
 const { run, opened } = on;
@@ -128,6 +131,28 @@ describe('watch', { timeout: 120_000 }, () => {
       watch.lines.some((line) => line.includes('INACTIVE; SYNCED; revision 2, WeChat Pay holds 2')),
     );
     assert.equal(await watch.end(), 0);
+  });
+
+  it('in a terminal is a table that is drawn anew in its place, and ends by Ctrl-C', {
+    skip: NO_TERMINAL,
+  }, async () => {
+    const number = await opened({ policy_state: APPROVED });
+    const command = `stty cols 160 rows 50; exec ${process.execPath} ${COMMAND} watch --every 100ms`;
+    const child = spawn('script', ['-qefc', command, '/dev/null'], {
+      env: stage.env,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let shown = '';
+    child.stdout.on('data', (chunk) => {
+      shown += chunk;
+    });
+    await until(async () => /SYNC +POLICIES +SINCE/.test(shown) && shown.includes(number), 30_000);
+    // It goes up the lines of the former table, and clears them.
+    await until(async () => shown.includes('\u001b[1A'));
+    const ended = once(child, 'close');
+    child.stdin.write('\u0003');
+    assert.deepEqual(await ended, [0, null]);
+    assertNothingPersonal(shown);
   });
 
   it('says in one line that a server is away when it begins', async () => {

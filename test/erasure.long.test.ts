@@ -14,10 +14,11 @@ import { connect, type Storage } from '../storage/connection.ts';
 import { countAttention } from '../storage/lives.ts';
 import { audit } from '../worker/audit.ts';
 import type { Erased } from '../worker/erasure.ts';
+import { keepRetention } from '../worker/retention.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { COMMAND, CommandLine } from './command_process.ts';
-import { MCHID, recordOf, uniqueNumber } from './fixtures.ts';
+import { DAY, MCHID, recordOf, uniqueNumber } from './fixtures.ts';
 
 // Without payload keys: whatever is left is there to be read.
 const line = new CommandLine();
@@ -137,6 +138,11 @@ describe('an erasure', { timeout: 300_000 }, () => {
       ['ERASED', undefined, true],
     );
     assert.ok((await storage.calls.countDocuments({ policy: `${MCHID}/${number}` })) > 0);
+    const shown = await line.run(['show', number], stage.env);
+    assert.deepEqual([shown.code, /^ended +ERASED$/m.test(shown.stdout)], [0, true], shown.stderr);
+    const told = await line.run(['reconcile', '--as-of', new Date().toISOString(), '--json'], stage.env);
+    const row = told.stdout.split('\n').find((text) => text.includes(number)) ?? '{}';
+    assert.deepEqual([JSON.parse(row).verdict, JSON.parse(row).ours.address], ['unknown', undefined], told.stderr);
     // It is run again to no harm.
     assert.equal((await erased(number)).runs, 0);
   });
@@ -204,6 +210,55 @@ async function killedAt(number: string, step: string): Promise<void> {
     if (said.includes(step)) child.kill('SIGKILL');
   });
   await ended;
+}
+
+describe('an erasure by other ways', { timeout: 180_000 }, () => {
+  it('ends a workflow that does not hear of it by force, and waits until no call of it may write', async (t) => {
+    const number = await lived();
+    const { workflowService, options } = stage.client.temporal;
+    const which = { namespace: options.namespace, workflowId: workflowIdOf(MCHID, number) };
+    try {
+      await workflowService.pauseWorkflowExecution({ ...which, reason: 'for a test', requestId: number });
+    } catch {
+      return t.skip('this Temporal server cannot pause workflows');
+    }
+    const before = Date.now();
+    await erased(number);
+    assert.ok(Date.now() - before > 20_000);
+    assert.deepEqual(await leftOf(number), []);
+  });
+
+  it('is done once a day of policies that ended longer ago than their personal data are kept', async (t) => {
+    const [old, young] = [await declined(), await declined()];
+    const _id = `${MCHID}/${old}`;
+    await storage.policies.updateOne({ _id }, { $set: { ended_at: new Date(Date.now() - 10 * DAY) } });
+    const said: string[] = [];
+    const say = (_: unknown, message: string) => said.push(message);
+    const log = { debug() {}, warn: say, error: say, info: say } as never;
+    const enough = new AbortController();
+    t.after(() => enough.abort());
+    const forever = Number.POSITIVE_INFINITY;
+    const kept = { calls: forever, commands: forever, discrepancies: forever, personal: 5 * DAY };
+    const keeping = keepRetention({ storage, log }, stage.client.temporal, kept, enough.signal);
+    await until(async () => said.length > 0, 60_000);
+    enough.abort();
+    await keeping;
+    assert.deepEqual(said, ['personal data of policies that ended long ago are erased']);
+    assert.deepEqual(await leftOf(old), []);
+    assert.notDeepEqual(await leftOf(young), []);
+  });
+});
+
+/** Its life is over. */
+async function declined(): Promise<string> {
+  const number = uniqueNumber('D');
+  const { insured_name_list, address } = personOf(number);
+  const record = recordOf({ out_insurance_no: number, insured_name_list, address });
+  await new WechatPay(stage.sandboxUrl).put(number, record.policy);
+  await stage.client.openPolicy(record);
+  await stage.client.decline(of(number), { reason: personOf(number).reason });
+  await until(async () => (await storage.policies.findOne({ _id: `${MCHID}/${number}` }))?.end === 'DECLINED');
+  return number;
 }
 
 describe('an export', { timeout: 120_000 }, () => {

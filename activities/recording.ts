@@ -6,6 +6,7 @@ import { writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageError } from '../storage/errors.ts';
+import { writeEvents } from '../storage/events.ts';
 import {
   documentId,
   type Pair,
@@ -15,12 +16,19 @@ import {
   writeVerification,
 } from '../storage/policies.ts';
 import { fault, type Log } from './log.ts';
-import type { Behind } from './types/results.ts';
+import type { Behind, TellsEvents } from './types/results.ts';
 import type { OwedAttempts, Snapshot } from './types/snapshot.ts';
 
 export interface Place {
   storage: Storage;
   log: Log;
+  /** Events that a snapshot carries are written: somebody waits for them. */
+  events?: boolean;
+}
+
+/** Says in a result that events were written with the rest. */
+export function tellsEvents({ events }: Place): TellsEvents {
+  return events ? { events: true } : {};
 }
 
 /** What a call came to, as `calls` keeps it: one document per attempt. */
@@ -104,19 +112,22 @@ export async function written(place: Place, what: string, write: () => Promise<u
  * @throws {RunIsBehind}
  */
 export async function writeSnapshot(
-  { storage }: Place,
+  { storage, ...place }: Place,
   snapshot: Snapshot,
   changes: Partial<PolicySnapshot> & { end?: End | null } = {},
 ): Promise<void> {
   const { mchid, out_insurance_no, discrepancies, commands = [], confirmation = null, owed = [] } = snapshot;
+  const events = place.events ? snapshot.events : undefined;
   const of = { mchid, policy: documentId(mchid, out_insurance_no) };
   // Before the policy: a life that restarts from the document does not tell them again.
   await Promise.all([
     writeCommands(storage, { ...of, commands, confirmation }),
     writeDiscrepancies(storage, { ...of, discrepancies }),
     ...owed.map((one) => writeOwed(storage, owedOf(snapshot, one))),
+    events && writeEvents(storage, { ...of, out_insurance_no, events }),
   ]);
-  const document = { ...documentOf(snapshot), ...changes };
+  const last = events?.at(-1);
+  const document = { ...documentOf(snapshot), ...(last && { last_event: last.sequence }), ...changes };
   if ((await writePolicy(storage, document)) === 'written') return;
   const ahead = await pairAhead(storage, document);
   if (ahead) throw new RunIsBehind(ahead);

@@ -16,6 +16,12 @@ interface ObservedCall {
   duration_ms: number;
 }
 
+interface Delivered {
+  endpoint: string;
+  type: string;
+  outcome: 'delivered' | 'not-taken' | 'failed';
+}
+
 /** What a worker counts; nothing personal, and no policy's number. */
 export class Metrics {
   readonly registry = new Registry();
@@ -30,6 +36,13 @@ export class Metrics {
     help: 'How long a request to WeChat Pay took',
     labelNames: ['method'],
     buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [this.registry],
+  });
+
+  readonly #deliveries = new Counter({
+    name: 'policy_sync_event_deliveries_total',
+    help: 'Attempts to deliver an event, by endpoint, type of event and outcome: delivered, not-taken, failed (given up)',
+    labelNames: ['endpoint', 'type', 'outcome'],
     registers: [this.registry],
   });
 
@@ -111,6 +124,11 @@ export class Metrics {
           this.set({ mchid, serial_no }, (valid_to.getTime() - Date.now()) / DAY_MS);
       },
     });
+  }
+
+  /** Counts one attempt to deliver an event. */
+  delivered({ endpoint, type, outcome }: Delivered): void {
+    this.#deliveries.inc({ endpoint, type, outcome });
   }
 
   /** Counts one request to WeChat Pay. */

@@ -19,6 +19,10 @@ export interface Settings {
   logLevel: (typeof LOG_LEVELS)[number];
   /** How long calls are kept in MongoDB, in ms; Infinity: for ever. */
   callsKept: number;
+  /** The POLICY_SYNC_WEBHOOKS file; without it nobody is told of events. */
+  webhooksFile: string | undefined;
+  /** How long events are kept in MongoDB, in ms; Infinity: for ever. */
+  eventsKept: number;
   /** Where metrics are served; nowhere without a port. */
   metrics: { host: string; port: number } | undefined;
 }
@@ -48,6 +52,17 @@ export const settingsSchema = z.object({
     .string()
     .refine((text) => keptOf(text) >= DAY, { error: found('a duration of a day at least, such as 90d, or forever') })
     .default('90d'),
+  POLICY_SYNC_WEBHOOKS: z
+    .string()
+    .min(1, { error: 'expected the path of the webhooks file (JSON), found an empty text' })
+    .optional(),
+  // Longer than an event is tried.
+  POLICY_SYNC_EVENTS_KEPT: z
+    .string()
+    .refine((text) => keptOf(text) >= 7 * DAY, {
+      error: found('a duration of 7 days at least, such as 30d, or forever'),
+    })
+    .default('30d'),
   POLICY_SYNC_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   POLICY_SYNC_METRICS_PORT: z
     .string()
@@ -84,6 +99,8 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     merchantsFile: WECHATPAY_MERCHANTS,
     logLevel: rest.POLICY_SYNC_LOG_LEVEL,
     callsKept: keptOf(rest.POLICY_SYNC_CALLS_KEPT),
+    webhooksFile: rest.POLICY_SYNC_WEBHOOKS,
+    eventsKept: keptOf(rest.POLICY_SYNC_EVENTS_KEPT),
     metrics: port === undefined ? undefined : { host: rest.POLICY_SYNC_METRICS_HOST, port: Number(port) },
   };
 }

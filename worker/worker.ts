@@ -17,6 +17,8 @@ import { cacheSize } from './cache_size.ts';
 import { CallWorkers } from './call_workers.ts';
 import { CurrentVersion } from './current_version.ts';
 import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
+import { type Endpoints, endpointsOf } from './events/endpoints.ts';
+import { runEvents } from './events/run.ts';
 import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
 import { logSinks } from './log.ts';
@@ -118,9 +120,11 @@ interface Shared {
   common: Common;
   temporal: Client;
   place: CallPlace;
+  /** Undefined: nobody is told of events. */
+  endpoints: Endpoints | undefined;
 }
 
-type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'payloadKey'>;
+type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'payloadKey' | 'events'>;
 
 /** `failed` rejects when one of the Workers does. */
 async function start(options: Start): Promise<{ failed: Promise<void> }> {
@@ -128,6 +132,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   if (!settings.keyring) log.warn('POLICY_SYNC_KEYS is not set: payloads and records rest in the clear');
   const merchants = new Merchants(settings.merchantsFile, log);
   await merchants.load();
+  const endpoints = await endpointsOf(settings.webhooksFile, log);
   const metrics = new Metrics(() => merchants.all());
   if (settings.metrics) atEnd(await serveMetrics(metrics, settings.metrics, log));
   const connection = await connectTemporal(settings.temporal, log, signal);
@@ -146,8 +151,9 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const converter = dataConverter(settings.keyring, { allowPlain: settings.allowPlain, marksLocked: true });
   const common: Common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE };
   const temporal = new Client({ connection, namespace, dataConverter: converter });
-  const place = { storage, log, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
-  const shared: Shared = { settings, log, merchants, metrics, common, temporal, place };
+  const events = endpoints !== undefined;
+  const place = { storage, log, events, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
+  const shared: Shared = { settings, log, merchants, metrics, common, temporal, place, endpoints };
   const workflows = new Running(await workflowWorker(shared, { bundle, buildId }));
   const { calls, following } = await startCalls(shared, options, workflows);
   const sweeping = sweep(shared, options, indexing);
@@ -231,17 +237,18 @@ async function startCalls(
   return { calls, following: following.done };
 }
 
-/** Takes away what is left behind: holds of processes that are gone, and old calls. */
+/** Takes away what is left behind: holds of processes that are gone, old calls and events; and delivers events. */
 function sweep(
-  { settings, place }: Shared,
+  { settings, place, endpoints, metrics }: Shared,
   { signal, atEnd, probeEvery = PROBE_EVERY_MS }: Start,
   indexing: Promise<void>,
 ): Promise<unknown> {
   const clearing = clearAbandoned(place, probeEvery, signal);
   // By their index, without which it is long work for MongoDB.
   const deleting = indexing.then(() => keepDeletingOldCalls(place, settings.callsKept, signal));
-  atEnd(() => Promise.allSettled([clearing, deleting]));
-  return Promise.all([clearing, deleting]);
+  const telling = runEvents({ ...place, endpoints, metrics, kept: settings.eventsKept, indexing }, signal);
+  atEnd(() => Promise.allSettled([clearing, deleting, telling]));
+  return Promise.all([clearing, deleting, telling]);
 }
 
 type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;

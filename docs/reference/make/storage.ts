@@ -43,6 +43,7 @@ const POLICIES: Words<StoredPolicy> = {
   updated_at: 'When it was last written.',
   end: '`DECLINED`, `INACTIVE`, `STOPPED`; null while the policy is lived.',
   ended_at: 'When it ended.',
+  last_event: 'The `sequence` of the last of its `events`; absent before any.',
   carried: 'What the workflow wants back when it restarts from this document; sealed, of no meaning to others.',
   taken_over: 'The life before the last restart, `{life, end, at}`.',
 };
@@ -132,8 +133,10 @@ const FINDINGS: Words<StoredFinding> = {
 };
 
 const SWEEPS: Words<StoredSweep> = {
-  _id: '`calls`: old calls are deleted.',
-  begun_at: 'When a worker last began it; another may a day later.',
+  _id: '`calls`, `events`: old ones are deleted. `relay`: events are delivered, by one worker at a time.',
+  begun_at:
+    'When a worker last began it; another may a day later. Of `relay`: when its worker last said that it goes on; another may 30 s later.',
+  held_by: 'Of `relay`: which worker, `pid@host/…`.',
 };
 
 const FIELD = ['field', ''] as const;

@@ -3,6 +3,7 @@ import { Command, Help, type Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCodecServer } from './codec_server.ts';
 import { addDoctor } from './doctor.ts';
+import { addEvents } from './events.ts';
 import { EXIT_CODES } from './exit_code.ts';
 import { addHolding } from './holding.ts';
 import { addImport } from './import.ts';
@@ -48,6 +49,7 @@ export function makeProgram(): Command {
     addShow,
     addList,
     addPlan,
+    addEvents,
     addAudit,
     addDoctor,
     addWorker,

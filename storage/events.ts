@@ -1,4 +1,5 @@
 import type { EventEntry } from '../policy/events.ts';
+import { shortState } from '../policy/state.ts';
 import type { Storage } from './connection.ts';
 import type { StoredDelivery, StoredEvent } from './documents.ts';
 import { isDuplicate } from './errors.ts';
@@ -37,6 +38,28 @@ export async function writeEvents(
       await write();
     }
   });
+}
+
+/**
+ * The event of a stop that its workflow could not write any more, where others wait for events of the policy; once, however often.
+ * @returns its sequence
+ * @throws StorageError
+ */
+export async function writeStopped(
+  storage: Storage,
+  { _id, life }: { _id: string; life: string },
+  when: Date,
+): Promise<number | undefined> {
+  const told = { _id, life, end: null, last_event: { $gt: 0 } };
+  const found = await storage.read(() => storage.policies.findOne(told));
+  if (!found) return undefined;
+  const { mchid, out_insurance_no, revision, synced_revision, last_event = 0 } = found;
+  const at = when.getTime();
+  const sequence = Math.max(last_event + 1, at);
+  const end = { type: 'policy.ended' as const, sync: 'STOPPED' as const, end: 'STOPPED' as const };
+  const event = { id: `${life}_stopped`, state: shortState(found.policy_state), revision, synced_revision, ...end };
+  await writeEvents(storage, { policy: _id, mchid, out_insurance_no, events: [{ ...event, sequence, at }] });
+  return sequence;
 }
 
 /**

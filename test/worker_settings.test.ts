@@ -38,6 +38,8 @@ describe('settings of a worker', () => {
       merchantsFile: 'merchants.json',
       logLevel: 'info',
       callsKept: 90 * DAY,
+      webhooksFile: undefined,
+      eventsKept: 30 * DAY,
       metrics: undefined,
     });
   });
@@ -51,9 +53,12 @@ describe('settings of a worker', () => {
       POLICY_SYNC_ALLOW_PLAIN: '1',
       POLICY_SYNC_LOG_LEVEL: 'debug',
       POLICY_SYNC_CALLS_KEPT: '1 day',
+      POLICY_SYNC_WEBHOOKS: 'webhooks.json',
+      POLICY_SYNC_EVENTS_KEPT: '7d',
       POLICY_SYNC_METRICS_PORT: '9464',
     });
     assert.equal(settings.callsKept, DAY);
+    assert.deepEqual([settings.webhooksFile, settings.eventsKept], ['webhooks.json', 7 * DAY]);
     assert.equal(readSettings({ ...NEEDED, POLICY_SYNC_CALLS_KEPT: 'forever' }).callsKept, Number.POSITIVE_INFINITY);
     assert.deepEqual([settings.temporal.address, settings.temporal.namespace], ['temporal.example:7233', 'policies']);
     assert.equal(settings.keyring?.active.id, 'k1');

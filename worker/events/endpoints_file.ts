@@ -5,6 +5,7 @@ import { utf8In } from '../../policy/encoding.ts';
 import { EVENT_TYPES, type EventType } from '../../policy/events.ts';
 import { OWN_WORDS } from '../../policy/expected.ts';
 import { brokenLine } from '../../policy/json_fault.ts';
+import { described } from '../../policy/words.ts';
 import { SettingsError } from '../settings.ts';
 
 const SETTING = 'POLICY_SYNC_WEBHOOKS';
@@ -26,20 +27,33 @@ export interface Endpoint {
 
 const types = Object.keys(EVENT_TYPES) as [EventType, ...EventType[]];
 
-/** As the file has them. */
-export const endpointsSchema = z.array(
-  z.strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
-      error: 'expected a name of at most 64 small letters, digits, - and _',
-    }),
-    url: z.string().refine(isSafe, { error: 'expected an https URL without a password (http for this machine alone)' }),
-    secret_files: z
-      .array(z.string().min(1))
-      .min(1, { error: 'expected a file with a secret, two while one is exchanged' })
-      .max(5),
-    merchants: z.array(z.string().regex(/^\d{8,10}$/, { error: 'expected merchant ids of 8 to 10 digits' })).optional(),
-    events: z.array(z.enum(types, { error: `expected types of events: ${types.join(', ')}` })).optional(),
-  }),
+/** One of the list that the file has. */
+export const endpointSchema = z.strictObject(
+  described(
+    {
+      name: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, {
+        error: 'expected a name of at most 64 small letters, digits, - and _',
+      }),
+      url: z
+        .string()
+        .refine(isSafe, { error: 'expected an https URL without a password (http for this machine alone)' }),
+      secret_files: z
+        .array(z.string().min(1))
+        .min(1, { error: 'expected a file with a secret, two while one is exchanged' })
+        .max(5),
+      merchants: z
+        .array(z.string().regex(/^\d{8,10}$/, { error: 'expected merchant ids of 8 to 10 digits' }))
+        .optional(),
+      events: z.array(z.enum(types, { error: `expected types of events: ${types.join(', ')}` })).optional(),
+    },
+    {
+      name: 'By which deliveries, metrics and `policy-sync events` know it. Another name is another endpoint.',
+      url: 'Where events are posted: https, or http on this machine. Redirects are not followed.',
+      secret_files: 'Files of a secret each, `whsec_` and 24 to 64 bytes in base64. Each signs.',
+      merchants: 'Only events of policies of these. Absent: of all.',
+      events: 'Only events of these types. Absent: all.',
+    },
+  ),
 );
 
 /** Nothing is sent over a network for others to read. */
@@ -57,7 +71,7 @@ function isSafe(text: string): boolean {
 export async function readEndpoints(file: string): Promise<Endpoint[]> {
   const whole = resolve(file);
   const text = await textOf(whole, whole);
-  const result = endpointsSchema.safeParse(jsonIn(text, whole), OWN_WORDS);
+  const result = z.array(endpointSchema).safeParse(jsonIn(text, whole), OWN_WORDS);
   const [issue] = result.error?.issues ?? [];
   if (issue) throw fault(`${[...issue.path, ''].map(String).join('.')} ${issue.message}`.trim(), whole);
   const entries = result.data ?? [];

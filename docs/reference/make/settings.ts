@@ -1,4 +1,5 @@
 import { merchantSettingsSchema } from '../../../wechatpay/merchant_settings.ts';
+import { endpointSchema } from '../../../worker/events/endpoints_file.ts';
 import { settingsSchema } from '../../../worker/settings.ts';
 import { fieldTable } from './fields.ts';
 import { type JsonSchema, jsonSchemaOf } from './json_schemas.ts';
@@ -12,7 +13,7 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
   ],
   MONGODB_URI: [
     'w, c',
-    '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention` and `audit` read it.',
+    '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention`, `events` and `audit` read it.',
   ],
   POLICY_SYNC_KEYS: [
     'w, c, s',
@@ -31,6 +32,14 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
   POLICY_SYNC_CALLS_KEPT: [
     'w',
     'How long `calls` are kept in MongoDB: a duration of a day at least, or `forever`. The last 20 of each policy always are.',
+  ],
+  POLICY_SYNC_WEBHOOKS: [
+    'w',
+    'Path of the webhooks file, see below: [who is told of what happens to policies](../events.md). Without it nobody is, and no event is kept. Set it on all workers.',
+  ],
+  POLICY_SYNC_EVENTS_KEPT: [
+    'w',
+    'How long `events` and `deliveries` are kept in MongoDB, whatever became of them: a duration of 7 days at least, or `forever`.',
   ],
   POLICY_SYNC_METRICS_PORT: ['w', 'Port where metrics are served; without it they are not.'],
   POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
@@ -73,4 +82,8 @@ export function merchantsFile(): string {
     (field) => `Each of ${code(field)}:\n\n${fieldTable(schema.properties?.[field]?.items as JsonSchema)}`,
   );
   return [fieldTable(schema), ...keys].join('\n\n');
+}
+
+export function webhooksFile(): string {
+  return fieldTable(jsonSchemaOf(endpointSchema));
 }

@@ -1,9 +1,12 @@
 import {
   type CallOutcome,
+  DELIVERY_STATES,
   FINDING_KINDS,
   type OwedAttempts,
   type StoredCommand,
+  type StoredDelivery,
   type StoredDiscrepancy,
+  type StoredEvent,
   type StoredFinding,
   type StoredHold,
   type StoredPolicy,
@@ -139,6 +142,35 @@ const SWEEPS: Words<StoredSweep> = {
   held_by: 'Of `relay`: which worker, `pid@host/…`.',
 };
 
+const EVENT = {
+  policy: '`_id` of the policy.',
+  mchid: 'Merchant id.',
+  out_insurance_no: 'Number of the policy.',
+  type: 'Type of the [event](../events.md).',
+  sequence: 'Rises with each event of the policy.',
+  at: 'When it happened.',
+  told: 'What else is told.',
+} as const;
+
+const EVENTS: Words<StoredEvent> = {
+  _id: 'The `webhook-id`.',
+  ...EVENT,
+  assigned: 'Each endpoint that wants it has a delivery of it.',
+};
+
+const DELIVERIES: Words<StoredDelivery> = {
+  _id: '`{endpoint}/{event}`.',
+  endpoint: 'Name of the endpoint.',
+  event: '`_id` of the event.',
+  ...EVENT,
+  state: `${DELIVERY_STATES.map(code).join(', ')}: given up.`,
+  attempts: 'How often it was tried.',
+  since: 'From when on its three days count.',
+  due_at: 'Not tried before.',
+  reason: 'Why it was not taken last.',
+  tried_at: 'When it was tried last.',
+};
+
 const FIELD = ['field', ''] as const;
 
 /** A block for each collection: its fields, and how it is indexed. */
@@ -151,6 +183,8 @@ export const collectionBlocks: Record<string, () => string> = {
   merchants: () => words(FIELD, MERCHANTS),
   findings: () => words(FIELD, FINDINGS),
   sweeps: () => words(FIELD, SWEEPS),
+  events: () => `${words(FIELD, EVENTS)}\n\n${indexes('events')}`,
+  deliveries: () => `${words(FIELD, DELIVERIES)}\n\n${indexes('deliveries')}`,
 };
 
 function indexes(collection: keyof typeof INDEXES): string {

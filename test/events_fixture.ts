@@ -87,8 +87,8 @@ export interface Wanted {
   name: string;
   url: string;
   secrets: string[];
-  merchants?: string[];
-  events?: string[];
+  merchants?: string[] | undefined;
+  events?: string[] | undefined;
 }
 
 export interface Line {

@@ -73,7 +73,7 @@ export async function readEndpoints(file: string): Promise<Endpoint[]> {
   const text = await textOf(whole, whole);
   const result = z.array(endpointSchema).safeParse(jsonIn(text, whole), OWN_WORDS);
   const [issue] = result.error?.issues ?? [];
-  if (issue) throw fault(`${[...issue.path, ''].map(String).join('.')} ${issue.message}`.trim(), whole);
+  if (issue) throw fault([issue.path.map(String).join('.'), issue.message].filter(Boolean).join(': '), whole);
   const entries = result.data ?? [];
   const twice = entries.find(({ name }, at) => entries.findIndex((other) => other.name === name) !== at);
   if (twice) throw fault(`expected each name once, found ${twice.name} twice`, whole);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
 import { fault, type Log } from '../../activities/log.ts';
 import type { Storage } from '../../storage/connection.ts';
@@ -18,7 +19,7 @@ const PATIENCE_MS = 30_000;
 const SAY_EVERY_MS = 5_000;
 /** It stops by itself well before another may begin, where it cannot say so: the last request takes 20 s at most. */
 const OWN_PATIENCE_MS = 20_000;
-const LOOK_EVERY_MS = 1_000;
+const LOOK_EVERY_MS = 500;
 /** Policies of which something is under way to one endpoint at a time. */
 const AT_ONCE = 16;
 
@@ -63,17 +64,17 @@ async function held({ storage, log }: RelayPlace, held_by: string): Promise<Turn
 async function relay(place: RelayPlace, held_by: string, first: Turn, signal: AbortSignal): Promise<void> {
   const over = new AbortController();
   const own = AbortSignal.any([signal, over.signal]);
+  // Each request under way listens to it.
+  setMaxListeners(0, own);
   let turn = first;
   const now = () => new Date(turn.mongodb + performance.now() - turn.at);
   const isOurs = () => performance.now() - turn.at <= OWN_PATIENCE_MS;
   const { endpoints, log } = place;
   log.info({}, 'this worker delivers events');
-  await endpoints.look();
   const working = work({ ...place, now, isOurs, signal: own }, endpoints).finally(() => over.abort());
   while (!own.aborted) {
     await pause(SAY_EVERY_MS, own);
     if (own.aborted) break;
-    await endpoints.look();
     turn = (await held(place, held_by)) ?? turn;
     if (!isOurs()) over.abort();
   }
@@ -85,6 +86,7 @@ async function work(delivering: Delivering, endpoints: Endpoints): Promise<void>
   const { storage, log, now, signal } = delivering;
   const serving = new Map<string, Promise<void>>();
   for (; !signal.aborted; await pause(LOOK_EVERY_MS, signal)) {
+    await endpoints.look();
     for (const { name } of endpoints.all())
       if (!serving.has(name))
         serving.set(
@@ -120,7 +122,10 @@ async function serve(delivering: Delivering, endpoints: Endpoints, name: string)
       if (signal.aborted) break;
       active.set(policy, begin(policy, sink));
     }
-    await Promise.race([pause(LOOK_EVERY_MS, signal), ...(due?.length ? active.values() : [])]);
+    const enough = new AbortController();
+    const looked = pause(LOOK_EVERY_MS, AbortSignal.any([signal, enough.signal]));
+    await Promise.race([looked, ...(due?.length ? active.values() : [])]);
+    enough.abort();
   }
   await Promise.all(active.values());
 }

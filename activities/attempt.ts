@@ -13,7 +13,7 @@ import { retryWait } from './backoff.ts';
 import { later } from './failure.ts';
 import { fault } from './log.ts';
 import { type Debt, oweAhead, settleOwed } from './owed.ts';
-import { type Place, recordIntent, recordOutcome, recordSnapshot } from './recording.ts';
+import { type Place, recordIntent, recordOutcome, recordSnapshot, tellsEvents } from './recording.ts';
 import type { Confirmed, Refused } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
 
@@ -147,8 +147,9 @@ export function proven(settings: CallSettings, attempted: Attempted): Confirmed 
 }
 
 /** What every result tells beside its outcome. */
-export function facts({ payloadKey }: CallSettings, { answer, error, recorded, owed }: Attempted) {
-  return { recorded, request_id: (answer ?? error)?.request_id, payload_key: payloadKey, ...(owed && { owed }) };
+export function facts(settings: CallSettings, { answer, error, recorded, owed }: Attempted) {
+  const { request_id } = answer ?? error ?? {};
+  return { recorded, request_id, payload_key: settings.payloadKey, ...(owed && { owed }), ...tellsEvents(settings) };
 }
 
 /** WeChat Pay's code, or, where it gave none, the client's word for what happened. */

@@ -4,6 +4,7 @@ import { addAudit } from './audit.ts';
 import { addCodecServer } from './codec_server.ts';
 import { addDoctor } from './doctor.ts';
 import { addErase } from './erase.ts';
+import { addEvents } from './events.ts';
 import { EXIT_CODES } from './exit_code.ts';
 import { addExport } from './export.ts';
 import { addHolding } from './holding.ts';
@@ -62,6 +63,7 @@ export function makeProgram(): Command {
     addWatch,
     addExport,
     addErase,
+    addEvents,
     addAudit,
     addDoctor,
     addWorker,

@@ -4,7 +4,9 @@ import { type Renewed, renewed } from './client.ts';
 import type {
   Call,
   StoredCommand,
+  StoredDelivery,
   StoredDiscrepancy,
+  StoredEvent,
   StoredFinding,
   StoredHold,
   StoredPolicy,
@@ -33,6 +35,8 @@ export interface Storage {
   readonly merchants: Collection<StoredHold>;
   readonly findings: Collection<StoredFinding>;
   readonly sweeps: Collection<StoredSweep>;
+  readonly events: Collection<StoredEvent>;
+  readonly deliveries: Collection<StoredDelivery>;
   /**
    * What time it is at the server: it answers.
    * @throws StorageUnavailable, StorageRefused
@@ -100,6 +104,12 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
     },
     get sweeps() {
       return client.current().db(name).collection<StoredSweep>('sweeps');
+    },
+    get events() {
+      return client.current().db(name).collection<StoredEvent>('events');
+    },
+    get deliveries() {
+      return client.current().db(name).collection<StoredDelivery>('deliveries');
     },
     clock: async () => (await storage.server()).time,
     server: () =>

@@ -1,5 +1,6 @@
 import type { Storage } from './connection.ts';
 import { FINDING_KINDS, type StoredPolicy } from './documents.ts';
+import { writeStopped } from './events.ts';
 
 /** Which life keeps a policy: what an audit compares with Temporal. */
 export type Life = Pick<StoredPolicy, '_id' | 'mchid' | 'out_insurance_no' | 'life'>;
@@ -136,7 +137,9 @@ function namedOtherThan(own: string) {
  */
 export async function recordStop(storage: Storage, { _id, life }: Life): Promise<void> {
   const at = new Date();
-  const change = { $set: { end: 'STOPPED' as const, sync: 'STOPPED' as const, ended_at: at, updated_at: at } };
+  const told = await writeStopped(storage, { _id, life }, at);
+  const stopped = { end: 'STOPPED' as const, sync: 'STOPPED' as const, ended_at: at, updated_at: at };
+  const change = { $set: { ...stopped, ...(told !== undefined && { last_event: told }) } };
   await storage.write(_id, () => storage.policies.updateOne({ _id, life, end: null }, change));
 }
 

@@ -38,7 +38,8 @@ describe('settings of a worker', () => {
       allowPlain: false,
       merchantsFile: 'merchants.json',
       logLevel: 'info',
-      kept: { calls: 90 * DAY, commands: forever, discrepancies: forever, personal: forever },
+      kept: { calls: 90 * DAY, commands: forever, discrepancies: forever, events: 30 * DAY, personal: forever },
+      webhooksFile: undefined,
       metrics: undefined,
     });
   });
@@ -52,9 +53,12 @@ describe('settings of a worker', () => {
       POLICY_SYNC_ALLOW_PLAIN: '1',
       POLICY_SYNC_LOG_LEVEL: 'debug',
       POLICY_SYNC_CALLS_KEPT: '1 day',
+      POLICY_SYNC_WEBHOOKS: 'webhooks.json',
+      POLICY_SYNC_EVENTS_KEPT: '7d',
       POLICY_SYNC_METRICS_PORT: '9464',
     });
     assert.equal(settings.kept.calls, DAY);
+    assert.deepEqual([settings.webhooksFile, settings.kept.events], ['webhooks.json', 7 * DAY]);
     assert.equal(readSettings({ ...NEEDED, POLICY_SYNC_CALLS_KEPT: 'forever' }).kept.calls, forever);
     assert.deepEqual([settings.temporal.address, settings.temporal.namespace], ['temporal.example:7233', 'policies']);
     assert.equal(settings.keyring?.active.id, 'k1');

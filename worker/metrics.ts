@@ -19,6 +19,12 @@ const MOST_CODES = 100;
 /** Gauges that prom-client calls totals, which Prometheus' rules have for counters. */
 const MISNAMED = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
 
+interface Delivered {
+  endpoint: string;
+  type: string;
+  outcome: 'delivered' | 'not-taken' | 'failed';
+}
+
 /** What a worker counts; nothing personal, and no policy's number. */
 export class Metrics {
   readonly registry = new Registry();
@@ -55,6 +61,13 @@ export class Metrics {
     registers: [this.registry],
   });
   readonly #codes = new Set<string>();
+
+  readonly #deliveries = new Counter({
+    name: 'policy_sync_event_deliveries_total',
+    help: 'Attempts to deliver an event, by endpoint, type of event and outcome: delivered, not-taken, failed (given up)',
+    labelNames: ['endpoint', 'type', 'outcome'],
+    registers: [this.registry],
+  });
 
   /** Merchants whose calls wait, and why. */
   held: () => ReadonlyMap<string, HoldReason> = () => new Map();
@@ -158,6 +171,11 @@ export class Metrics {
           this.set({ mchid, serial_no }, valid_to.getTime() / 1000);
       },
     });
+  }
+
+  /** Counts one attempt to deliver an event. */
+  delivered({ endpoint, type, outcome }: Delivered): void {
+    this.#deliveries.inc({ endpoint, type, outcome });
   }
 
   /** Counts one request to WeChat Pay. */

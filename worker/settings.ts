@@ -18,7 +18,9 @@ export interface Settings {
   merchantsFile: string;
   logLevel: (typeof LOG_LEVELS)[number];
   /** How long documents, and personal data of ended policies, are kept in MongoDB, in ms; Infinity: for ever. */
-  kept: Record<'calls' | 'commands' | 'discrepancies' | 'personal', number>;
+  kept: Record<'calls' | 'commands' | 'discrepancies' | 'events' | 'personal', number>;
+  /** The POLICY_SYNC_WEBHOOKS file; without it nobody is told of events. */
+  webhooksFile: string | undefined;
   /** Where metrics are served; nowhere without a port. */
   metrics: { host: string; port: number } | undefined;
 }
@@ -48,6 +50,12 @@ export const settingsSchema = z.object({
   POLICY_SYNC_COMMANDS_KEPT: keptFor('forever'),
   POLICY_SYNC_DISCREPANCIES_KEPT: keptFor('forever'),
   POLICY_SYNC_PERSONAL_KEPT: keptFor('forever'),
+  // Longer than an event is tried.
+  POLICY_SYNC_EVENTS_KEPT: keptFor('30d', { least: 7 }),
+  POLICY_SYNC_WEBHOOKS: z
+    .string()
+    .min(1, { error: 'expected the path of the webhooks file (JSON), found an empty text' })
+    .optional(),
   POLICY_SYNC_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   POLICY_SYNC_METRICS_PORT: z
     .string()
@@ -55,11 +63,12 @@ export const settingsSchema = z.object({
     .optional(),
 });
 
-function keptFor(usual: string) {
-  const expected = 'a duration of a day at least, such as 90d, or forever';
+function keptFor(usual: string, { least = 1 }: { least?: number } = {}) {
+  const days = least === 1 ? 'a day' : `${least} days`;
+  const expected = `a duration of ${days} at least, such as 90d, or forever`;
   return z
     .string()
-    .refine((text) => keptOf(text) >= DAY, { error: found(expected) })
+    .refine((text) => keptOf(text) >= least * DAY, { error: found(expected) })
     .default(usual);
 }
 
@@ -95,8 +104,10 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
       calls: keptOf(rest.POLICY_SYNC_CALLS_KEPT),
       commands: keptOf(rest.POLICY_SYNC_COMMANDS_KEPT),
       discrepancies: keptOf(rest.POLICY_SYNC_DISCREPANCIES_KEPT),
+      events: keptOf(rest.POLICY_SYNC_EVENTS_KEPT),
       personal: keptOf(rest.POLICY_SYNC_PERSONAL_KEPT),
     },
+    webhooksFile: rest.POLICY_SYNC_WEBHOOKS,
     metrics: port === undefined ? undefined : { host: rest.POLICY_SYNC_METRICS_HOST, port: Number(port) },
   };
 }

@@ -21,6 +21,8 @@ import { CallWorkers } from './call_workers.ts';
 import { counted } from './counted.ts';
 import { CurrentVersion } from './current_version.ts';
 import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
+import { type Endpoints, endpointsOf } from './events/endpoints.ts';
+import { runEvents } from './events/run.ts';
 import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
 import { LearnedRates } from './learned_rates.ts';
@@ -112,9 +114,11 @@ interface Shared {
   common: Common;
   temporal: Client;
   place: CallPlace;
+  /** Undefined: nobody is told of events. */
+  endpoints: Endpoints | undefined;
 }
 
-type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'noted' | 'payloadKey'>;
+type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'noted' | 'payloadKey' | 'events'>;
 
 /** `failed` rejects when one of the Workers does. */
 async function start(options: Start): Promise<{ failed: Promise<void> }> {
@@ -122,6 +126,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   if (!settings.keyring) log.warn('POLICY_SYNC_KEYS is not set: payloads and records rest in the clear');
   const merchants = new Merchants(settings.merchantsFile, log);
   await merchants.load();
+  const endpoints = await endpointsOf(settings.webhooksFile, log);
   const metrics = new Metrics(() => merchants.all());
   const sdk = settings.metrics && (await sdkMetrics());
   if (sdk) metrics.sdk = sdk.text;
@@ -143,8 +148,9 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const common: Common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE };
   const temporal = new Client({ connection, namespace, dataConverter: converter });
   const noted = (what: Noted) => metrics.noted(what);
-  const place = { storage, log, noted, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
-  const shared: Shared = { settings, log, merchants, metrics, common, temporal, place };
+  const events = endpoints !== undefined;
+  const place = { storage, log, noted, events, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
+  const shared: Shared = { settings, log, merchants, metrics, common, temporal, place, endpoints };
   const workflows = new Running(await workflowWorker(shared, { bundle, buildId }));
   const { calls, following } = await startCalls(shared, options, workflows);
   const sweeping = sweep(shared, options, indexing);
@@ -236,17 +242,18 @@ async function startCalls(
   return { calls, following: following.done };
 }
 
-/** Takes away what is left behind: holds of processes that are gone, and what is kept no longer. */
+/** Takes away what is left behind: holds of processes that are gone, and what is kept no longer; and delivers events. */
 function sweep(
-  { settings, place, temporal }: Shared,
+  { settings, place, temporal, endpoints, metrics }: Shared,
   { signal, atEnd, probeEvery = PROBE_EVERY_MS }: Start,
   indexing: Promise<void>,
 ): Promise<unknown> {
   const clearing = clearAbandoned(place, probeEvery, signal);
   // By their index, without which it is long work for MongoDB.
   const deleting = indexing.then(() => keepRetention(place, temporal, settings.kept, signal));
-  atEnd(() => Promise.allSettled([clearing, deleting]));
-  return Promise.all([clearing, deleting]);
+  const telling = runEvents({ ...place, endpoints, metrics, kept: settings.kept.events, indexing }, signal);
+  atEnd(() => Promise.allSettled([clearing, deleting, telling]));
+  return Promise.all([clearing, deleting, telling]);
 }
 
 type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;

@@ -5,6 +5,7 @@ import type { Opened } from '../../../client/policy_client.ts';
 import type { Row } from '../../../command/attention.ts';
 import { type Finding as DoctorsFinding, GRADES } from '../../../command/doctor/finding.ts';
 import type { Diagnosis } from '../../../command/doctor.ts';
+import type { ListedDelivery, SentAgain } from '../../../command/events.ts';
 import { EXIT_CODES } from '../../../command/exit_code.ts';
 import { COLUMN_NAMES } from '../../../command/import/columns.ts';
 import { LINE_RULES } from '../../../command/import/fault.ts';
@@ -108,6 +109,25 @@ const KEPT = {
   commands: 'The latest twenty of [commands](storage.md#commands).',
 } as const satisfies Record<keyof Kept, string>;
 
+const DELIVERY = {
+  endpoint: 'Name of the endpoint.',
+  event: 'Id of the event: its `webhook-id`.',
+  type: 'Type of the [event](../events.md).',
+  ...POLICY,
+  sequence: 'Rises with each event of the policy.',
+  state: '`waiting`, `delivered`, `failed`: given up.',
+  attempts: 'How often it was tried.',
+  at: 'When it happened; RFC 3339, UTC, like all times here.',
+  due_at: 'Not tried before; null of one that waits no more.',
+  tried_at: 'When it was tried last; null before.',
+  reason:
+    'Why it was not taken last: `status 500`, `time-out`, `ECONNREFUSED`, `gone`, …; null where it was, or before.',
+} as const satisfies Record<keyof ListedDelivery, string>;
+
+const SENT_AGAIN = {
+  sent_again: 'How many deliveries are made once more.',
+} as const satisfies Record<keyof SentAgain, string>;
+
 const AUDITED = {
   records: 'Records of policies that go on.',
   workflows: 'Workflows that run.',
@@ -195,6 +215,7 @@ const JSON_OF: Record<string, string> = {
   plan: `${words(FIELD, PLANNED)}\n\neach of its \`fields\`:\n\n${words(FIELD, PLANNED_FIELD)}\n\nWith \`--all\` a line for each policy in which something differs, then \`{"summary": …}\`:\n\n${words(FIELD, SUMMARY)}`,
   ...KEPT_JSON,
   list: `A line for each policy:\n\n${words(FIELD, LISTED)}`,
+  events: `A line for each delivery of an event to an endpoint:\n\n${words(FIELD, DELIVERY)}\n\nWith \`--send-again\`:\n\n${words(FIELD, SENT_AGAIN)}`,
   audit: `${words(FIELD, AUDITED)}\n\neach of its \`findings\`:\n\n${words(FIELD, FINDING)}\n\nWith \`--every\`: \`{"scheduled": true, "every": …, "fix": …}\`, \`every\` in ms; with \`--every off\`: \`{"scheduled": false}\`.`,
   doctor: `${words(FIELD, DIAGNOSIS)}\n\neach of its \`findings\`:\n\n${words(FIELD, DOCTORS_FINDING)}`,
   worker: 'Nothing, while all is well: its log, on standard error, is JSON by itself.',

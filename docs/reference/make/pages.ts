@@ -6,7 +6,7 @@ import { schemaFiles } from './json_schemas.ts';
 import { answer, envelope, messageBlocks, status } from './messages.ts';
 import { record, recordBlocks } from './record.ts';
 import { fault, faultRule, request } from './sandbox.ts';
-import { merchantsFile, settings } from './settings.ts';
+import { merchantsFile, settings, webhooksFile } from './settings.ts';
 import { collectionBlocks } from './storage.ts';
 
 /** What is made for each page. Everything else on a page is written by hand. */
@@ -15,7 +15,7 @@ const PAGES: Record<string, Record<string, () => string>> = {
   'messages.md': { answer, envelope, status, ...messageBlocks() },
   'errors.md': { errors, rules, blocks, marks, 'wechatpay-errors': wechatpayErrors },
   'commands.md': { commands, 'common-options': commonOptions, 'exit-codes': exitCodes, message: messageJson },
-  'settings.md': { settings, 'merchants-file': merchantsFile },
+  'settings.md': { settings, 'merchants-file': merchantsFile, 'webhooks-file': webhooksFile },
   'sandbox.md': { 'fault-rule': faultRule, fault, request },
   'storage.md': collectionBlocks,
 };

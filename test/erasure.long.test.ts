@@ -238,7 +238,7 @@ describe('an erasure by other ways', { timeout: 180_000 }, () => {
     const enough = new AbortController();
     t.after(() => enough.abort());
     const forever = Number.POSITIVE_INFINITY;
-    const kept = { calls: forever, commands: forever, discrepancies: forever, personal: 5 * DAY };
+    const kept = { calls: forever, commands: forever, discrepancies: forever, events: forever, personal: 5 * DAY };
     const keeping = keepRetention({ storage, log }, stage.client.temporal, kept, enough.signal);
     await until(async () => said.length > 0, 60_000);
     enough.abort();

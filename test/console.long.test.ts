@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, statSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import axe, { type AxeResults } from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import type { WechatPay } from '../command/story/wechatpay.ts';
 import { findOnPath } from '../embedded/path.mjs';
@@ -30,7 +31,7 @@ describe('the console', { skip: program ? false : missing }, () => {
     ({ tokens, wechatpay } = ready);
     url = ready.gateway.url;
     browser = await chromium.launch({ executablePath: program, args: quiet });
-    page = await (await browser.newContext({ viewport: { width: 1400, height: 1000 }, locale: 'en-US' })).newPage();
+    page = await (await browser.newContext({ viewport: { width: 1200, height: 900 }, locale: 'en-US' })).newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(error.message));
@@ -42,7 +43,6 @@ describe('the console', { skip: program ? false : missing }, () => {
     if (!process.env.SAVE_SCREENSHOTS) return;
     await page.screenshot({
       path: fileURLToPath(new URL(`../docs/images/${name}.png`, import.meta.url)),
-      fullPage: true,
     });
   };
 
@@ -53,6 +53,14 @@ describe('the console', { skip: program ? false : missing }, () => {
     await page.goto(`${url}/console/`);
     await page.getByLabel('Token').fill(token);
     await page.keyboard.press('Enter');
+  }
+
+  /** What axe finds against WCAG 2.2, levels A and AA, on the page as it stands. */
+  async function barriers(): Promise<string[]> {
+    await page.evaluate(axe.source);
+    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+    const found = await page.evaluate<AxeResults>(`axe.run(document, { runOnly: ${JSON.stringify(tags)} })`);
+    return found.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
   }
 
   it('weighs little', () => {
@@ -74,10 +82,12 @@ describe('the console', { skip: program ? false : missing }, () => {
     await until(async () => (await on.asked('GET /me', { token })).status === 200);
     await signedIn('ps_wrong');
     await says(/token: there is no such token/);
+    assert.deepEqual(await barriers(), []);
     await signedIn(token);
     await says('How many policies stand how');
     await says(/WeChat Pay holds otherwise: plan_id/);
     await says('as anna');
+    assert.deepEqual(await barriers(), []);
     await picture('console-fleet');
     await page.getByRole('link', { name: `${MCHID}/${diverged.number}` }).click();
     await page
@@ -105,8 +115,9 @@ describe('the console', { skip: program ? false : missing }, () => {
     await says(/HELD/);
     await page.getByRole('button', { name: 'Unhold' }).click();
     await says('Goes on.');
-    await wechatpay.change(number, { plan_id: 1 });
+    // The answer of the GET by which it goes on.
     await until(async () => (await on.asked(`GET ${path}`)).body.status.sync === 'SYNCED');
+    await wechatpay.change(number, { plan_id: 1 });
     await page.getByRole('button', { name: 'Verify now' }).click();
     await says(/Verified: it differs in plan_id/);
     await until(async () => (await on.asked(`GET ${path}`)).body.status.sync === 'DIVERGED');
@@ -120,6 +131,7 @@ describe('the console', { skip: program ? false : missing }, () => {
     );
     const commands = made.map(({ command }: { command: string }) => command);
     for (const one of ['hold', 'unhold', 'accept']) assert.ok(commands.includes(one), `${one} of ${commands}`);
+    assert.deepEqual(await barriers(), []);
     await picture('console-policy');
   });
 
@@ -141,6 +153,7 @@ describe('the console', { skip: program ? false : missing }, () => {
     assert.equal(await page.locator('html').getAttribute('lang'), 'zh-CN');
     await page.getByRole('link', { name: 'policy-sync' }).click();
     await page.getByRole('heading', { name: '保单', exact: true }).waitFor();
+    assert.deepEqual(await barriers(), []);
     await picture('console-zh');
     await page.getByRole('button', { name: 'English' }).click();
   });

@@ -113,7 +113,7 @@ function filters(query) {
       h('input', { type: 'checkbox', name: 'attention', value: 'true', checked: query.get('attention') === 'true' }),
       w.attention,
     ),
-    h('button', { type: 'submit' }, w.find),
+    h('button', { type: 'submit' }, w.filter),
   );
 }
 

@@ -11,6 +11,7 @@ const WORDS = {
     merchant: 'Merchant',
     number: 'Number',
     find: 'Open',
+    filter: 'Show',
     state: 'State',
     sync: 'Sync',
     type: 'Type',
@@ -108,6 +109,7 @@ const WORDS = {
     merchant: '商户号',
     number: '保单号',
     find: '打开',
+    filter: '筛选',
     state: '状态',
     sync: '同步',
     type: '类型',
@@ -216,6 +218,8 @@ export function turnLanguage() {
 export function time(text) {
   if (!text) return '';
   const at = new Date(text);
-  if (Number.isNaN(at.getTime())) return String(text);
-  return at.toLocaleString(tagOf(), { timeZone: 'Asia/Shanghai', hour12: false, timeZoneName: 'shortOffset' });
+  // Sweden writes times as RFC 3339 does, but for the T.
+  return Number.isNaN(at.getTime())
+    ? String(text)
+    : `${at.toLocaleString('sv-SE', { timeZone: 'Asia/Shanghai' })} +08:00`;
 }

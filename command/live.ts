@@ -61,7 +61,8 @@ function plain(json: boolean | undefined): Shown {
 
 async function drawn(): Promise<Shown> {
   const { createLogUpdate } = await import('log-update');
-  const table = createLogUpdate(process.stdout);
+  // Hiding the cursor, it would end the process at Ctrl-C by the signal, before the table is left as it stands.
+  const table = createLogUpdate(process.stdout, { showCursor: true });
   let last = '';
   return {
     show: ({ text }) => {

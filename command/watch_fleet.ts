@@ -28,7 +28,8 @@ export function fleetLook(storage: Storage, mchid: string | undefined): () => Pr
     told = new Set(lately.map(keyOf));
     const turned = SYNCS.filter((sync) => counts[sync] !== before[sync]).map((sync) => `${sync} ${counts[sync] ?? 0}`);
     before = counts;
-    const news = [...(turned.length > 0 ? [turned.join(', ')] : []), ...(isFirst ? [] : fresh.map(lineOf))];
+    const counted = turned.length > 0 || isFirst ? [turned.join(', ') || 'no policy goes on'] : [];
+    const news = [...counted, ...(isFirst ? [] : fresh.map(lineOf))];
     return {
       value: { at: new Date(), by_sync: counts, latest: isFirst ? [] : fresh },
       text: textOf(counts, first, lately),

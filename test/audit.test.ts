@@ -7,8 +7,9 @@ import { makeKey, parseKeys } from '../codec/keys.ts';
 import type { WechatPay } from '../command/story/wechatpay.ts';
 import { workflowIdOf } from '../policy/record.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
-import type { Storage } from '../storage/connection.ts';
+import { connect, type Storage } from '../storage/connection.ts';
 import { countAttention } from '../storage/lives.ts';
+import { audit } from '../worker/audit.ts';
 import { Metrics } from '../worker/metrics.ts';
 import { restart, WORKFLOW_TYPE } from '../workflows/messages.ts';
 import { auditStage, LOST, of } from './audit_fixture.ts';
@@ -63,6 +64,24 @@ describe('an audit', { timeout: 300_000 }, () => {
         number,
       );
     assert.deepEqual((await audited()).found, {});
+  });
+
+  it('names documents that rest under a former payload key, while both keys are set', async () => {
+    await synced();
+    const keys = `${makeKey('new')},${stage.env.POLICY_SYNC_KEYS}`;
+    const later = await connect(String(stage.env.MONGODB_URI), { keyring: parseKeys(keys) });
+    try {
+      const { findings } = await audit({ temporal: stage.client.temporal, storage: later }, { fix: false });
+      const [old, ...more] = findings.filter(({ kind }) => kind === 'old-key');
+      assert.match(
+        old?.reason ?? '',
+        /^\d+ documents rest under a payload key that is no longer the first: run `policy-sync/,
+      );
+      assert.deepEqual([more, old?.mchid, old?.out_insurance_no], [[], null, null]);
+    } finally {
+      await later.close();
+    }
+    assert.equal((await audited()).found['old-key'], undefined);
   });
 
   it('sends what a lost policy had still to send', async () => {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { before, describe, it } from 'node:test';
+import { before, describe, it, type TestContext } from 'node:test';
 import { parse } from 'csv-parse/sync';
 import type { Reconciled } from '../command/reconciled.ts';
 import type { Report } from '../command/report_text.ts';
@@ -90,7 +90,7 @@ describe('report', () => {
 });
 
 /** `watch` in a pipe, as its lines come. */
-function watching(...words: string[]) {
+function watching(t: TestContext, ...words: string[]) {
   const child = spawn(process.execPath, [COMMAND, 'watch', ...words], {
     env: { ...stage.env, NO_COLOR: '1' },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -98,6 +98,7 @@ function watching(...words: string[]) {
   const lines: string[] = [];
   createInterface(child.stdout).on('line', (line) => lines.push(line));
   const ended = once(child, 'close');
+  t.after(() => child.kill('SIGKILL'));
   return {
     lines,
     async end(): Promise<unknown> {
@@ -109,10 +110,10 @@ function watching(...words: string[]) {
 }
 
 describe('watch', { timeout: 120_000 }, () => {
-  it('tells a pipe how many policies there are of each sync, then each change, until Ctrl-C', async () => {
-    const watch = watching('--every', '200ms');
+  it('tells a pipe how many policies there are of each sync, then each change, until Ctrl-C', async (t) => {
+    const watch = watching(t, '--every', '200ms');
     await until(async () => watch.lines.length > 0, 30_000);
-    assert.match(watch.lines[0] ?? '', /SYNCED \d+/);
+    assert.match(watch.lines[0] ?? '', /SYNCED \d+|no policy goes on/);
     const number = await opened({ policy_state: APPROVED });
     await run(['amend', number, 'address=another road', '--wait']);
     await until(async () => watch.lines.some((line) => line.includes(`${number}: amend (revision 2), confirmed`)));
@@ -122,9 +123,9 @@ describe('watch', { timeout: 120_000 }, () => {
     assert.ok(!watch.lines.join('\n').includes('another road'));
   });
 
-  it('of one policy tells each turn of it', async () => {
+  it('of one policy tells each turn of it', async (t) => {
     const number = await opened({ policy_state: APPROVED });
-    const watch = watching(number, '--every', '100ms');
+    const watch = watching(t, number, '--every', '100ms');
     await until(async () => watch.lines.some((line) => line.includes('APPROVED; SYNCED; revision 1')), 30_000);
     await run(['cancel', number, '--wait']);
     await until(async () =>
@@ -135,13 +136,14 @@ describe('watch', { timeout: 120_000 }, () => {
 
   it('in a terminal is a table that is drawn anew in its place, and ends by Ctrl-C', {
     skip: NO_TERMINAL,
-  }, async () => {
+  }, async (t) => {
     const number = await opened({ policy_state: APPROVED });
     const command = `stty cols 160 rows 50; exec ${process.execPath} ${COMMAND} watch --every 100ms`;
     const child = spawn('script', ['-qefc', command, '/dev/null'], {
       env: stage.env,
       stdio: ['pipe', 'pipe', 'inherit'],
     });
+    t.after(() => child.kill('SIGKILL'));
     let shown = '';
     child.stdout.on('data', (chunk) => {
       shown += chunk;

@@ -228,6 +228,18 @@ describe('an erasure by other ways', { timeout: 180_000 }, () => {
     assert.deepEqual(await leftOf(number), []);
   });
 
+  it('ends with 3 where Temporal has not deleted the runs in time, and the same again goes on', async () => {
+    const number = await lived();
+    const early = await line.run(['erase', number, ...BY, '--timeout', '1ms', '--json'], stage.env);
+    assert.equal(early.code, 3);
+    assert.match(
+      early.stderr,
+      /^policy-sync: \S+: Temporal has 1 of its runs still to delete; MongoDB is done: run the same again\n$/,
+    );
+    await erased(number);
+    assert.deepEqual(await leftOf(number), []);
+  });
+
   it('is done once a day of policies that ended longer ago than their personal data are kept', async (t) => {
     const [old, young] = [await declined(), await declined()];
     const _id = `${MCHID}/${old}`;

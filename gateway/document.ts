@@ -3,6 +3,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { isOfEnvelope } from '../policy/envelope.ts';
 
 type Json = Record<string, unknown>;
 
@@ -59,6 +60,9 @@ function finished(document: Json): Json {
     const required = body?.content['application/json']?.schema.required as unknown[] | undefined;
     const isUnion = body?.content['application/json']?.schema.anyOf !== undefined;
     if (operation.operationId === 'open') namedByPath(body?.content['application/json']?.schema as Shape);
+    const shape = body?.content['application/json']?.schema as Shape | undefined;
+    // Of an amendment null takes a field back: there only the envelope may be null for nothing.
+    if (shape) orNull(shape, operation.operationId === 'amend' ? 1 : 2, operation.operationId === 'amend');
     if (body) body.required = isUnion || (required ?? []).length > 0;
   }
   for (let text = JSON.stringify(document), left = -1; left !== text.length; text = JSON.stringify(document)) {
@@ -69,13 +73,30 @@ function finished(document: Json): Json {
   return document;
 }
 
-type Shape = { required: string[]; properties: { policy: { required: string[] } } };
+interface Shape {
+  required?: string[];
+  properties?: Record<string, Shape>;
+  anyOf?: Shape[];
+  [other: string]: unknown;
+}
+
+/** What may be left out may be null as well, in a body and in the objects that are its members. */
+function orNull(shape: Shape, levels: number, envelopeOnly: boolean): void {
+  for (const { properties = {}, required = [] } of [shape, ...(shape.anyOf ?? [])])
+    for (const [name, of] of Object.entries(properties)) {
+      if (levels > 1) orNull(of, levels - 1, envelopeOnly);
+      if (required.includes(name) || (envelopeOnly && !isOfEnvelope(name))) continue;
+      const { description, ...rest } = of;
+      properties[name] = { ...(description !== undefined && { description }), anyOf: [rest, { type: 'null' }] };
+    }
+}
 
 /** A record need not say again what the path says. */
 function namedByPath(record: Shape): void {
-  const without = (name: string, names: string[]): string[] => names.filter((one) => one !== name);
+  const without = (name: string, names: string[] = []): string[] => names.filter((one) => one !== name);
   record.required = without('mchid', record.required);
-  record.properties.policy.required = without('out_insurance_no', record.properties.policy.required);
+  const policy = record.properties?.policy;
+  if (policy) policy.required = without('out_insurance_no', policy.required);
 }
 
 function version(): string {

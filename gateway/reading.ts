@@ -96,14 +96,14 @@ async function revealed(
 }
 
 /** Each source may fail by itself: what the others know is told, with a note about the one that failed. */
-async function shown({ client, storage }: Servers, request: FastifyRequest) {
+async function shown({ glance, storage }: Servers, request: FastifyRequest) {
   const policy = request.params as PolicyId;
   const wants = (request.query as { reveal?: string }).reveal === 'true';
   const isRevealed = wants && (await revealed(storage, request, await onRecord(storage, request)));
   const [workflow, status, idle, kept] = await Promise.allSettled([
-    client().then((engine) => describePolicy(engine, policy)),
-    client().then((engine) => engine.status(policy)),
-    client().then((engine) => engine.standstill()),
+    glance().then((engine) => describePolicy(engine, policy)),
+    glance().then((engine) => engine.status(policy)),
+    glance().then((engine) => engine.standstill()),
     keptOf(storage, policy, isRevealed),
   ]);
   if (workflow.status === 'rejected' && !known(kept)) {

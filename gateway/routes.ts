@@ -47,12 +47,12 @@ const TITLES: Readonly<Record<number, string>> = {
 
 /** The answers of a route that has a token, by status, and the problems that come in their place. */
 export function answers(good: Record<number, z.ZodType>): Record<number, object> {
-  return { ...asked(good), ...problems([400, 401, 403, 404, 408, 409, 413, 415, 422, 431, 500, 502, 503]) };
+  return { ...asked(good), ...problems([400, 401, 403, 404, 408, 409, 413, 415, 422, 500, 502, 503]) };
 }
 
 /** The same of one that only reads. */
 export function readings(good: z.ZodType): Record<number, object> {
-  return { ...asked({ 200: good }), ...problems([400, 401, 403, 404, 431, 500, 502, 503]) };
+  return { ...asked({ 200: good }), ...problems([400, 401, 403, 404, 500, 502, 503]) };
 }
 
 /** Of what everybody may ask. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { parse as parseQuery } from 'node:querystring';
 import helmet from '@fastify/helmet';
 import { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, fastify, LogController } from 'fastify';
@@ -77,6 +78,7 @@ export async function gatewayApp(servers: Servers, log: FastifyBaseLogger, token
     },
     genReqId: ({ headers: { 'x-request-id': id } }) =>
       typeof id === 'string' && REQUEST_ID.test(id) ? id : randomUUID(),
+    clientErrorHandler: answerUnread,
     frameworkErrors: (error, _request, reply) => void answerProblem(error, reply as unknown as FastifyReply),
   });
   app.setErrorHandler((error, _request, reply) => answerProblem(error, reply));
@@ -156,6 +158,15 @@ function takeJson(app: FastifyInstance): void {
       done(error instanceof SyntaxError ? new Problem('json', 'expected JSON') : (error as Error));
     }
   });
+}
+
+/** What came is no HTTP, has too long a head, or did not come to its end in time. */
+function answerUnread({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const problem = problemOf({ statusCode: code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400 });
+  const head = `HTTP/1.1 ${problem.status} ${problem.title}\r\nContent-Type: application/problem+json\r\nConnection: close`;
+  const body = JSON.stringify(problem);
+  socket.end(`${head}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
 function answerProblem(error: unknown, reply: FastifyReply): FastifyReply {

@@ -13,6 +13,8 @@ export interface Servers {
    * @throws the errors of `client/errors.ts`
    */
   client(): Promise<PolicyClient>;
+  /** The same with little patience: a person who looks at a policy is told what MongoDB keeps while Temporal is away. */
+  glance(): Promise<PolicyClient>;
   /** Names of the servers that do not answer. */
   away(): Promise<string[]>;
   close(): Promise<void>;
@@ -20,6 +22,7 @@ export interface Servers {
 
 const CONNECT_MS = 2_000;
 const LOOK_MS = 2_000;
+const GLANCE_MS = 4_000;
 
 /** @throws {InvalidSetting}, {InvalidUri} */
 export async function serversOf(env: NodeJS.ProcessEnv): Promise<Servers> {
@@ -28,24 +31,18 @@ export async function serversOf(env: NodeJS.ProcessEnv): Promise<Servers> {
   const storage = await connect(MONGODB_URI, { keyring: keyringOf(env) }).catch((error: unknown) => {
     throw error instanceof InvalidUri ? new InvalidSetting(error.message) : error;
   });
-  let connecting: Promise<PolicyClient> | undefined;
-  const client = (): Promise<PolicyClient> => {
-    connecting ??= connectPolicyClient({ env, connectTimeout: CONNECT_MS, boundCalls: true }).catch((error) => {
-      connecting = undefined;
-      throw error;
-    });
-    return connecting;
-  };
+  const [client, glance] = [connected(env), connected(env, GLANCE_MS)];
   const answers = {
     temporal: async () => {
-      const { temporal } = await client();
+      const { temporal } = await glance.asked();
       await temporal.withDeadline(Date.now() + LOOK_MS, () => temporal.workflowService.getSystemInfo({}));
     },
     mongodb: () => storage.clock(),
   };
   return {
     storage,
-    client,
+    client: client.asked,
+    glance: glance.asked,
     away: async () => {
       const asked = Object.entries(answers).map(async ([name, answer]) => {
         const isThere = await Promise.race([
@@ -60,7 +57,25 @@ export async function serversOf(env: NodeJS.ProcessEnv): Promise<Servers> {
       return (await Promise.all(asked)).flat();
     },
     close: async () => {
-      await Promise.all([connecting?.then((connected) => connected.close()).catch(() => {}), storage.close()]);
+      await Promise.all([client.close(), glance.close(), storage.close()]);
+    },
+  };
+}
+
+/** A client that is connected by the first who asks for it, and tried again by the next where that failed. */
+function connected(env: NodeJS.ProcessEnv, timeout?: number) {
+  let connecting: Promise<PolicyClient> | undefined;
+  return {
+    asked: (): Promise<PolicyClient> => {
+      const options = { env, connectTimeout: CONNECT_MS, boundCalls: true, ...(timeout !== undefined && { timeout }) };
+      connecting ??= connectPolicyClient(options).catch((error) => {
+        connecting = undefined;
+        throw error;
+      });
+      return connecting;
+    },
+    close: async (): Promise<void> => {
+      await connecting?.then((client) => client.close()).catch(() => {});
     },
   };
 }

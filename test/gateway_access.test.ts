@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { InvalidSetting } from '../client/errors.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
@@ -181,6 +183,15 @@ describe('the gateway itself', { concurrency: true }, () => {
     const { headers, text } = await ask(open.url, `GET ${AT}`);
     assert.equal(headers.get('retry-after'), '2');
     assert.ok(!text.includes('127.0.0.1'), text);
+  });
+
+  it('answers a problem to what is no HTTP', async () => {
+    const { port, hostname } = new URL(gateway.url);
+    const socket = connect(Number(port), hostname);
+    socket.end('NONSENSE / HTTP/9\r\n\r\n');
+    const answer = await text(socket);
+    assert.match(answer, /^HTTP\/1\.1 400 Bad Request\r\nContent-Type: application\/problem\+json\r\n/);
+    assert.match(answer, /"rule":"request"/);
   });
 
   it('has pages and answers kept from others: headers', async () => {

@@ -82,4 +82,49 @@ export function servedGateway({ asked, known, ready }: GatewayStage): void {
         assert.equal((await asked(`GET ${path}`, { token: null })).status, 200, path);
     });
   });
+
+  describe('while a server is away', () => {
+    const isReady = () => until(async () => (await asked('GET /readyz')).status === 200);
+
+    it('MongoDB: tells what Temporal knows, and asks to come again for the rest', async () => {
+      const { stage } = await ready();
+      const { record, path } = await known();
+      await asked(`PUT ${path}?wait=60s`, { body: record });
+      await stage.lines.mongodb.cut();
+      try {
+        assert.deepEqual((await asked('GET /readyz')).body, { ok: false, away: ['mongodb'] });
+        const shown = await asked(`GET ${path}`);
+        assert.deepEqual([shown.status, shown.body.status.sync, shown.body.kept], [200, 'SYNCED', null], shown.text);
+        assert.deepEqual(shown.body.notes, ['MongoDB does not answer']);
+        assert.deepEqual(
+          [(await asked('GET /policies')).status, (await asked(`GET ${path}?reveal=true`)).status],
+          [503, 503],
+        );
+      } finally {
+        await stage.lines.mongodb.mend();
+      }
+      await isReady();
+    });
+
+    it('Temporal: tells what MongoDB keeps, and goes on once it is back', async () => {
+      const { stage } = await ready();
+      const { record, path } = await known();
+      await asked(`PUT ${path}?wait=60s`, { body: record });
+      await stage.lines.temporal.cut();
+      try {
+        assert.deepEqual((await asked('GET /readyz')).body, { ok: false, away: ['temporal'] });
+        const shown = await asked(`GET ${path}`);
+        assert.deepEqual(
+          [shown.status, shown.body.status, shown.body.kept.document.sync],
+          [200, null, 'SYNCED'],
+          shown.text,
+        );
+      } finally {
+        await stage.lines.temporal.mend();
+      }
+      await isReady();
+      const again = await asked(`POST ${path}/approve?wait=60s`, { body: { policy_code: 'C1', event_id: 'e1' } });
+      assert.deepEqual([again.status, again.body.revision], [200, 2], again.text);
+    });
+  });
 }

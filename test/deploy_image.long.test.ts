@@ -53,10 +53,7 @@ async function copyContext(to: string): Promise<void> {
 }
 
 const setpriv = findOnPath('setpriv');
-const SKIP =
-  process.getuid?.() === 0 && setpriv
-    ? false
-    : 'only root, with setpriv, can become a user without rights';
+const SKIP = process.getuid?.() === 0 && setpriv ? false : 'only root, with setpriv, can become a user without rights';
 
 it('what the Dockerfile makes carries a policy, as a user who can write nowhere, and ends in good order', {
   skip: SKIP,

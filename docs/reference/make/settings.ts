@@ -32,7 +32,10 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'w',
     'How long `calls` are kept in MongoDB: a duration of a day at least, or `forever`. The last 20 of each policy always are.',
   ],
-  POLICY_SYNC_METRICS_PORT: ['w', 'Port of `/metrics`, and of `/healthz`, which says that the process runs; without it there is neither.'],
+  POLICY_SYNC_METRICS_PORT: [
+    'w',
+    'Port of `/metrics`, and of `/healthz`, which says that the process runs; without it there is neither.',
+  ],
   POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
   POLICY_SYNC_CODEC_TOKEN: [
     's',

@@ -13,7 +13,7 @@ import { retryWait } from './backoff.ts';
 import { later } from './failure.ts';
 import { fault } from './log.ts';
 import { type Debt, oweAhead, settleOwed } from './owed.ts';
-import { type Place, recordIntent, recordOutcome, recordSnapshot } from './recording.ts';
+import { type Place, recordIntent, recordOutcome, recordSnapshot, tellsEvents } from './recording.ts';
 import type { Confirmed, Refused } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
 
@@ -24,6 +24,8 @@ export interface CallSettings extends Place {
   merchant?: {
     faulty(fault: MerchantFaultError, out_insurance_no: string): void;
     well(out_insurance_no: string, made: number): void;
+    /** Each call, made at `made` by `performance.now()`; `isThrottled`: it came too fast. */
+    called?(isThrottled: boolean, made: number): void;
   };
   /** Id of the payload key that encrypts now. */
   payloadKey?: string;
@@ -91,6 +93,7 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   const outcome = error?.outcome ?? 'confirmed';
   const code = error && codeOf(error);
   settings.observe?.({ mchid, method, outcome, code, reason: error?.reason, duration_ms });
+  settings.merchant?.called?.(error?.reason === 'throttled', begun);
   if (error instanceof MerchantFaultError) settings.merchant?.faulty(error, out_insurance_no);
   else if (answer || error instanceof RefusedError) settings.merchant?.well(out_insurance_no, begun);
   const held = error instanceof MerchantFaultError && typeof settings.wechatPay() !== 'object';
@@ -144,8 +147,9 @@ export function proven(settings: CallSettings, attempted: Attempted): Confirmed 
 }
 
 /** What every result tells beside its outcome. */
-export function facts({ payloadKey }: CallSettings, { answer, error, recorded, owed }: Attempted) {
-  return { recorded, request_id: (answer ?? error)?.request_id, payload_key: payloadKey, ...(owed && { owed }) };
+export function facts(settings: CallSettings, { answer, error, recorded, owed }: Attempted) {
+  const { request_id } = answer ?? error ?? {};
+  return { recorded, request_id, payload_key: settings.payloadKey, ...(owed && { owed }), ...tellsEvents(settings) };
 }
 
 /** WeChat Pay's code, or, where it gave none, the client's word for what happened. */

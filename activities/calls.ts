@@ -13,7 +13,7 @@ import {
   waitOf,
 } from './attempt.ts';
 import { checkFormat, later } from './failure.ts';
-import { orBehind, recordSnapshot } from './recording.ts';
+import { orBehind, recordSnapshot, tellsEvents } from './recording.ts';
 import type { CallActivities } from './types/activities.ts';
 import type { CallInput } from './types/inputs.ts';
 import type { CallResult, Waiting } from './types/results.ts';
@@ -85,7 +85,7 @@ async function notYetDue(
   if (spent >= delay) return undefined;
   if (spent < alert_after) throw later('waiting', 'not yet due', Math.min(delay, alert_after) - spent);
   const recorded = await recordSnapshot(settings, snapshot);
-  return { outcome: 'waiting', code: 'waiting', wait: delay - spent, recorded };
+  return { outcome: 'waiting', code: 'waiting', wait: delay - spent, recorded, ...tellsEvents(settings) };
 }
 
 /**

@@ -6,6 +6,7 @@ import { type ConfirmedCommand, writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { type FoundDiscrepancy, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageError } from '../storage/errors.ts';
+import { writeEvents } from '../storage/events.ts';
 import {
   documentId,
   type Pair,
@@ -15,7 +16,7 @@ import {
   writeVerification,
 } from '../storage/policies.ts';
 import { fault, type Log } from './log.ts';
-import type { Behind } from './types/results.ts';
+import type { Behind, TellsEvents } from './types/results.ts';
 import type { OwedAttempts, Snapshot } from './types/snapshot.ts';
 
 export interface Place {
@@ -23,12 +24,19 @@ export interface Place {
   log: Log;
   /** Told, for metrics, what MongoDB was told for the first time. */
   noted?: (what: Noted) => void;
+  /** Events that a snapshot carries are written: somebody waits for them. */
+  events?: boolean;
 }
 
 export interface Noted {
   confirmed?: readonly ConfirmedCommand[];
   /** Differences from what WeChat Pay holds. */
   found?: readonly FoundDiscrepancy[];
+}
+
+/** Says in a result that events were written with the rest. */
+export function tellsEvents({ events }: Place): TellsEvents {
+  return events ? { events: true } : {};
 }
 
 /** What a call came to, as `calls` keeps it: one document per attempt. */
@@ -112,20 +120,23 @@ export async function written(place: Place, what: string, write: () => Promise<u
  * @throws {RunIsBehind}
  */
 export async function writeSnapshot(
-  { storage, noted }: Place,
+  { storage, noted, ...place }: Place,
   snapshot: Snapshot,
   changes: Partial<PolicySnapshot> & { end?: End | null } = {},
 ): Promise<void> {
   const { mchid, out_insurance_no, discrepancies, commands = [], confirmation = null, owed = [] } = snapshot;
+  const events = place.events ? snapshot.events : undefined;
   const of = { mchid, policy: documentId(mchid, out_insurance_no) };
   // Before the policy: a life that restarts from the document does not tell them again.
   const [confirmed, found] = await Promise.all([
     writeCommands(storage, { ...of, commands, confirmation }),
     writeDiscrepancies(storage, { ...of, discrepancies }),
     ...owed.map((one) => writeOwed(storage, owedOf(snapshot, one))),
+    events && writeEvents(storage, { ...of, out_insurance_no, events }),
   ]);
   noted?.({ confirmed, found });
-  const document = { ...documentOf(snapshot), ...changes };
+  const last = events?.at(-1);
+  const document = { ...documentOf(snapshot), ...(last && { last_event: last.sequence }), ...changes };
   if ((await writePolicy(storage, document)) === 'written') return;
   const ahead = await pairAhead(storage, document);
   if (ahead) throw new RunIsBehind(ahead);

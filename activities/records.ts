@@ -4,7 +4,7 @@ import type { RestartedBy } from '../policy/state.ts';
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
 import { claim, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
-import { documentOf, orBehind, type Place, writeSnapshot } from './recording.ts';
+import { documentOf, orBehind, type Place, tellsEvents, writeSnapshot } from './recording.ts';
 import type { RecordActivities } from './types/activities.ts';
 import type { NotRestored, RestoredRecord } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
@@ -23,16 +23,17 @@ export function recordActivities({ payloadKey, ...place }: RecordSettings): Reco
       taken(format, () =>
         orBehind(async () => {
           await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
-          return { payload_key: payloadKey };
+          return { payload_key: payloadKey, ...tellsEvents(place) };
         }),
       ),
   };
 }
 
-function claimed({ storage }: Place, snapshot: Snapshot) {
+async function claimed(place: Place, snapshot: Snapshot) {
   const { end: _end, ended_at: _at, ...document } = documentOf(snapshot);
   const never = { remote: null, observed_at: null, verified_at: null, next_verification_at: null };
-  return claim(storage, { ...never, ...document } as Parameters<typeof claim>[1]);
+  const told = await claim(place.storage, { ...never, ...document } as Parameters<typeof claim>[1]);
+  return told.outcome === 'claimed' ? { ...told, ...tellsEvents(place) } : told;
 }
 
 async function restored(
@@ -48,7 +49,7 @@ async function restored(
   // An audit has looked whose the records are before it restarts any.
   const found = await restore(storage, { ...life, namespace: activityInfo().namespace, adopt: by === 'audit' });
   if (found.outcome === 'exists') return { outcome: 'exists', ...(found.namespace && { namespace: found.namespace }) };
-  if (found.outcome === 'unknown') return { outcome: 'unknown' };
+  if (found.outcome !== 'restored') return found;
   const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried } = found.document;
   return {
     outcome: 'restored',

@@ -4,7 +4,7 @@ import type { PolicyFields } from '../policy/record.ts';
 import { again, attempt, type CallSettings, proven, waited } from './attempt.ts';
 import { backoff, nextVerification } from './backoff.ts';
 import { checkFormat, later, quiet } from './failure.ts';
-import { recordSnapshot, recordVerification } from './recording.ts';
+import { recordSnapshot, recordVerification, tellsEvents } from './recording.ts';
 import type { VerifyInput } from './types/inputs.ts';
 import type { Confirmed, VerifyResult } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
@@ -34,6 +34,7 @@ export class Verifications {
         outcome: 'key-changed',
         recorded: await recordSnapshot(this.#settings, input.snapshot),
         payload_key: payloadKey,
+        ...tellsEvents(this.#settings),
       };
     const { out_insurance_no } = input.snapshot;
     const { settles_in = Number.POSITIVE_INFINITY } = input;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { listPolicies } from '../storage/policies.ts';
+import { listPolicies } from '../storage/policy_list.ts';
 import type { Status } from '../workflows/messages.ts';
 import type { Said } from './findings.ts';
 import type { SimulatedPolicy } from './simulated_policy.ts';

@@ -15,6 +15,7 @@ import {
 } from '@temporalio/client';
 import { UnknownKey } from '../codec/keys.ts';
 import { SealBroken } from '../codec/seal.ts';
+import { standstillOf } from '../policy/standstill.ts';
 import type { Violation } from '../policy/violation.ts';
 import { REFUSALS, WORKFLOW_QUEUE } from '../workflows/messages.ts';
 import {
@@ -30,7 +31,6 @@ import {
   UnknownPolicy,
 } from './errors.ts';
 import { fleetOf, STUCK_ATTEMPTS, standstill } from './fleet.ts';
-import { standstillOf } from './standstill.ts';
 
 /** What was asked of Temporal, for the words of an error. */
 export interface Asked {

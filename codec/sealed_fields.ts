@@ -95,6 +95,34 @@ export function openFields(
   return { fields: Object.fromEntries(opened), unreadable };
 }
 
+/**
+ * A stored value that a former key seals, sealed with the present one; undefined for every other.
+ * @throws UnknownKey, SealBroken
+ */
+export function resealedValue(keyring: Keyring, stored: unknown, associated: string): unknown {
+  const id = keyIdOf(stored);
+  if (id === undefined || id === keyring.active.id) return undefined;
+  return sealValue(keyring, openValue(keyring, stored, associated), associated);
+}
+
+/** Those of `sealFields`'s values that a former key seals, sealed with the present one, under the names that they rest under. */
+export function resealedFields(
+  keyring: Keyring,
+  stored: Readonly<Record<string, unknown>>,
+  associated: string,
+): Record<string, unknown> {
+  const anew = Object.entries(stored).map(([name, value]) => [
+    name,
+    resealedValue(keyring, value, `${associated}/${nameOf(name)}`),
+  ]);
+  return Object.fromEntries(anew.filter(([, value]) => value !== undefined));
+}
+
+/** The stored fields of a policy that are not personal, as they rest. */
+export function withoutPersonal(stored: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(stored).filter(([name]) => !isPersonal(nameOf(name))));
+}
+
 function inTheClear(value: unknown): unknown {
   return isStorable(value) ? value : CLEAR + JSON.stringify(value);
 }

@@ -1,9 +1,11 @@
 import type { ListedPolicy, ListFilter } from '../client/list.ts';
+import { standstillOf } from '../policy/standstill.ts';
 import { type POLICY_STATES, shortState } from '../policy/state.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
+import { type Cause, causeOf, NO_CAUSE } from '../storage/cause.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
-import { type Cause, causeInTemporal, causeOf, NO_CAUSE } from './cause.ts';
+import type { PolicyFilter } from '../storage/policy_list.ts';
 import { messageOf } from './error_text.ts';
 import { endWith, exitCodeOf } from './exit_code.ts';
 import { inOrder } from './in_order.ts';
@@ -59,6 +61,12 @@ export async function withAttention(
   return { rows: told, cut };
 }
 
+/** Of a workflow that stands still: Temporal says so by itself. */
+function causeInTemporal({ workflow, still_since }: Pick<ListedPolicy, 'workflow' | 'still_since'>): Cause {
+  const still = standstillOf(workflow);
+  return still ? causeOf(still.code, still.reason, still_since) : NO_CAUSE;
+}
+
 function arranged(rows: Row[], { wide, found, marked }: Known, limit: number): Listing {
   const findings = byPolicy(found);
   const others = byPolicy([...rows, ...marked].filter((row) => !merged(findings, row)));
@@ -73,7 +81,7 @@ const AT_ONCE = 10;
 
 /** The rows with the causes that only their records tell. */
 async function explainedRows(storage: Storage, rows: Row[]): Promise<Row[]> {
-  const { keptCause } = await import('./kept_cause.ts');
+  const { keptCause } = await import('../storage/kept_cause.ts');
   const explained: Row[] = [];
   const work = async (row: Row): Promise<Row> => {
     const { mchid, out_insurance_no } = row;
@@ -102,7 +110,7 @@ async function markedIn(
   sync: string | undefined,
   limit: number,
 ): Promise<Row[]> {
-  const { listPolicies } = await import('../storage/policies.ts');
+  const { listPolicies } = await import('../storage/policy_list.ts');
   const conditions = {
     mchid,
     policy_type: type,
@@ -111,13 +119,13 @@ async function markedIn(
   };
   const rows: Row[] = [];
   // One more than are shown, so that it is known whether there are more.
-  const add = async (such: { attention?: boolean; sync?: ReadPolicy['sync'] }): Promise<void> => {
+  const add = async (such: Pick<PolicyFilter, 'attention' | 'sync' | 'end'>): Promise<void> => {
     for await (const document of listPolicies(storage, { ...conditions, ...such }, { limit: limit + 1 }))
       rows.push({ ...rowOf(document), attention: document.attention });
   };
   await add({ attention: true, ...(sync && { sync: sync as ReadPolicy['sync'] }) });
   // Temporal forgets those that were stopped once its retention is over.
-  if (sync === undefined || sync === 'STOPPED') await add({ sync: 'STOPPED' });
+  if (sync === undefined || sync === 'STOPPED') await add({ sync: 'STOPPED', end: 'STOPPED' });
   return rows;
 }
 

@@ -4,7 +4,7 @@ import { InvalidSetting } from '../client/errors.ts';
 import type { AccessSettings } from '../codec/access.ts';
 import { type Keyring, parseKeys } from '../codec/keys.ts';
 import { OWN_WORDS } from '../policy/expected.ts';
-import { LOG_LEVELS } from '../worker/settings.ts';
+import { logLevelOf } from './log_level.ts';
 
 const SHORTEST_TOKEN = 16;
 
@@ -30,12 +30,6 @@ export function codecSettings(env: NodeJS.ProcessEnv): AccessSettings & { keyrin
   const encode = tokensOf(env, 'POLICY_SYNC_CODEC_ENCODE_TOKEN');
   const signedIn = signedInOf(env);
   return { keyring, logLevel: logLevelOf(env), tokens: { decode, encode }, ...(signedIn && { signedIn }) };
-}
-
-function logLevelOf({ POLICY_SYNC_LOG_LEVEL: level = 'info' }: NodeJS.ProcessEnv): string {
-  const levels: readonly string[] = LOG_LEVELS;
-  if (levels.includes(level)) return level;
-  throw new InvalidSetting(`POLICY_SYNC_LOG_LEVEL: expected ${levels.join(', ')}, found ${JSON.stringify(level)}`);
 }
 
 /** Of the setting itself, or of the file that `…_FILE` names: one token, or several with blanks or line ends between. */

@@ -17,6 +17,7 @@ const OUT_OF_REACH: ReadonlySet<unknown> = new Set([
   'StorageUnavailable',
   'Unavailable',
   'NotBegun',
+  'ErasureUnfinished',
 ]);
 
 /** The exit code of a command that ended with this error. */

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { ListFilter } from '../client/list.ts';
-import { standstillOf } from '../client/standstill.ts';
+import { standstillOf } from '../policy/standstill.ts';
 import { instantOf, timeForPeople } from '../policy/time.ts';
 import type { PolicySync } from '../workflows/messages.ts';
 import { type Listing, type Row, withAttention } from './attention.ts';

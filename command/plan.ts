@@ -1,16 +1,16 @@
 import type { Command } from 'commander';
 import { UnknownPolicy } from '../client/errors.ts';
+import type { Planned } from '../gateway/planned.ts';
 import type { PolicyState, Sync } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
 import type { Storage } from '../storage/connection.ts';
-import type { PolicyFilter } from '../storage/policies.ts';
+import type { PolicyFilter } from '../storage/policy_list.ts';
 import { OUTLOOKS, type Outlook } from '../workflows/plan.ts';
 import { endWith } from './exit_code.ts';
 import { policyOf } from './merchant.ts';
 import { type Filter, shortStateOf, withFilter } from './options.ts';
 import { note, print, tableOf, valueText } from './output.ts';
-import type { Planned } from './planned.ts';
-import { withStorage } from './storage.ts';
+import { withMongodb } from './storage.ts';
 import { UsageError } from './usage.ts';
 
 interface Options extends Filter {
@@ -43,10 +43,10 @@ export function addPlan(program: Command): void {
 
 async function planOne(number: string, options: Options): Promise<void> {
   const { mchid, out_insurance_no } = await policyOf(number, options.mchid);
-  const planned = await kept(async (storage) => {
+  const planned = await withMongodb('plan', async (storage) => {
     const [{ findPolicy }, { plannedOf }] = await Promise.all([
       import('../storage/policies.ts'),
-      import('./planned.ts'),
+      import('../gateway/planned.ts'),
     ]);
     const found = await findPolicy(storage, mchid, out_insurance_no);
     if (!found) throw new UnknownPolicy(`${mchid}/${out_insurance_no}: no such policy is on record; open it first`);
@@ -94,7 +94,7 @@ export interface Summary {
 
 async function planAll(options: Options): Promise<void> {
   const table = options.csv === undefined ? undefined : (await import('./plan_csv.ts')).planFile(options.csv);
-  const summary = await kept(async (storage) => {
+  const summary = await withMongodb('plan', async (storage) => {
     const told: Summary = {
       policies: 0,
       by_outlook: Object.fromEntries(OUTLOOKS.map((one) => [one, 0])) as Summary['by_outlook'],
@@ -106,7 +106,7 @@ async function planAll(options: Options): Promise<void> {
       for (const { field, fate } of planned.fields)
         if (fate === 'sent') told.to_push[field] = (told.to_push[field] ?? 0) + 1;
       if (planned.fields.length > 0) {
-        table?.write(planned);
+        await table?.write(planned);
         if (options.json) process.stdout.write(`${JSON.stringify(planned)}\n`);
         else if (!table) process.stdout.write(`${textOf(planned)}\n`);
       }
@@ -119,9 +119,9 @@ async function planAll(options: Options): Promise<void> {
 
 async function* plans(storage: Storage, options: Options): AsyncGenerator<Planned> {
   const [{ listPolicies }, { StorageUnreadable }, { plannedOf }] = await Promise.all([
-    import('../storage/policies.ts'),
+    import('../storage/policy_list.ts'),
     import('../storage/errors.ts'),
-    import('./planned.ts'),
+    import('../gateway/planned.ts'),
   ]);
   const { mchid, sync, type } = options;
   const state = shortStateOf(options);
@@ -151,10 +151,4 @@ function summaryText({ policies, by_outlook, to_push }: Summary): string {
     ...fields.map(([field, count]) => [`push ${field}`, String(count)]),
   ];
   return `${policies} policies\n${tableOf(['OUTLOOK', 'POLICIES'], rows)}`;
-}
-
-async function kept<T>(work: (storage: Storage) => Promise<T>): Promise<T> {
-  if (!process.env.MONGODB_URI)
-    throw new UsageError('plan: set MONGODB_URI: what would be sent is told from what MongoDB keeps');
-  return (await withStorage(work)) as T;
 }

@@ -1,8 +1,6 @@
-import { createWriteStream } from 'node:fs';
-import { finished } from 'node:stream/promises';
-import { stringify } from 'csv-stringify';
+import type { Planned } from '../gateway/planned.ts';
+import { type CsvTable, csvTable } from './csv_table.ts';
 import { valueText } from './output.ts';
-import type { Planned } from './planned.ts';
 
 const COLUMNS = [
   ...['mchid', 'out_insurance_no', 'outlook', 'sync', 'revision', 'observed_at'],
@@ -10,38 +8,28 @@ const COLUMNS = [
 ];
 
 export interface PlanFile {
-  /** A line for each field. */
-  write(planned: Planned): void;
+  /** A line for each field. Resolves once there is room for more. */
+  write(planned: Planned): Promise<void>;
   /** Resolves when all is in the file. */
-  end(): Promise<void>;
+  end: CsvTable['end'];
 }
 
-/** A file that only its owner may read: it may have personal values. What a spreadsheet would take for a formula is escaped. */
 export function planFile(path: string): PlanFile {
-  const lines = stringify({ header: true, columns: COLUMNS, escape_formulas: true });
-  const file = createWriteStream(path, { mode: 0o600 });
-  const written = finished(lines.pipe(file));
-  // Awaited at the end; until then a file that cannot be written is no unhandled rejection.
-  written.catch(() => {});
+  const table = csvTable(path, COLUMNS);
   return {
-    write({ fields, ...policy }) {
+    end: table.end,
+    async write({ fields, ...policy }) {
       for (const { changed, ours, theirs, found_at, ...one } of fields)
-        lines.write({
+        await table.write({
           ...policy,
           ...one,
-          ...{
-            ours: valueText(ours, ''),
-            theirs: valueText(theirs, ''),
-            found_at: timeOf(found_at),
-            observed_at: timeOf(policy.observed_at),
-          },
+          ours: valueText(ours, ''),
+          theirs: valueText(theirs, ''),
+          found_at: timeOf(found_at),
+          observed_at: timeOf(policy.observed_at),
           changed_by: changed ? [changed.command, changed.by].filter(Boolean).join(' by ') : '',
           changed_at: timeOf(changed?.at),
         });
-    },
-    async end() {
-      lines.end();
-      await written;
     },
   };
 }

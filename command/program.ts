@@ -3,7 +3,10 @@ import { Command, Help, type Option } from 'commander';
 import { addAudit } from './audit.ts';
 import { addCodecServer } from './codec_server.ts';
 import { addDoctor } from './doctor.ts';
+import { addErase } from './erase.ts';
+import { addEvents } from './events.ts';
 import { EXIT_CODES } from './exit_code.ts';
+import { addExport } from './export.ts';
 import { addHolding } from './holding.ts';
 import { addImport } from './import.ts';
 import { addKeys } from './keys.ts';
@@ -11,9 +14,14 @@ import { addList } from './list.ts';
 import { addMessages } from './messages.ts';
 import { addOpen } from './open.ts';
 import { addPlan } from './plan.ts';
+import { addReconcile } from './reconcile.ts';
+import { addReport } from './report.ts';
 import { addSandbox } from './sandbox.ts';
 import { takeSecretFiles } from './secret_files.ts';
+import { addServe } from './serve.ts';
 import { addShow } from './show.ts';
+import { addToken } from './token.ts';
+import { addWatch } from './watch.ts';
 import { addWorker } from './worker.ts';
 
 const EXITS = Object.entries(EXIT_CODES)
@@ -50,9 +58,17 @@ export function makeProgram(): Command {
     addShow,
     addList,
     addPlan,
+    addReport,
+    addReconcile,
+    addWatch,
+    addExport,
+    addErase,
+    addEvents,
     addAudit,
     addDoctor,
     addWorker,
+    addServe,
+    addToken,
     addCodecServer,
     addSandbox,
     addKeys,

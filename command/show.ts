@@ -2,14 +2,15 @@ import type { Command } from 'commander';
 import { UnknownPolicy } from '../client/errors.ts';
 import type { Execution } from '../client/pending_call.ts';
 import type { PolicyId } from '../client/start_operation.ts';
+import type { Kept } from '../storage/kept.ts';
 import type { Status } from '../workflows/messages.ts';
 import { messageOf } from './error_text.ts';
-import { keptOf } from './kept.ts';
 import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy } from './options.ts';
 import { note, print } from './output.ts';
 import { withClient } from './session.ts';
 import { type Shown, textOfShown } from './show_text.ts';
+import { withStorage } from './storage.ts';
 
 interface Options extends OfPolicy {
   reveal?: boolean;
@@ -29,7 +30,7 @@ export function addShow(program: Command): void {
 async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
   const [{ workflow, status, idle }, [kept]] = await Promise.all([
     inTemporal(policy, options),
-    Promise.allSettled([keptOf(policy, options.reveal)]),
+    Promise.allSettled([inMongo(policy, options)]),
   ]);
   if (workflow.status === 'rejected' && !known(kept)) {
     const isUnknown = workflow.reason instanceof UnknownPolicy;
@@ -47,6 +48,14 @@ async function gathered(policy: PolicyId, options: Options): Promise<Shown> {
   for (const message of new Set(told)) note(message);
   if (idle !== undefined && !told.some((message) => message.includes(idle))) note(idle);
   return { ...policy, status: known(status), workflow: known(workflow), kept: known(kept) };
+}
+
+/** `undefined` where `MONGODB_URI` is not set or the policy is not there. */
+function inMongo(policy: PolicyId, { reveal }: Options): Promise<Kept | undefined> {
+  return withStorage(async (storage) => {
+    const { keptOf } = await import('../storage/kept.ts');
+    return keptOf(storage, policy, reveal);
+  });
 }
 
 interface InTemporal {

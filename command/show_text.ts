@@ -1,12 +1,12 @@
 import type { Execution, PendingCall } from '../client/pending_call.ts';
-import { standstillOf } from '../client/standstill.ts';
 import type { PolicyId } from '../client/start_operation.ts';
 import { todoOf } from '../policy/blocks.ts';
+import { standstillOf } from '../policy/standstill.ts';
 import { shortState } from '../policy/state.ts';
 import { timeForPeople } from '../policy/time.ts';
 import type { Call } from '../storage/documents.ts';
+import type { Kept } from '../storage/kept.ts';
 import type { Status } from '../workflows/messages.ts';
-import type { Kept } from './kept.ts';
 import { pairsOf, tableOf } from './output.ts';
 
 /** All that is known of a policy, from where it is known. `null`: not known there. */
@@ -22,13 +22,14 @@ export interface Shown extends PolicyId {
 /** What `show` writes for people. */
 export function textOfShown(shown: Shown, now: number = Date.now()): string {
   const title = `${shown.mchid}/${shown.out_insurance_no}`;
-  return [
-    title,
-    standing(shown),
-    ...(shown.workflow?.pending ?? []).map(pendingText),
-    fields(shown.kept),
-    history(shown.kept, now),
-  ]
+  return [title, standingText(shown), fields(shown.kept), history(shown.kept, now)]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+/** Where it stands, and which calls are under way: nothing personal. */
+export function standingText(shown: Shown): string {
+  return [standing(shown), ...(shown.workflow?.pending ?? []).map(pendingText)]
     .filter((part) => part !== '')
     .join('\n\n');
 }

@@ -1,4 +1,5 @@
 import type { Storage } from '../storage/connection.ts';
+import { UsageError } from './usage.ts';
 
 /** Runs `work` with MongoDB; `undefined` where `MONGODB_URI` is not set. */
 export async function withStorage<T>(work: (storage: Storage) => Promise<T>): Promise<T | undefined> {
@@ -14,4 +15,10 @@ export async function withStorage<T>(work: (storage: Storage) => Promise<T>): Pr
   } finally {
     await storage.close();
   }
+}
+
+/** The same for a command that is nothing without MongoDB. */
+export async function withMongodb<T>(command: string, work: (storage: Storage) => Promise<T>): Promise<T> {
+  if (!process.env.MONGODB_URI) throw new UsageError(`${command}: set MONGODB_URI: it tells of what MongoDB keeps`);
+  return (await withStorage(work)) as T;
 }

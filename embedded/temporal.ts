@@ -21,6 +21,8 @@ export type TemporalOptions = {
   ui?: boolean;
   /** URL of the codec server that the UI opens payloads by; without it the UI shows them as they are. */
   codecEndpoint?: string;
+  /** Dynamic configuration other than the usual one here, say for a server that cannot do what ours can. */
+  dynamicConfig?: Record<string, boolean | number>;
   /** Where the server's log file goes; by default a folder removed by `stop()`. */
   dataDirectory?: string;
   /** Whether the user's own server, named by TEMPORAL_ADDRESS, comes first (default). */
@@ -47,6 +49,9 @@ const dynamicConfig = {
   'matching.numTaskqueueWritePartitions': 1,
   // Off by default: a policy's workflow can be paused here as it can be elsewhere.
   'frontend.WorkflowPauseEnabled': true,
+  // A run is deleted at once, and not after half a minute: `policy-sync erase` waits for it.
+  'history.transferProcessorEnsureCloseBeforeDelete': false,
+  'history.visibilityProcessorEnsureCloseBeforeDelete': false,
   // It would ask a server outside.
   'frontend.enableServerVersionCheck': false,
 };
@@ -99,13 +104,14 @@ async function start(found: Found, options: TemporalOptions): Promise<Temporal> 
 
 function flags(port: number, uiPort: number | undefined, options: TemporalOptions): string[] {
   const { databaseFile, codecEndpoint } = options;
+  const configured = { ...dynamicConfig, ...options.dynamicConfig };
   return [
     ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--namespace', 'default'],
     ...(uiPort ? ['--ui-port', String(uiPort)] : ['--headless']),
     ...(uiPort && codecEndpoint ? ['--ui-codec-endpoint', codecEndpoint] : []),
     ...(databaseFile ? ['--db-filename', databaseFile] : []),
     ...['--log-level', 'error'],
-    ...Object.entries(dynamicConfig).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
+    ...Object.entries(configured).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
     ...Object.entries(searchAttributes).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
   ];
 }

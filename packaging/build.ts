@@ -1,6 +1,6 @@
 // npm run build: compiles what is published into dist/, and bundles the workflows beside the worker.
 import { spawnSync } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
+import { cp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,8 @@ const dist = join(root, 'dist');
 
 await rm(dist, { recursive: true, force: true });
 compile();
+// Pages are served as they are.
+await cp(join(root, 'gateway', 'console'), join(dist, 'gateway', 'console'), { recursive: true });
 for (const kind of BUNDLE_KINDS) await writeFile(join(dist, 'worker', bundleFile(kind)), await bundleWorkflows(kind));
 
 function compile(): void {

@@ -77,6 +77,7 @@ export const RULES = {
   exists: ['open, while another record has the number', 'amend the policy, or correct the number'],
   ended: ['open of a number whose life is over', 'reinstate it, or give another number'],
   'unknown-policy': ['reinstate or resume of a policy that is not on record', 'open it'],
+  erased: ['reinstate or resume of a policy whose personal data were erased', 'nothing: use another number'],
   stopped: ['a message to a policy that is stopped, or being stopped', 'resume it; then send the message again'],
   Unavailable: ['verify, which WeChat Pay did not answer within 60 s', 'try again; see `policy-sync show NO`'],
   'workflow-id': [

@@ -45,8 +45,11 @@ export type Cause = (typeof CAUSES)[number];
 export const SYNCS = ['PENDING', 'RETRYING', 'SYNCED', 'BLOCKED', 'DIVERGED', 'HELD', 'OBSERVED', 'STOPPED'] as const;
 export type Sync = (typeof SYNCS)[number];
 
-/** How a life is over: refused by the insurer, at the end of cover, or because somebody stopped its workflow. */
-export type End = 'DECLINED' | 'INACTIVE' | 'STOPPED';
+/**
+ * How a life is over: refused by the insurer, at the end of cover, because somebody stopped its workflow, or because its personal
+ * data were erased, after which no life follows.
+ */
+export type End = 'DECLINED' | 'INACTIVE' | 'STOPPED' | 'ERASED';
 
 /** What begins a run from the record in MongoDB. */
 export type RestartedBy = 'reinstate' | 'resume' | 'audit';

@@ -62,7 +62,7 @@ export const visible: Check = (value) =>
     ? { rule: 'blank', message: 'expected text that can be seen, has blanks or invisible characters only' }
     : undefined;
 
-const NARROW = '^[^\\u{10000}-\\u{10FFFF}]*$';
+const NARROW = '^[\\u0000-\\uFFFF]*$';
 
 /** Clear text fields take characters of 1 to 3 bytes in UTF-8 only. */
 export const threeByteCharacters: Check = stated({ pattern: NARROW }, (value) => {

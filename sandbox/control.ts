@@ -19,9 +19,9 @@ const sealableSchema = z
 /**
  * `/_sandbox`, neither signed nor logged: shows what the sandbox holds, names in the clear, and changes it behind the
  * merchant's back. PUT holds a policy exactly as given; PATCH merges, where `null` takes a field away. PUT replaces the
- * faults, POST adds to them.
+ * faults, POST adds to them. A limit holds for all calls to the service.
  */
-export function control(app: FastifyInstance, { store, faults, requests }: Parts): void {
+export function control(app: FastifyInstance, { store, faults, limit, requests }: Parts): void {
   app.get('/policies', () => store.all());
 
   app.get<OfPolicy>('/policies/:out_insurance_no', ({ params }) => store.get(params.out_insurance_no));
@@ -59,6 +59,14 @@ export function control(app: FastifyInstance, { store, faults, requests }: Parts
   );
 
   app.post<{ Body: Buffer | undefined }>('/faults', ({ body }) => told(faults.add(anyJsonIn(body ?? Buffer.alloc(0)))));
+
+  app.get('/limit', () => ({ requests_per_second: limit.requests_per_second }));
+
+  app.put<{ Body: Buffer | undefined }>('/limit', ({ body }) => {
+    const fault = limit.set(anyJsonIn(body ?? Buffer.alloc(0)));
+    if (fault !== undefined) throw new Refusal(400, 'PARAM_ERROR', fault);
+    return { requests_per_second: limit.requests_per_second };
+  });
 
   app.setNotFoundHandler(() => {
     throw notFound('no such path and method under /_sandbox');

@@ -6,6 +6,7 @@ import { objectIn } from './body.ts';
 import type { Fault, Faults } from './faults.ts';
 import type { HeldPolicy } from './kept_policies.ts';
 import type { SandboxKeys } from './keys.ts';
+import type { Limit } from './limit.ts';
 import { Refusal } from './refusal.ts';
 import type { LoggedRequest, RequestLog } from './requests.ts';
 import type { PolicyStore } from './store.ts';
@@ -19,6 +20,7 @@ export interface Parts {
   authentication: Authentication;
   store: PolicyStore;
   faults: Faults;
+  limit: Limit;
   requests: RequestLog;
   /** Unix milliseconds. */
   now: () => number;
@@ -112,8 +114,9 @@ async function waited(delay_ms: number | undefined, closing: AbortSignal): Promi
   return setTimeout(delay_ms, true, { signal: closing }).catch(() => false);
 }
 
-function outcome(call: Call, effect: Effect, fault: Fault, { keys, store }: Parts): Answer {
+function outcome(call: Call, effect: Effect, fault: Fault, { keys, store, limit }: Parts): Answer {
   try {
+    limit.take();
     const policy = effect(call);
     const { answer_of: other } = fault;
     const shown = other === undefined ? policy : (store.find(other) ?? { ...policy, out_insurance_no: other });

@@ -9,6 +9,7 @@ import { control } from './control.ts';
 import { LOGGED, type Parts } from './exchange.ts';
 import { Faults } from './faults.ts';
 import { makeKeys, merchantsFile, type SandboxKeys } from './keys.ts';
+import { Limit } from './limit.ts';
 import { Refusal } from './refusal.ts';
 import { type LoggedRequest, RequestLog } from './requests.ts';
 import { service } from './service.ts';
@@ -56,6 +57,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     authentication: new Authentication(keys, now),
     store: new PolicyStore(strict, options.policies),
     faults: new Faults(random),
+    limit: new Limit(),
     requests: new RequestLog(now),
     now,
     closing: closing.signal,

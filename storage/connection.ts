@@ -4,7 +4,9 @@ import { type Renewed, renewed } from './client.ts';
 import type {
   Call,
   StoredCommand,
+  StoredDelivery,
   StoredDiscrepancy,
+  StoredEvent,
   StoredFinding,
   StoredHold,
   StoredPolicy,
@@ -17,6 +19,7 @@ import { createIndexes } from './indexes.ts';
 const OPERATION_MS = 2000;
 /** A page of a list is for people, and may take longer than a record of a call. */
 const PAGE_MS = 10_000;
+const ALL_MS = 60_000;
 // FerretDB stalls with a thousand operations on a hundred connections; 20 gave the most.
 const POOL_SIZE = 20;
 const DATABASE = 'policy_sync';
@@ -32,6 +35,8 @@ export interface Storage {
   readonly merchants: Collection<StoredHold>;
   readonly findings: Collection<StoredFinding>;
   readonly sweeps: Collection<StoredSweep>;
+  readonly events: Collection<StoredEvent>;
+  readonly deliveries: Collection<StoredDelivery>;
   /**
    * What time it is at the server: it answers.
    * @throws StorageUnavailable, StorageRefused
@@ -49,6 +54,8 @@ export interface Storage {
   read<T>(operation: () => Promise<T>): Promise<T>;
   /** The same, for a page of a list: at most 10 s. */
   readPage<T>(operation: () => Promise<T>): Promise<T>;
+  /** The same, for a report, which looks at a whole collection: at most a minute. */
+  readAll<T>(operation: () => Promise<T>): Promise<T>;
   /**
    * Runs writes to the document `id`, after those begun before, for at most 2 s in all.
    * A write given up may still take place: every write is guarded or idempotent.
@@ -98,6 +105,12 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
     get sweeps() {
       return client.current().db(name).collection<StoredSweep>('sweeps');
     },
+    get events() {
+      return client.current().db(name).collection<StoredEvent>('events');
+    },
+    get deliveries() {
+      return client.current().db(name).collection<StoredDelivery>('deliveries');
+    },
     clock: async () => (await storage.server()).time,
     server: () =>
       storage.read(async () => {
@@ -107,6 +120,7 @@ export async function connect(uri: string, { keyring }: { keyring: Keyring | und
       }),
     read: (operation) => bounded(operation, OPERATION_MS),
     readPage: (operation) => bounded(operation, PAGE_MS),
+    readAll: (operation) => bounded(operation, ALL_MS),
     write: (id, operation) => bounded(operation, OPERATION_MS, id),
     ensureIndexes: async () => {
       try {

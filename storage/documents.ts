@@ -1,5 +1,6 @@
 // The documents of MongoDB, by collection: as they rest.
 import type { Became, DiscrepancyKind } from '../policy/entries.ts';
+import type { EventEntry, EventType } from '../policy/events.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import type { End, PolicyState, Sync } from '../policy/state.ts';
 
@@ -43,6 +44,10 @@ export interface PolicyDocument {
   updated_at: Date;
   end: End | null;
   ended_at: Date | null;
+  /** Its personal data were erased: all of it since `done_at`. */
+  erased?: { at: Date; done_at: Date | null };
+  /** The sequence of the last event that `events` was given of the policy; absent before any. */
+  last_event?: number;
   /** What the workflow wants back when it restarts from this document; JSON, of no meaning here. */
   carried: unknown;
 }
@@ -158,8 +163,8 @@ export interface StoredHold {
 
 /** `no-workflow`: the record's workflow is gone. `terminated`: somebody terminated it. `stopped`: somebody cancelled it.
  * `stop-not-recorded`: the same, unknown to the record. `paused`: somebody paused it, or a call of it. `no-record`: a
- * workflow that the records lack. `stuck`: its workflow task fails over and over. `not-served`: calls wait in a queue
- * that nobody polls. */
+ * workflow that the records lack. `stuck`: its workflow task fails over and over. `half-erased`: an erasure has not come to its end.
+ * `old-key`: documents are sealed with a payload key that is no longer the first. `not-served`: calls wait in a queue that nobody polls. */
 export const FINDING_KINDS = [
   'no-workflow',
   'terminated',
@@ -168,6 +173,8 @@ export const FINDING_KINDS = [
   'paused',
   'no-record',
   'stuck',
+  'half-erased',
+  'old-key',
   'not-served',
 ] as const;
 
@@ -192,10 +199,60 @@ export interface StoredFinding extends Finding {
   found_at: Date;
 }
 
-/** A document of `sweeps`: work that one worker does for all, now and then. */
+/** A document of `sweeps`: work that one worker does for all, now and then or for as long as it can. */
 export interface StoredSweep {
-  /** `calls`: old ones are deleted. */
-  _id: 'calls';
-  /** When a worker last began it. */
+  /**
+   * Old `calls`, `commands`, `discrepancies` and `events` are deleted, `personal` data of policies that ended long ago erased. `relay`:
+   * events are delivered.
+   */
+  _id: 'calls' | 'commands' | 'discrepancies' | 'events' | 'personal' | 'relay';
+  /** When a worker last began it, or said that it goes on with it. */
   begun_at: Date;
+  /** Who goes on with it. */
+  held_by?: string;
+}
+
+/** What happened to which policy, as it is told; nothing personal. */
+interface Event {
+  /** `_id` of the policy. */
+  policy: string;
+  mchid: string;
+  out_insurance_no: string;
+  type: EventType;
+  /** Rises with each event of the policy. */
+  sequence: number;
+  at: Date;
+  /** What it says beside that; see `docs/events.md`. */
+  told: Omit<EventEntry, 'id' | 'type' | 'sequence' | 'at'>;
+}
+
+/** A document of `events`; its `_id` is the `webhook-id`. */
+export interface StoredEvent extends Event {
+  _id: string;
+  /** Each endpoint that wants it has a delivery of it. */
+  assigned: boolean;
+}
+
+/** How far a delivery has come. `failed`: given up, until it is sent again by command. */
+export const DELIVERY_STATES = ['waiting', 'delivered', 'failed'] as const;
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
+
+/** A document of `deliveries`: an event on its way to an endpoint. */
+export interface StoredDelivery extends Event {
+  /** `{endpoint}/{event}` */
+  _id: string;
+  /** By its name. */
+  endpoint: string;
+  /** `_id` of the event. */
+  event: string;
+  state: DeliveryState;
+  /** How often it was tried. */
+  attempts: number;
+  /** From when on its days of trying count. */
+  since: Date;
+  /** Not tried before; an earlier event of the policy goes first all the same. */
+  due_at: Date;
+  /** Why it was not taken last: a word of ours, or `status 500`. */
+  reason?: string;
+  tried_at?: Date;
 }

@@ -1,6 +1,9 @@
 import type { IndexSpecification } from 'mongodb';
 
-export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands', IndexSpecification[]> = {
+export const INDEXES: Record<
+  'policies' | 'calls' | 'discrepancies' | 'commands' | 'events' | 'deliveries',
+  IndexSpecification[]
+> = {
   policies: [
     { policy_state: 1, _id: 1 },
     { sync: 1, _id: 1 },
@@ -14,8 +17,24 @@ export const INDEXES: Record<'policies' | 'calls' | 'discrepancies' | 'commands'
     { namespace: 1, _id: 1 },
   ],
   calls: [{ policy: 1, at: -1 }],
-  discrepancies: [{ policy: 1, found_at: -1 }],
-  commands: [{ policy: 1, at: -1 }],
+  discrepancies: [
+    { policy: 1, found_at: -1 },
+    { found_at: 1, _id: 1 },
+  ],
+  commands: [
+    { policy: 1, at: -1 },
+    { at: 1, _id: 1 },
+  ],
+  events: [
+    { assigned: 1, sequence: 1 },
+    { at: 1, _id: 1 },
+  ],
+  deliveries: [
+    { endpoint: 1, state: 1, due_at: 1 },
+    { endpoint: 1, policy: 1, state: 1, sequence: 1 },
+    { state: 1, sequence: 1 },
+    { since: 1, _id: 1 },
+  ],
 };
 
 /** The collections that have indexes. */
@@ -26,9 +45,7 @@ type Indexed = Record<keyof typeof INDEXES, { createIndex(index: IndexSpecificat
  * and no TTL indexes. Creating one that is there does nothing. One a command: FerretDB 1.24 panics at a command of
  * several that are there already.
  */
-export async function createIndexes({ policies, calls, discrepancies, commands }: Indexed): Promise<void> {
-  for (const index of INDEXES.policies) await policies.createIndex(index);
-  for (const index of INDEXES.calls) await calls.createIndex(index);
-  for (const index of INDEXES.discrepancies) await discrepancies.createIndex(index);
-  for (const index of INDEXES.commands) await commands.createIndex(index);
+export async function createIndexes(collections: Indexed): Promise<void> {
+  for (const [name, indexes] of Object.entries(INDEXES) as [keyof Indexed, IndexSpecification[]][])
+    for (const index of indexes) await collections[name].createIndex(index);
 }

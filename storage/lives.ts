@@ -1,5 +1,6 @@
 import type { Storage } from './connection.ts';
 import { FINDING_KINDS, type StoredPolicy } from './documents.ts';
+import { writeStopped } from './events.ts';
 
 /** Which life keeps a policy: what an audit compares with Temporal. */
 export type Life = Pick<StoredPolicy, '_id' | 'mchid' | 'out_insurance_no' | 'life'>;
@@ -20,10 +21,20 @@ export function unendedLives(storage: Storage): AsyncGenerator<Life[]> {
  * @throws StorageError
  */
 export function stoppedLives(storage: Storage): AsyncGenerator<Life[]> {
-  return pages(storage, { sync: 'STOPPED' });
+  return pages(storage, { sync: 'STOPPED', end: 'STOPPED' });
 }
 
-async function* pages(storage: Storage, which: Partial<Pick<StoredPolicy, 'end' | 'sync'>>): AsyncGenerator<Life[]> {
+/**
+ * Policies whose erasure has begun, and not come to its end.
+ * @throws StorageError
+ */
+export function halfErased(storage: Storage): AsyncGenerator<Life[]> {
+  return pages(storage, { end: 'ERASED', 'erased.done_at': null });
+}
+
+type Which = Partial<Pick<StoredPolicy, 'end' | 'sync'>> & { 'erased.done_at'?: null };
+
+async function* pages(storage: Storage, which: Which): AsyncGenerator<Life[]> {
   for (let last = ''; ; ) {
     const page = await storage.readPage(() =>
       storage.policies
@@ -71,7 +82,8 @@ export async function lifeOnRecord(storage: Storage, _id: string): Promise<strin
  */
 export async function giveRecord(storage: Storage, _id: string, from: string, to: string): Promise<void> {
   const change = { $set: { life: to, end: null, ended_at: null, updated_at: new Date() } };
-  await storage.write(_id, () => storage.policies.updateOne({ _id, life: from }, change));
+  const of = { _id, life: from, erased: { $exists: false } };
+  await storage.write(_id, () => storage.policies.updateOne(of, change));
 }
 
 /**
@@ -125,7 +137,9 @@ function namedOtherThan(own: string) {
  */
 export async function recordStop(storage: Storage, { _id, life }: Life): Promise<void> {
   const at = new Date();
-  const change = { $set: { end: 'STOPPED' as const, sync: 'STOPPED' as const, ended_at: at, updated_at: at } };
+  const told = await writeStopped(storage, { _id, life }, at);
+  const stopped = { end: 'STOPPED' as const, sync: 'STOPPED' as const, ended_at: at, updated_at: at };
+  const change = { $set: { ...stopped, ...(told !== undefined && { last_event: told }) } };
   await storage.write(_id, () => storage.policies.updateOne({ _id, life, end: null }, change));
 }
 
@@ -143,7 +157,7 @@ export async function countAttention(storage: Storage): Promise<Record<string, n
         count({ sync }),
       ]),
       // Not from the findings: those are as old as the last audit.
-      ['stopped', policies.countDocuments({ sync: 'STOPPED' })],
+      ['stopped', policies.countDocuments({ sync: 'STOPPED', end: 'STOPPED' })],
       ['marked', count({ attention: { $gt: '' } })],
       ['merchant-held', merchants.countDocuments({})],
       ...FINDING_KINDS.filter((kind) => kind !== 'stopped').map((kind): [string, Promise<number>] => [

@@ -1,7 +1,7 @@
 import type { Storage } from './connection.ts';
 
 /** The newest calls of a policy stay, however old they are. */
-const ALWAYS_KEPT = 20;
+export const ALWAYS_KEPT = 20;
 /** So many are deleted at a time: within the time that an operation has, on a busy FerretDB too. */
 const BATCH = 100;
 

@@ -1,8 +1,7 @@
 import type { Keyring } from '../codec/keys.ts';
 import { openFields, sealFields, type Unreadable } from '../codec/sealed_fields.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
-import type { End, PolicyState, Sync } from '../policy/state.ts';
-import { wireTime } from '../policy/time.ts';
+import type { End } from '../policy/state.ts';
 import type { Storage } from './connection.ts';
 import type { PolicyDocument, StoredPolicy } from './documents.ts';
 import { isDuplicate, StorageUnreadable } from './errors.ts';
@@ -55,6 +54,8 @@ export type Restored =
   /** `document.life` is the new one by now; `document.end` is how the life before ended. */
   | { outcome: 'restored'; document: PolicyDocument }
   | { outcome: 'unknown' }
+  /** Nothing is left to begin from. */
+  | { outcome: 'erased' }
   /** `namespace`: the one that keeps the policy, where that is not the new life's own. */
   | { outcome: 'exists'; life: string; namespace?: string };
 
@@ -77,6 +78,7 @@ export async function restore(storage: Storage, life: NewLife): Promise<Restored
   const _id = documentId(life.mchid, life.out_insurance_no);
   const found = await storage.write(_id, () => takeOver(storage, _id, life));
   if (found === null) return { outcome: 'unknown' };
+  if (found.erased) return { outcome: 'erased' };
   if (found.life !== life.life) return { outcome: 'exists', life: found.life, ...elsewhere(found, life.namespace) };
   const document = whole(storage.keyring, found);
   return { outcome: 'restored', document: { ...document, end: document.end ?? found.taken_over?.end ?? null } };
@@ -89,7 +91,7 @@ async function takeOver(
   { life, namespace, over, adopt = false }: NewLife,
 ): Promise<StoredPolicy | null> {
   const found = await storage.policies.findOne({ _id });
-  if (!found || found.life === life || (found.end === null && found.life !== over)) return found;
+  if (!found || found.erased || found.life === life || (found.end === null && found.life !== over)) return found;
   if (!adopt && elsewhere(found, namespace)) return found;
   // Before it is taken: a life that cannot read its record must not keep others from it.
   whole(storage.keyring, found);
@@ -190,59 +192,6 @@ export async function findPolicy(storage: Storage, mchid: string, outInsuranceNo
   return found && opened(storage.keyring, found);
 }
 
-/** Every condition given must hold. */
-export interface PolicyFilter {
-  mchid?: string;
-  policy_state?: PolicyState;
-  policy_type?: string;
-  sync?: Sync;
-  /** Cover ends before this instant. */
-  expires_before?: Date;
-  /** Something asks for a person: of a life that goes on, for nobody can take a mark off one that is over. */
-  attention?: boolean;
-  /** Only of lives that go on. */
-  end?: null;
-}
-
-const PAGE = 200;
-
-/**
- * Policies in the order of `_id`, at most `limit`, from the one after `after` on; a page at a time, so a list of any
- * length holds no cursor open.
- * @throws StorageError
- */
-export async function* listPolicies(
-  storage: Storage,
-  filter: PolicyFilter,
-  { limit = Number.POSITIVE_INFINITY, after = '' }: { limit?: number; after?: string } = {},
-): AsyncGenerator<ReadPolicy> {
-  const query = queryOf(filter);
-  for (let left = limit, last = after; left > 0; ) {
-    const size = Math.min(left, PAGE);
-    const page = await storage.readPage(() =>
-      storage.policies
-        .find({ ...query, _id: { $gt: last } })
-        .sort({ _id: 1 })
-        .limit(size)
-        .toArray(),
-    );
-    for (const found of page) yield opened(storage.keyring, found);
-    left = page.length < size ? 0 : left - size;
-    last = page.at(-1)?._id ?? last;
-  }
-}
-
-function queryOf({ expires_before, attention, ...equal }: PolicyFilter): Record<string, unknown> {
-  const given = Object.entries(equal).filter(([, value]) => value !== undefined);
-  return {
-    ...Object.fromEntries(given),
-    // Stored times are all in +08:00 and of one length: as text they sort like the instants.
-    ...(expires_before && { 'record.policy.expired_time': { $lt: wireTime(expires_before.getTime()) } }),
-    ...(attention === undefined ? {} : { 'attention.0': { $exists: attention } }),
-    ...(attention && { end: null }),
-  };
-}
-
 type Fields = Record<string, unknown>;
 
 function sealed(keyring: Keyring | undefined, _id: string, policy: Partial<Mutable>): Fields {
@@ -264,7 +213,8 @@ function sealedRecord(keyring: Keyring | undefined, _id: string, { policy, uploa
   };
 }
 
-function opened(keyring: Keyring | undefined, stored: StoredPolicy): ReadPolicy {
+/** The document with its sealed values opened, as far as there are keys. */
+export function opened(keyring: Keyring | undefined, stored: StoredPolicy): ReadPolicy {
   const { taken_over: _, record, remote, carried, ...fields } = stored;
   const unreadable: Unreadable[] = [];
   const open = (sealedPart: unknown, part = ''): Fields => {

@@ -101,9 +101,9 @@ const COMMANDS: readonly (readonly [words: string, mongodb: Says, temporal: Says
   ['resume stopped --timeout 4s', [3, BEGINS], [3, TEMPORAL]],
 ];
 /** They ask neither server; a worker waits for Temporal and says so (test/worker.test.ts). */
-const OTHERS = ['worker', 'codec-server', 'sandbox', 'keys'];
-/** What they say is in tests of their own: test/command_plan.test.ts, doctor.test.ts, import.test.ts. */
-const ELSEWHERE = ['plan', 'doctor', 'import'];
+const OTHERS = ['worker', 'codec-server', 'sandbox', 'keys', 'token'];
+/** What they say is in tests of their own: test/command_plan.test.ts, command_report.test.ts, erasure.long.test.ts, doctor.test.ts, import.test.ts, gateway_access.test.ts, events_relay.test.ts. */
+const ELSEWHERE = ['plan', 'doctor', 'import', 'report', 'reconcile', 'watch', 'export', 'erase', 'serve', 'events'];
 
 function assertSays({ code, stderr }: Ran, [expected, ...lines]: Says): void {
   const said = stderr.replaceAll(/127\.0\.0\.1:\d+(?! *\))/g, 'HOST').replaceAll(/ \([^()]+\)/g, ' (WHY)');

@@ -11,10 +11,10 @@ import { ServerRefused, Unavailable } from '../client/errors.ts';
 import { makeKey } from '../codec/keys.ts';
 import { amendmentOf } from '../command/amendment.ts';
 import { exitCodeOf } from '../command/exit_code.ts';
-import { shownFields } from '../command/masked.ts';
 import { policyOf } from '../command/merchant.ts';
 import { makeProgram } from '../command/program.ts';
 import { StorageRefused, StorageUnavailable } from '../storage/errors.ts';
+import { shownFields } from '../storage/masked.ts';
 import { COMMAND, CommandLine, policySync } from './command_process.ts';
 import { SEED } from './fixtures.ts';
 

@@ -39,10 +39,10 @@ describe('the sources', () => {
 });
 
 describe('CONTRIBUTING.md', () => {
-  it('says of ten rules in which file and function they are, as they are there', async () => {
+  it('says of ten rules and more in which file and function they are, as they are there', async () => {
     const [, table = ''] = /^## Where is the rule\?\n([\s\S]*?)^## /m.exec(await sourceOf('CONTRIBUTING.md')) ?? [];
     const rows = table.split('\n').filter((line) => /^\| [A-Z]/.test(line));
-    assert.equal(rows.length, 10);
+    assert.ok(rows.length >= 10, `${rows.length}`);
     for (const row of rows) {
       const named = codeNamedIn(row);
       assert.ok(named.length > 0, row);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { before, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { makeKey } from '../codec/keys.ts';
 import type { Grade } from '../command/doctor/finding.ts';
 import type { Diagnosis } from '../command/doctor.ts';
+import { startTemporal, type Temporal } from '../embedded/temporal.ts';
 import { makeKeys } from '../sandbox/keys.ts';
 import { until } from './client_namespace.ts';
 import type { Stage } from './client_stage.ts';
@@ -37,6 +38,9 @@ async function diagnosed(changes: NodeJS.ProcessEnv): Promise<Diagnosis> {
   assert.equal(code, diagnosis.faults > 0 ? 1 : 0, stderr);
   return diagnosis;
 }
+
+const servers: Temporal[] = [];
+after(() => Promise.all(servers.map((server) => server.stop())));
 
 let files = 0;
 /** The merchants file with the one merchant otherwise; its folder of keys stays beside it. */
@@ -220,6 +224,17 @@ const PLANTED: readonly (readonly [string, () => Promise<NodeJS.ProcessEnv>, Gra
     /127\.0\.0\.1:1.*: see MONGODB_URI$/,
   ],
   ['a database without indexes', async () => ({ MONGODB_URI: bare() }), 'warning', /^indexes lack: policies /],
+  [
+    'a Temporal that heeds no priorities',
+    async () => {
+      const dynamicConfig = { 'matching.useNewMatcher': false };
+      const temporal = await startTemporal({ log: () => {}, useEnvironment: false, ui: false, dynamicConfig });
+      servers.push(temporal);
+      return { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace };
+    },
+    'warning',
+    /^priorities are not heeded, .*: set matching\.useNewMatcher to true in its dynamic configuration$/,
+  ],
   ['no audit', async () => ({}), 'warning', /^no audit is scheduled, .*`policy-sync audit --every 1h --fix`$/],
 ];
 
@@ -244,6 +259,7 @@ describe('the doctor', () => {
       /^1 workers poll; the current version is \w+-sealed$/,
       /^a worker polls calls\/1900000001$/,
       /^every sealed record looked at opens/,
+      /^priorities are heeded/,
     ])
       assert.ok(
         said.some((message) => seen.test(message)),

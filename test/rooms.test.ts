@@ -27,9 +27,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'activities',
     'worker',
     'client',
+    'gateway',
     'sandbox',
     'embedded',
   ],
+  gateway: ['policy', 'client', 'wechatpay', 'storage', 'workflows/plan.ts'],
   sandbox: ['policy', 'wechatpay'],
   embedded: [],
 };
@@ -40,7 +42,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   workflows: [
     '@temporalio/workflow',
     '@temporalio/common',
-    // Which markers a replay has (in_order.ts).
+    // Which markers a replay has (known_patches.ts).
     '@temporalio/workflow/lib/global-attributes.js',
   ],
   'workflows/reconciler': [],

@@ -3,6 +3,8 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
+import { Limit } from '../sandbox/limit.ts';
+import type { Refusal } from '../sandbox/refusal.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { type Bench, POLICIES, REGULAR, startBench } from './sandbox_calls.ts';
 
@@ -162,4 +164,57 @@ test('close ends connections that are kept alive', async () => {
   await own.close();
   await ended;
   await assert.rejects(fetch(own.sandbox.url));
+});
+
+describe('/_sandbox/limit', () => {
+  test('takes a second’s worth of calls at once, answers more with 429 and without effect, and is taken away by null', async () => {
+    const own = await startBench({}, bench.dir);
+    try {
+      await own.put(REGULAR);
+      assert.deepEqual((await own.control('GET', '/limit')).json, { requests_per_second: null });
+      const limit = { requests_per_second: 0.001 };
+      assert.deepEqual(await own.control('PUT', '/limit', limit), { status: 200, json: limit });
+      assert.equal((await own.query('P1')).status, 200);
+      const refused = await own.patch('P1', { address: 'elsewhere' });
+      assert.deepEqual([refused.status, refused.json.code], [429, 'FREQUENCY_LIMITED']);
+      assert.deepEqual(await own.held('P1'), REGULAR);
+      await own.control('PUT', '/limit', { requests_per_second: null });
+      assert.equal((await own.patch('P1', { address: 'elsewhere' })).status, 200);
+    } finally {
+      await own.close();
+    }
+  });
+
+  test('counts calls by their time: the rate goes through, and no more', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 50 }), fc.array(fc.integer({ min: 0, max: 300 })), (rate, waits) => {
+        let now = 0;
+        const limit = new Limit(() => now);
+        limit.set({ requests_per_second: rate });
+        let taken = 0;
+        for (const wait of [0, ...waits]) {
+          now += wait;
+          try {
+            limit.take();
+            taken++;
+          } catch (error) {
+            assert.equal((error as Refusal).status, 429);
+          }
+        }
+        assert.ok(taken >= 1 && taken <= rate + (rate * now) / 1000 + 1e-6, `${taken}`);
+      }),
+    );
+  });
+
+  for (const bad of [
+    {},
+    { requests_per_second: 0 },
+    { requests_per_second: '5' },
+    [],
+    { requests_per_second: 1, more: 1 },
+  ])
+    test(`${JSON.stringify(bad)} is refused with 400, and changes nothing`, async () => {
+      assert.equal((await bench.control('PUT', '/limit', bad)).status, 400);
+      assert.deepEqual((await bench.control('GET', '/limit')).json, { requests_per_second: null });
+    });
 });

@@ -16,7 +16,7 @@ function linesOf(...calls: Call[]): string[] {
     synced_revision: 2,
     end: null,
   } as const;
-  const kept = { document, desired: {}, remote: null, calls, discrepancies: [], commands: [] };
+  const kept = { document, desired: {}, remote: null, differing: [], calls, discrepancies: [], commands: [] };
   const text = textOfShown({ mchid: of.mchid, out_insurance_no: 'A1', status: null, workflow: null, kept }, NOW);
   return text.split('\n').filter((line) => line.startsWith('2026-01-01T08:'));
 }
@@ -67,6 +67,7 @@ describe('show', () => {
         },
         desired: {},
         remote: null,
+        differing: [],
         calls: [{ _id: 'c', ...intent, at }],
         discrepancies: [found],
         commands: [told],
@@ -99,6 +100,7 @@ describe('show', () => {
         document: { ...synced, end },
         desired: {},
         remote: null,
+        differing: [],
         calls: [],
         discrepancies: [],
         commands: [],

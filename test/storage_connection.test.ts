@@ -5,7 +5,8 @@ import { listCalls, writeIntent } from '../storage/calls.ts';
 import { connect, InvalidUri, type Storage } from '../storage/connection.ts';
 import { listDiscrepancies, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageRefused, StorageUnavailable } from '../storage/errors.ts';
-import { claim, findPolicy, listPolicies, restore, writePolicy, writeVerification } from '../storage/policies.ts';
+import { claim, findPolicy, restore, writePolicy, writeVerification } from '../storage/policies.ts';
+import { listPolicies } from '../storage/policy_list.ts';
 import { type Database, entries, keyring, type Line, lineTo, opened, startDatabase } from './storage_fixture.ts';
 
 let database: Database;

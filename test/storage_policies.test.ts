@@ -6,11 +6,11 @@ import {
   claim,
   documentId,
   findPolicy,
-  listPolicies,
   type PolicySnapshot,
   writePolicy,
   writeVerification,
 } from '../storage/policies.ts';
+import { listPolicies } from '../storage/policy_list.ts';
 import { type Database, entries, keyring, opened, PERSONAL, startDatabase } from './storage_fixture.ts';
 
 const [k1, k2] = entries;

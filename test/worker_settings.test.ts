@@ -10,6 +10,7 @@ import { DAY } from './fixtures.ts';
 
 const NEEDED = { MONGODB_URI: 'mongodb://127.0.0.1:27017/policies', WECHATPAY_MERCHANTS: 'merchants.json' };
 
+const forever = Number.POSITIVE_INFINITY;
 let directory: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'policy-sync-settings-'));
@@ -37,7 +38,8 @@ describe('settings of a worker', () => {
       allowPlain: false,
       merchantsFile: 'merchants.json',
       logLevel: 'info',
-      callsKept: 90 * DAY,
+      kept: { calls: 90 * DAY, commands: forever, discrepancies: forever, events: 30 * DAY, personal: forever },
+      webhooksFile: undefined,
       metrics: undefined,
     });
   });
@@ -51,10 +53,13 @@ describe('settings of a worker', () => {
       POLICY_SYNC_ALLOW_PLAIN: '1',
       POLICY_SYNC_LOG_LEVEL: 'debug',
       POLICY_SYNC_CALLS_KEPT: '1 day',
+      POLICY_SYNC_WEBHOOKS: 'webhooks.json',
+      POLICY_SYNC_EVENTS_KEPT: '7d',
       POLICY_SYNC_METRICS_PORT: '9464',
     });
-    assert.equal(settings.callsKept, DAY);
-    assert.equal(readSettings({ ...NEEDED, POLICY_SYNC_CALLS_KEPT: 'forever' }).callsKept, Number.POSITIVE_INFINITY);
+    assert.equal(settings.kept.calls, DAY);
+    assert.deepEqual([settings.webhooksFile, settings.kept.events], ['webhooks.json', 7 * DAY]);
+    assert.equal(readSettings({ ...NEEDED, POLICY_SYNC_CALLS_KEPT: 'forever' }).kept.calls, forever);
     assert.deepEqual([settings.temporal.address, settings.temporal.namespace], ['temporal.example:7233', 'policies']);
     assert.equal(settings.keyring?.active.id, 'k1');
     assert.deepEqual([settings.allowPlain, settings.logLevel], [true, 'debug']);

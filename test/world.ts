@@ -46,6 +46,8 @@ export interface WorldOptions {
   mongoUri?: string;
   /** The rate of the merchant's queue. */
   requestsPerSecond?: number;
+  /** Workers write events. */
+  events?: boolean;
 }
 
 export interface World {
@@ -153,7 +155,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   };
 
   const startWorkers: World['startWorkers'] = async ({ workflows = true, calls = true } = {}) => {
-    const place = { storage, log: silent as never, ...(keyring && { payloadKey: keyring.active.id }) };
+    const events = options.events ?? false;
+    const place = { storage, log: silent as never, events, ...(keyring && { payloadKey: keyring.active.id }) };
     const workers: Worker[] = [];
     const common = { connection, namespace, dataConverter: converter, shutdownGraceTime: '5s' } as const;
     if (workflows)

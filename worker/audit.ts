@@ -1,6 +1,8 @@
 import type { AuditResult } from '../activities/types/activities.ts';
+import type { Storage } from '../storage/connection.ts';
 import { keepFindings } from '../storage/findings.ts';
-import { adoptEnded, otherNamespace, recorded, stoppedLives, unendedLives } from '../storage/lives.ts';
+import { adoptEnded, halfErased, otherNamespace, recorded, stoppedLives, unendedLives } from '../storage/lives.ts';
+import { resealAll } from '../storage/resealing.ts';
 import { type Audited, Findings } from './audit_findings.ts';
 import { type AuditPlace, Scan } from './audit_scan.ts';
 import { runningPolicies } from './policy_workflows.ts';
@@ -67,8 +69,35 @@ export async function audit(place: AuditPlace, options: AuditOptions): Promise<A
     await each(lives, (life) => scan.stopped(life));
     progress?.(result);
   }
+  for await (const lives of halfErased(place.storage)) {
+    for (const life of lives) scan.halfErased(life);
+    progress?.(result);
+  }
+  await resealed(place.storage, new Findings(place.temporal, fix, result), fix);
   await keepFindings(place.storage, result.findings, began);
   return result;
+}
+
+/** Only where a former key is still among the settings: once nothing rests under it, it is taken out. */
+async function resealed(storage: Storage, findings: Findings, fix: boolean): Promise<void> {
+  const { keyring } = storage;
+  if (!keyring || keyring.byId.size < 2) return;
+  const told = { resealed: 0, left: 0, locked: 0 };
+  for await (const page of resealAll(storage, keyring, fix)) {
+    told.resealed += page.resealed;
+    told.left += page.left;
+    told.locked += page.locked;
+  }
+  const about = { kind: 'old-key', mchid: null, out_insurance_no: null } as const;
+  const reasons = [
+    told.left > 0 &&
+      `${told.left} documents rest under a payload key that is no longer the first: run \`policy-sync audit --fix\``,
+    told.locked > 0 &&
+      `${told.locked} documents have values under a payload key that POLICY_SYNC_KEYS has not: put it back, behind the first`,
+  ];
+  if (told.resealed > 0) findings.note({ ...about, reason: `${told.resealed} documents are sealed anew` }, true);
+  const reason = reasons.filter(Boolean).join('; ');
+  if (reason !== '') findings.note({ ...about, reason });
 }
 
 async function checkNamespace({ temporal, storage }: AuditPlace, adopt: boolean): Promise<void> {

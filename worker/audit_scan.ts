@@ -3,6 +3,7 @@ import { fleetOf, isMerchantServed, STUCK_ATTEMPTS, standstill } from '../client
 import type { Envelope } from '../policy/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { Finding, FindingKind } from '../storage/documents.ts';
+import { NO_LIFE } from '../storage/erasure.ts';
 import { listHolds } from '../storage/holds.ts';
 import { giveRecord, goesOn, type Life, lifeOnRecord, recordStop } from '../storage/lives.ts';
 import { type Answer, callQueueOf, restart, WORKFLOW_TYPE } from '../workflows/messages.ts';
@@ -27,6 +28,7 @@ export class Scan {
   /** Merchants of whom it was said that nobody does. */
   readonly #unserved = new Set<string>();
   #heldBack = new Set<string>();
+  readonly #halfErased = new Set<string>();
 
   /** @param young a workflow so young, in ms, may have its record still to make, and a call its worker to find */
   constructor(place: AuditPlace, young: number, findings: Findings) {
@@ -71,6 +73,14 @@ export class Scan {
     );
   }
 
+  /** Whoever began to erase it has to end that. */
+  halfErased(policy: PolicyOf): void {
+    if (this.#halfErased.has(policy._id)) return;
+    this.#halfErased.add(policy._id);
+    const how = `policy-sync erase ${policy._id} --yes --by NAME`;
+    this.#findings.note(finding('half-erased', policy, `its erasure has not come to its end: ${how}`));
+  }
+
   /** Of a running workflow that no record is known of that goes on. */
   async unrecorded(policy: PolicyOf): Promise<void> {
     const found = await describePolicy(this.#place.temporal, policy);
@@ -85,6 +95,8 @@ export class Scan {
     const { storage } = this.#place;
     const onRecord = await lifeOnRecord(storage, policy._id);
     if (!running || onRecord === running) return;
+    // It is to end, whatever it does: nothing gives it a record again.
+    if (onRecord === NO_LIFE) return this.halfErased(policy);
     const what =
       onRecord === undefined ? 'has no record of it' : 'has the record of a former life, and takes none of it';
     await this.#findings.mend(

@@ -1,10 +1,9 @@
 import { createPublicKey } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import type { Log } from '../activities/log.ts';
 import { WechatPay } from '../wechatpay/client.ts';
 import type { Merchant } from '../wechatpay/merchant.ts';
 import { MerchantsFileError, readMerchants } from '../wechatpay/merchants_file.ts';
+import { stampOf } from './file_stamp.ts';
 
 interface Served {
   merchant: Merchant;
@@ -63,13 +62,13 @@ export class Merchants {
    * @throws {MerchantsFileError} when it cannot be used at all
    */
   async load(): Promise<void> {
-    this.#seen = await stampOf(this.#file);
+    this.#seen = await stampOf(this.#file, keyFilesIn);
     await this.#read();
   }
 
   /** Reads the file again where it, or a key that it names, is another than when last read. */
   async look(): Promise<void> {
-    const stamp = await stampOf(this.#file);
+    const stamp = await stampOf(this.#file, keyFilesIn);
     if (stamp === this.#seen) return;
     this.#seen = stamp;
     try {
@@ -114,21 +113,8 @@ function linesOf(mchid: string, faults: readonly { mchid: string; message: strin
     .join('; ');
 }
 
-/**
- * Text that changes with the file, and with each file that it names: a key may be replaced in its place. Looked at
- * rather than watched by events, which do not come for mounted secrets.
- */
-async function stampOf(file: string): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(codeOf);
-  const named = [...text.matchAll(/"\w+_file"\s*:\s*"([^"]+)"/g)].map(([, path = '']) => resolve(dirname(file), path));
-  const stamps = await Promise.all(
-    named.map((path) => stat(path).then(({ ctimeMs, size, ino }) => `${ctimeMs} ${size} ${ino}`, codeOf)),
-  );
-  return [text, ...stamps].join('\n');
-}
-
-function codeOf({ code }: NodeJS.ErrnoException): string {
-  return String(code);
+function keyFilesIn(text: string): string[] {
+  return [...text.matchAll(/"\w+_file"\s*:\s*"([^"]+)"/g)].map(([, path = '']) => path);
 }
 
 /** All that calls depend on, as text; of a private key its public half. */

@@ -19,6 +19,12 @@ const MOST_CODES = 100;
 /** Gauges that prom-client calls totals, which Prometheus' rules have for counters. */
 const MISNAMED = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
 
+interface Delivered {
+  endpoint: string;
+  type: string;
+  outcome: 'delivered' | 'not-taken' | 'failed';
+}
+
 /** What a worker counts; nothing personal, and no policy's number. */
 export class Metrics {
   readonly registry = new Registry();
@@ -56,8 +62,17 @@ export class Metrics {
   });
   readonly #codes = new Set<string>();
 
+  readonly #deliveries = new Counter({
+    name: 'policy_sync_event_deliveries_total',
+    help: 'Attempts to deliver an event, by endpoint, type of event and outcome: delivered, not-taken, failed (given up)',
+    labelNames: ['endpoint', 'type', 'outcome'],
+    registers: [this.registry],
+  });
+
   /** Merchants whose calls wait, and why. */
   held: () => ReadonlyMap<string, HoldReason> = () => new Map();
+  /** In requests a second, by merchant. */
+  rates: () => ReadonlyMap<string, number> = () => new Map();
   /** What asks for a person, counted by kind; undefined before MongoDB has told. */
   attention: () => Promise<Record<string, number> | undefined> = async () => undefined;
   /** The fleet in numbers; undefined before MongoDB has told. */
@@ -74,6 +89,7 @@ export class Metrics {
 
   constructor(merchants: () => readonly Merchant[]) {
     const held = () => this.held();
+    const rates = () => this.rates();
     const attention = () => this.attention();
     const up = () => this.up();
     const currentVersion = () => this.currentVersion();
@@ -91,6 +107,16 @@ export class Metrics {
       collect() {
         this.reset();
         for (const [mchid, reason] of held()) this.set({ mchid, reason }, 1);
+      },
+    });
+    new Gauge({
+      name: 'policy_sync_merchant_requests_per_second',
+      help: 'The rate that holds for a merchant over all workers: its setting, or less, where WeChat Pay throttles it',
+      labelNames: ['mchid'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [mchid, rate] of rates()) this.set({ mchid }, rate);
       },
     });
     new Gauge({
@@ -145,6 +171,11 @@ export class Metrics {
           this.set({ mchid, serial_no }, valid_to.getTime() / 1000);
       },
     });
+  }
+
+  /** Counts one attempt to deliver an event. */
+  delivered({ endpoint, type, outcome }: Delivered): void {
+    this.#deliveries.inc({ endpoint, type, outcome });
   }
 
   /** Counts one request to WeChat Pay. */

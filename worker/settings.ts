@@ -17,8 +17,10 @@ export interface Settings {
   /** The WECHATPAY_MERCHANTS file. */
   merchantsFile: string;
   logLevel: (typeof LOG_LEVELS)[number];
-  /** How long calls are kept in MongoDB, in ms; Infinity: for ever. */
-  callsKept: number;
+  /** How long documents, and personal data of ended policies, are kept in MongoDB, in ms; Infinity: for ever. */
+  kept: Record<'calls' | 'commands' | 'discrepancies' | 'events' | 'personal', number>;
+  /** The POLICY_SYNC_WEBHOOKS file; without it nobody is told of events. */
+  webhooksFile: string | undefined;
   /** Where metrics are served; nowhere without a port. */
   metrics: { host: string; port: number } | undefined;
 }
@@ -44,16 +46,31 @@ export const settingsSchema = z.object({
     .min(1, { error: 'expected the path of the merchants file (JSON), found an empty text' }),
   POLICY_SYNC_ALLOW_PLAIN: z.enum(['0', '1'], { error: found('0 or 1') }).default('0'),
   POLICY_SYNC_LOG_LEVEL: z.enum(LOG_LEVELS, { error: found(LOG_LEVELS.join(', ')) }).default('info'),
-  POLICY_SYNC_CALLS_KEPT: z
+  POLICY_SYNC_CALLS_KEPT: keptFor('90d'),
+  POLICY_SYNC_COMMANDS_KEPT: keptFor('forever'),
+  POLICY_SYNC_DISCREPANCIES_KEPT: keptFor('forever'),
+  POLICY_SYNC_PERSONAL_KEPT: keptFor('forever'),
+  // Longer than an event is tried.
+  POLICY_SYNC_EVENTS_KEPT: keptFor('30d', { least: 7 }),
+  POLICY_SYNC_WEBHOOKS: z
     .string()
-    .refine((text) => keptOf(text) >= DAY, { error: found('a duration of a day at least, such as 90d, or forever') })
-    .default('90d'),
+    .min(1, { error: 'expected the path of the webhooks file (JSON), found an empty text' })
+    .optional(),
   POLICY_SYNC_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
   POLICY_SYNC_METRICS_PORT: z
     .string()
     .refine((port) => /^\d{1,5}$/.test(port) && Number(port) <= 65_535, { error: found('a port, 0 to 65535') })
     .optional(),
 });
+
+function keptFor(usual: string, { least = 1 }: { least?: number } = {}) {
+  const days = least === 1 ? 'a day' : `${least} days`;
+  const expected = `a duration of ${days} at least, such as 90d, or forever`;
+  return z
+    .string()
+    .refine((text) => keptOf(text) >= least * DAY, { error: found(expected) })
+    .default(usual);
+}
 
 /** In ms; 0 for what is no duration. */
 function keptOf(text: string): number {
@@ -83,7 +100,14 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     allowPlain: rest.POLICY_SYNC_ALLOW_PLAIN === '1',
     merchantsFile: WECHATPAY_MERCHANTS,
     logLevel: rest.POLICY_SYNC_LOG_LEVEL,
-    callsKept: keptOf(rest.POLICY_SYNC_CALLS_KEPT),
+    kept: {
+      calls: keptOf(rest.POLICY_SYNC_CALLS_KEPT),
+      commands: keptOf(rest.POLICY_SYNC_COMMANDS_KEPT),
+      discrepancies: keptOf(rest.POLICY_SYNC_DISCREPANCIES_KEPT),
+      events: keptOf(rest.POLICY_SYNC_EVENTS_KEPT),
+      personal: keptOf(rest.POLICY_SYNC_PERSONAL_KEPT),
+    },
+    webhooksFile: rest.POLICY_SYNC_WEBHOOKS,
     metrics: port === undefined ? undefined : { host: rest.POLICY_SYNC_METRICS_HOST, port: Number(port) },
   };
 }

@@ -21,14 +21,17 @@ import { CallWorkers } from './call_workers.ts';
 import { counted } from './counted.ts';
 import { CurrentVersion } from './current_version.ts';
 import { deploymentVersion, promote, refuseUnsealed, warnOfOtherKeys, warnUnlessCurrent } from './deployment.ts';
+import { type Endpoints, endpointsOf } from './events/endpoints.ts';
+import { runEvents } from './events/run.ts';
 import { Holds } from './holds.ts';
 import { keepTryingIndexes } from './indexes.ts';
+import { LearnedRates } from './learned_rates.ts';
 import { logSinks } from './log.ts';
 import { Merchants } from './merchants.ts';
 import { Metrics, serveMetrics } from './metrics.ts';
-import { keepDeletingOldCalls } from './old_calls.ts';
 import { callLoad, paceOf } from './pace.ts';
 import { pause } from './pause.ts';
+import { keepRetention } from './retention.ts';
 import { Running } from './running.ts';
 import { sdkMetrics } from './sdk_metrics.ts';
 import { ensureSearchAttributes } from './search_attributes.ts';
@@ -111,9 +114,11 @@ interface Shared {
   common: Common;
   temporal: Client;
   place: CallPlace;
+  /** Undefined: nobody is told of events. */
+  endpoints: Endpoints | undefined;
 }
 
-type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'noted' | 'payloadKey'>;
+type CallPlace = Pick<CallSettings, 'storage' | 'log' | 'noted' | 'payloadKey' | 'events'>;
 
 /** `failed` rejects when one of the Workers does. */
 async function start(options: Start): Promise<{ failed: Promise<void> }> {
@@ -121,6 +126,7 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   if (!settings.keyring) log.warn('POLICY_SYNC_KEYS is not set: payloads and records rest in the clear');
   const merchants = new Merchants(settings.merchantsFile, log);
   await merchants.load();
+  const endpoints = await endpointsOf(settings.webhooksFile, log);
   const metrics = new Metrics(() => merchants.all());
   const sdk = settings.metrics && (await sdkMetrics());
   if (sdk) metrics.sdk = sdk.text;
@@ -142,8 +148,9 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   const common: Common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE };
   const temporal = new Client({ connection, namespace, dataConverter: converter });
   const noted = (what: Noted) => metrics.noted(what);
-  const place = { storage, log, noted, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
-  const shared: Shared = { settings, log, merchants, metrics, common, temporal, place };
+  const events = endpoints !== undefined;
+  const place = { storage, log, noted, events, ...(settings.keyring && { payloadKey: settings.keyring.active.id }) };
+  const shared: Shared = { settings, log, merchants, metrics, common, temporal, place, endpoints };
   const workflows = new Running(await workflowWorker(shared, { bundle, buildId }));
   const { calls, following } = await startCalls(shared, options, workflows);
   const sweeping = sweep(shared, options, indexing);
@@ -196,6 +203,10 @@ async function startCalls(
     changed: () => following.now(),
     observe: (call) => metrics.observe(call),
   });
+  const rates = new LearnedRates(temporal, log, () => merchants.all());
+  const learning = rates.keepLooking(signal);
+  atEnd(() => Promise.allSettled([learning]));
+  metrics.rates = () => rates.rates();
   metrics.held = () => holds.held();
   metrics.attention = counted(() => countAttention(place.storage), log);
   metrics.counts = counted(() => countPolicies(place.storage), log);
@@ -218,6 +229,7 @@ async function startCalls(
         merchant: {
           faulty: (fault, number) => holds.faulty(mchid, fault, number),
           well: (number, made) => holds.well(mchid, number, made),
+          called: (isThrottled, made) => rates.called(mchid, isThrottled, made),
         },
         observe: (call) => metrics.observe(call),
       }),
@@ -230,17 +242,18 @@ async function startCalls(
   return { calls, following: following.done };
 }
 
-/** Takes away what is left behind: holds of processes that are gone, and old calls. */
+/** Takes away what is left behind: holds of processes that are gone, and what is kept no longer; and delivers events. */
 function sweep(
-  { settings, place }: Shared,
+  { settings, place, temporal, endpoints, metrics }: Shared,
   { signal, atEnd, probeEvery = PROBE_EVERY_MS }: Start,
   indexing: Promise<void>,
 ): Promise<unknown> {
   const clearing = clearAbandoned(place, probeEvery, signal);
   // By their index, without which it is long work for MongoDB.
-  const deleting = indexing.then(() => keepDeletingOldCalls(place, settings.callsKept, signal));
-  atEnd(() => Promise.allSettled([clearing, deleting]));
-  return Promise.all([clearing, deleting]);
+  const deleting = indexing.then(() => keepRetention(place, temporal, settings.kept, signal));
+  const telling = runEvents({ ...place, endpoints, metrics, kept: settings.kept.events, indexing }, signal);
+  atEnd(() => Promise.allSettled([clearing, deleting, telling]));
+  return Promise.all([clearing, deleting, telling]);
 }
 
 type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;

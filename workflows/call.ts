@@ -14,6 +14,7 @@ import { alert, settle } from './reconciler/settled.ts';
 import { URGENCY } from './reconciler/standing.ts';
 import { keepRecord, takeNumbersAbove } from './recording.ts';
 import { nextSnapshot } from './snapshot.ts';
+import { tell } from './telling.ts';
 import type { LastAnswer } from './transitions.ts';
 
 type Call = Exclude<Action, { call: 'rest' }>;
@@ -107,7 +108,7 @@ async function absorb(parts: Parts, sent: PolicyFields | undefined, call: Promis
     if (result.outcome === 'behind') return takeNumbersAbove(parts, result.ahead);
     if (result.owed) outbox.debts.take(result.owed);
     notePayloadKey(parts, result.payload_key);
-    if (result.recorded) outbox.recorded(position, written);
+    if (result.recorded) outbox.recorded(position, written, result);
     else outbox.owe({ answer: true });
     takeResult(parts, result, sent);
     parts.asked.count(result, sent !== undefined);
@@ -133,8 +134,11 @@ function takeResult(
 ): void {
   const { position, transitions } = parts;
   const now = Date.now();
-  if (result.outcome === 'confirmed') transitions.heal(takeAnswer(position, result, sent, now));
-  else if (result.outcome === 'refused') takeRefusal(position, result, sent, now);
+  if (result.outcome === 'confirmed') {
+    const healed = takeAnswer(position, result, sent, now);
+    transitions.heal(healed);
+    if (healed.length > 0) tell(parts, 'policy.healed', { fields: healed });
+  } else if (result.outcome === 'refused') takeRefusal(position, result, sent, now);
   else if (result.outcome === 'unknown') unknown(parts, sent, result);
   else if (result.outcome === 'waiting') takeWait(position, result, now);
 }

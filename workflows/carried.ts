@@ -2,6 +2,7 @@ import type { OwedAttempts } from '../activities/types/snapshot.ts';
 import type { Life } from '../policy/life.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';
+import type { Announced } from './events.ts';
 import type { Received } from './inbox.ts';
 import type { Journaled } from './journal.ts';
 import type { Parts } from './parts.ts';
@@ -33,6 +34,8 @@ export interface Carried {
   payload_key?: string;
   /** The worker's log was told that the policy is out of step, and not yet that it is back. */
   out_of_step?: true;
+  /** What others are told of; absent from runs of an older build. */
+  events?: Announced;
 }
 
 /** Format 1 knew no drifts, no journal and no owed attempts. */
@@ -67,6 +70,7 @@ export function carriedOf({ position, inbox, outbox, calls, transitions, digest 
     owed: outbox.debts.owed,
     ...(calls.payloadKey !== undefined && { payload_key: calls.payloadKey }),
     ...(transitions.outOfStep && { out_of_step: true }),
+    ...(outbox.events.state.wanted && { events: outbox.events.state }),
   };
 }
 

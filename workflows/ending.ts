@@ -1,7 +1,8 @@
 import { CancelledFailure, isCancellation } from '@temporalio/workflow';
 import { FORMAT } from '../activities/types/inputs.ts';
+import type { Snapshot } from '../activities/types/snapshot.ts';
 import { dueTimes } from '../policy/life.ts';
-import { DECLINED } from '../policy/state.ts';
+import { DECLINED, type End } from '../policy/state.ts';
 import { isWanted } from './call.ts';
 import { failureOf, records } from './calls.ts';
 import { interruptible } from './interruptible.ts';
@@ -9,6 +10,7 @@ import type { Parts } from './parts.ts';
 import { isTaken } from './recording.ts';
 import { nextSnapshot } from './snapshot.ts';
 import { show } from './status.ts';
+import { tellEnd } from './telling.ts';
 
 /** How long the record of a stop is tried. */
 const STOP_PATIENCE = 30_000;
@@ -37,7 +39,7 @@ export async function recordEnd(parts: Parts): Promise<'recorded' | 'interrupted
 
 /** Writes the end, unless a message comes first. */
 async function write(parts: Parts, end: 'DECLINED' | 'INACTIVE', seen: number): Promise<boolean> {
-  const input = { format: FORMAT, snapshot: nextSnapshot(parts), end } as const;
+  const input = { format: FORMAT, snapshot: lastSnapshot(parts, end), end } as const;
   try {
     const told = await interruptible(
       () => records(`record the end: ${end}`).record(input),
@@ -51,6 +53,13 @@ async function write(parts: Parts, end: 'DECLINED' | 'INACTIVE', seen: number): 
   }
 }
 
+/** With the event of the end, of which what a restart begins from knows. */
+function lastSnapshot(parts: Parts, end: End): Snapshot {
+  const ended = tellEnd(parts, end);
+  const snapshot = nextSnapshot(parts);
+  return ended.length > 0 ? { ...snapshot, events: [...(snapshot.events ?? []), ...ended] } : snapshot;
+}
+
 /** The button in the UI: stop syncing. What runs has finished by now; the stop is recorded, and the run ends. */
 export async function stop(parts: Parts): Promise<never> {
   const { run } = parts;
@@ -59,7 +68,7 @@ export async function stop(parts: Parts): Promise<never> {
     // A signal that comes meanwhile is accepted as ever: the record that a resume goes on from must have it.
     for (let seen = -1; seen !== run.wakeups; ) {
       seen = run.wakeups;
-      const snapshot = { ...nextSnapshot(parts), sync: 'STOPPED' };
+      const snapshot = { ...lastSnapshot(parts, 'STOPPED'), sync: 'STOPPED' };
       const input = { format: FORMAT, snapshot, end: 'STOPPED' } as const;
       isTaken(parts, await records('record the stop', STOP_PATIENCE).record(input), snapshot);
     }

@@ -1,5 +1,5 @@
 import { patched, workflowInfo } from '@temporalio/workflow';
-import { getActivator } from '@temporalio/workflow/lib/global-attributes.js';
+import { knownPatches } from './known_patches.ts';
 
 interface Waiting {
   behind: number;
@@ -76,9 +76,8 @@ function marker(behind: readonly number[]): string {
 
 function writtenOrder(): number[] | undefined {
   if (!workflowInfo().unsafe.isReplaying) return undefined;
-  // Not by `patched`, which would write the marker here, before the updates that it follows. The SDK says it nowhere else.
-  const { knownPresentPatches } = getActivator() as unknown as { knownPresentPatches: ReadonlySet<string> };
+  // Not by `patched`, which would write the marker here, before the updates that it follows.
   const start = marker([]);
-  const written = [...knownPresentPatches].find((id) => id.startsWith(start));
+  const written = [...knownPatches()].find((id) => id.startsWith(start));
   return written?.slice(start.length).split(',').map(Number);
 }

@@ -92,6 +92,7 @@ export const REFUSALS = {
   ended: 'ended',
   unavailable: 'Unavailable',
   stopped: 'stopped',
+  erased: 'erased',
   plain: 'plain-payload',
   unreadable: 'unreadable-payload',
   locked: 'locked-payload',

@@ -1,6 +1,8 @@
+import type { TellsEvents } from '../activities/types/results.ts';
 import type { Snapshot } from '../activities/types/snapshot.ts';
 import type { Life } from '../policy/life.ts';
 import { Debts } from './debts.ts';
+import { Events } from './events.ts';
 import { Journal } from './journal.ts';
 import { plainCopy } from './plain_copy.ts';
 import type { Position } from './reconciler/position.ts';
@@ -15,6 +17,7 @@ export class Outbox {
   step = 0;
   journal = new Journal();
   debts = new Debts();
+  events = new Events();
   /** MongoDB has not got the latest snapshot. */
   owesRecord = false;
   /** It may lack WeChat Pay's last answer, too. */
@@ -38,16 +41,21 @@ export class Outbox {
   }
 
   /** What MongoDB has not got yet, as far as is known. */
-  pending({ standing }: Position): Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed' | 'answer'> {
+  pending({
+    standing,
+  }: Position): Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed' | 'answer' | 'events'> {
     const { confirmed, confirmed_at } = standing;
     const discrepancies = plainCopy(standing.discrepancies);
     // In every snapshot until one is known to be written: of two that are under way the newer may be the only one taken.
     const answer = this.owesAnswer && confirmed ? { policy: confirmed, at: confirmed_at } : undefined;
-    return { ...this.journal.pending, discrepancies, owed: this.debts.owed, ...(answer && { answer }) };
+    const { entries } = this.events.state;
+    const events = entries.length > 0 && { events: [...entries] };
+    return { ...this.journal.pending, discrepancies, owed: this.debts.owed, ...(answer && { answer }), ...events };
   }
 
-  /** MongoDB has what was pending then. */
-  recorded(position: Position, written: Partial<Snapshot>): void {
+  /** MongoDB has what was pending then; events only where the worker knows of them. */
+  recorded(position: Position, written: Partial<Snapshot>, told: TellsEvents): void {
+    if (told.events) this.events.recorded(written.events);
     toldOf(position, written.discrepancies ?? []);
     this.journal.recorded(written);
     this.debts.settle(written.owed);

@@ -30,18 +30,31 @@ export interface Plan {
   fields: PlannedField[];
 }
 
+/** What MongoDB keeps of a policy. */
+interface KeptPolicy {
+  carried: unknown;
+  record: PolicyRecord;
+  remote: PolicyFields | null;
+}
+
 /**
  * The engine's own next decision, made from what MongoDB keeps of a policy.
  * @param resumed as it would be if somebody resumed the policy now
  */
-export function planOf(
-  { carried, record, remote }: { carried: unknown; record: PolicyRecord; remote: PolicyFields | null },
-  { resumed = false }: { resumed?: boolean | undefined } = {},
-): Plan {
-  const { life, standing } = withRecord(fromCarried(JSON.parse(String(carried))), record, remote);
-  const position = new Position(life, standing);
+export function planOf(kept: KeptPolicy, { resumed = false }: { resumed?: boolean | undefined } = {}): Plan {
+  const position = positionOf(kept);
   if (resumed) resume(position, Date.now());
   return planned(position);
+}
+
+/** What WeChat Pay should hold now, by what MongoDB keeps of a policy. */
+export function heldOf(kept: KeptPolicy): PolicyFields {
+  return positionOf(kept).held;
+}
+
+function positionOf({ carried, record, remote }: KeptPolicy): Position {
+  const { life, standing } = withRecord(fromCarried(JSON.parse(String(carried))), record, remote);
+  return new Position(life, standing);
 }
 
 /** What the next call would carry, field by field, and what would be left as it is. Changes nothing. */

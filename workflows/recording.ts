@@ -34,7 +34,7 @@ export function isTaken(
   snapshot: Snapshot,
 ): boolean {
   if ('outcome' in told) takeNumbersAbove(parts, told.ahead);
-  else parts.outbox.recorded(parts.position, snapshot);
+  else parts.outbox.recorded(parts.position, snapshot, told);
   return !('outcome' in told);
 }
 

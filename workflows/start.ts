@@ -6,6 +6,7 @@ import { refuse } from '../policy/violation.ts';
 import { claim, records } from './calls.ts';
 import { type Carried, fromCarried, withRecord } from './carried.ts';
 import { Debts } from './debts.ts';
+import { Events } from './events.ts';
 import { Inbox } from './inbox.ts';
 import { Journal } from './journal.ts';
 import { REFUSALS, type StartOptions } from './messages.ts';
@@ -16,6 +17,7 @@ import { newStanding } from './reconciler/standing.ts';
 import { checkId, failure, keptBy, refuseUnfit } from './refusal.ts';
 import { nextSnapshot } from './snapshot.ts';
 import { show, statusOf } from './status.ts';
+import { stanceOf } from './telling.ts';
 import { Transitions, tellRefused } from './transitions.ts';
 
 /**
@@ -55,6 +57,7 @@ async function open(parts: Parts, input: RecordInput | null, digest: string | nu
   const claimed = await claim({ format: FORMAT, snapshot: nextSnapshot(parts) });
   if (claimed.outcome === 'exists') refuse(REFUSALS.exists, `${workflowId} ${keptBy(claimed.namespace)}`);
   if (claimed.outcome === 'ended') refuse(REFUSALS.ended, `${workflowId} has ended: ${claimed.end}`);
+  if (claimed.events) parts.outbox.events.recorded();
   parts.outbox.note(parts.position, 'open', parts.opener);
 }
 
@@ -62,6 +65,7 @@ const NOT_RESTORED = {
   unknown: 'unknown-policy',
   exists: REFUSALS.exists,
   stopped: REFUSALS.stopped,
+  erased: REFUSALS.erased,
 } as const;
 
 async function restore(parts: Parts, from: NonNullable<StartOptions['restore']>): Promise<void> {
@@ -75,6 +79,7 @@ async function restore(parts: Parts, from: NonNullable<StartOptions['restore']>)
       unknown: 'is not on record; open it',
       exists: keptBy(restored.namespace),
       stopped: 'was stopped; resume it',
+      erased: 'was erased; its number stays used',
     };
     refuse(NOT_RESTORED[restored.outcome], `${out_insurance_no} ${reasons[restored.outcome]}`);
   }
@@ -107,6 +112,8 @@ function carryOn(parts: Parts, carried: Carried): void {
   outbox.owesAnswer = carried.owes_record;
   outbox.journal = new Journal(carried.journal);
   outbox.debts = new Debts(carried.owed);
+  outbox.events = new Events(carried.events);
+  if (!carried.events) outbox.events.begin(stanceOf(parts));
   calls.host = carried.host;
   calls.payloadKey = carried.payload_key;
   parts.transitions = new Transitions({ status: statusOf(parts), outOfStep: carried.out_of_step ?? false });

@@ -4,6 +4,7 @@ import { nextDue } from './due.ts';
 import type { Status } from './messages.ts';
 import type { Parts } from './parts.ts';
 import { showAttributes, showDetails } from './presentation.ts';
+import { tellNews } from './telling.ts';
 
 /** The answer to the query `status`. */
 export function statusOf(parts: Parts): Status {
@@ -39,10 +40,11 @@ function nextOf({ run, position }: Parts): Status['next'] {
   return { what: what as NonNullable<Status['next']>['what'], at: new Date(at).toISOString() };
 }
 
-/** Shows how things stand: in the search attributes, in the UI, and where they have turned, in the worker's log. */
+/** Shows how things stand: in the search attributes, in the UI, and where they have turned, in the worker's log and by events. */
 export function show(parts: Parts): void {
   const status = statusOf(parts);
   showAttributes(parts.position.life, status.mchid, status.sync);
   showDetails(status);
   parts.transitions.look(status, parts.calls.last);
+  tellNews(parts);
 }

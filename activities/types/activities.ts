@@ -1,6 +1,6 @@
 import type { RestartedBy } from '../../policy/state.ts';
 import type { CallInput, FORMAT, RecordInput, VerifyInput } from './inputs.ts';
-import type { Behind, CallResult, NotRestored, RestoredRecord, VerifyResult } from './results.ts';
+import type { Behind, CallResult, NotRestored, RestoredRecord, TellsEvents, VerifyResult } from './results.ts';
 
 /** Activities on a merchant's queue `calls/{mchid}`: one attempt is one HTTP request. */
 export interface CallActivities {
@@ -19,7 +19,11 @@ export interface RecordActivities {
   /** Takes the number for this life; the same life again is claimed again. */
   claim(
     input: RecordInput,
-  ): Promise<{ outcome: 'claimed' } | { outcome: 'exists'; namespace?: string } | { outcome: 'ended'; end: string }>;
+  ): Promise<
+    | ({ outcome: 'claimed' } & TellsEvents)
+    | { outcome: 'exists'; namespace?: string }
+    | { outcome: 'ended'; end: string }
+  >;
   /** Takes over an ended policy for a new life, a stopped one only by `resume` (`audit` also one whose workflow is lost). */
   restore(input: {
     format: typeof FORMAT;
@@ -31,7 +35,7 @@ export interface RecordActivities {
     over?: string;
   }): Promise<RestoredRecord | NotRestored>;
   /** Writes the snapshot, guarded by revision and step. */
-  record(input: RecordInput): Promise<{ payload_key?: string } | Behind>;
+  record(input: RecordInput): Promise<({ payload_key?: string } & TellsEvents) | Behind>;
 }
 
 /** What an audit does: see `policyAudit`. */

@@ -2,7 +2,12 @@ import type { PolicyFields, PolicyRecord } from '../../policy/record.ts';
 import type { End } from '../../policy/state.ts';
 import type { OwedAttempts } from './snapshot.ts';
 
-interface Recorded {
+/** The worker writes the events that a snapshot carries. Absent: it does not, and the workflow keeps them. */
+export interface TellsEvents {
+  events?: true;
+}
+
+interface Recorded extends TellsEvents {
   /** False when MongoDB did not take the record: the workflow owes it. */
   recorded: boolean;
   /** Id of the payload key that encrypts now. */
@@ -83,7 +88,7 @@ export interface RestoredRecord {
 }
 
 export interface NotRestored {
-  outcome: 'unknown' | 'exists' | 'stopped';
+  outcome: 'unknown' | 'exists' | 'stopped' | 'erased';
   /** Of `exists`: the Temporal namespace that keeps the policy, where it is another one. */
   namespace?: string;
 }

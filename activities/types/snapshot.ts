@@ -1,4 +1,5 @@
 import type { CommandEntry, Confirmation, Discrepancy } from '../../policy/entries.ts';
+import type { EventEntry } from '../../policy/events.ts';
 import type { PolicyFields, PolicyRecord } from '../../policy/record.ts';
 
 /** What MongoDB should hold of a policy, as the workflow knows it when it schedules the activity. Times: epoch ms. */
@@ -34,6 +35,8 @@ export interface Snapshot {
   owed?: OwedAttempts[];
   /** The policy as WeChat Pay last showed it, of the fields that are ours, where MongoDB did not take that answer. */
   answer?: { policy: PolicyFields; at: number };
+  /** What happened that others wait for and MongoDB may not have, the oldest first; written once each. */
+  events?: EventEntry[];
 }
 
 /** Attempts of one activity that MongoDB did not take, all so far. */

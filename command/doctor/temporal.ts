@@ -7,6 +7,7 @@ import { createCommand, lackingIn } from '../../worker/search_attributes.ts';
 import { AUDIT_SCHEDULE, callQueueOf } from '../../workflows/messages.ts';
 import { messageOf } from '../error_text.ts';
 import { about, type Finding } from './finding.ts';
+import { priorityFindings } from './priorities.ts';
 
 const { ok, warning, fault } = about('temporal');
 // gRPC's status code (grpc/statuscodes.md).
@@ -31,6 +32,7 @@ export async function temporalFindings(
       workerFindings(found, env),
       ...mchids.map((mchid) => queueFindings(found, mchid)),
       auditFindings(found),
+      priorityFindings(found.temporal),
     ];
     return [...namespace, ...(await Promise.all(looks)).flat()];
   } catch (error) {

@@ -1,10 +1,10 @@
 import { PolicyEnded, PolicyRefused, UnknownPolicy } from '../../client/errors.ts';
 import { describePolicy } from '../../client/pending_call.ts';
 import type { PolicyClient } from '../../client/policy_client.ts';
-import { standstillOf } from '../../client/standstill.ts';
 import type { PolicyId } from '../../client/start_operation.ts';
 import type { Envelope } from '../../policy/commands.ts';
 import type { RecordInput } from '../../policy/record.ts';
+import { standstillOf } from '../../policy/standstill.ts';
 import { eachAtOnce } from '../at_once.ts';
 import { messageOf } from '../error_text.ts';
 import { aboutOf } from './check.ts';

@@ -121,8 +121,12 @@ async function tellVerdict(lives: Life[], failures: Map<Life, string>, narration
 }
 
 async function showLinks(stage: Stage, [first]: Life[], narration: Narration): Promise<void> {
-  if (!first || !stage.uiUrl) return;
+  if (!first) return;
   await first.opened;
+  const { mchid, out_insurance_no } = first.policy;
+  narration.line(`HTTP and JSON, and a console: ${stage.gatewayUrl}/console/`);
+  narration.line(`by a shell: curl ${stage.gatewayUrl}/policies/${mchid}/${out_insurance_no}`);
+  if (!stage.uiUrl) return;
   const { workflow_id, run_id } = await describePolicy(stage.client, first.policy);
   const path = ['namespaces', stage.namespace, 'workflows', workflow_id, run_id, 'history'].map(encodeURIComponent);
   narration.line(`Temporal UI: ${stage.uiUrl}`);

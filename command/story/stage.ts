@@ -9,6 +9,8 @@ import type { PolicyClient } from '../../client/policy_client.ts';
 import { type Keyring, makeKey, parseKeys } from '../../codec/keys.ts';
 import { startCodecServer } from '../../codec/server.ts';
 import { type Servers, startServers } from '../../embedded/servers.ts';
+import { startGateway } from '../../gateway/server.ts';
+import { serversOf } from '../../gateway/servers.ts';
 import { merchantsFile } from '../../sandbox/keys.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/server.ts';
 import { aborted } from './aborted.ts';
@@ -32,6 +34,7 @@ export interface Stage {
   /** The same with little patience, for looks at policies while the worker may be away. */
   glance: PolicyClient;
   uiUrl: string | undefined;
+  gatewayUrl: string;
   namespace: string;
   /** Rejects when the stage breaks down: the worker keeps dying. */
   broken: Promise<never>;
@@ -75,6 +78,7 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     // to try again finds its channel closed.
     const client = await connectPolicyClient({ env, timeout: PATIENCE_MS });
     const glance = await connectPolicyClient({ env, timeout: GLANCE_MS });
+    const gatewayUrl = await serve(env, directory, ends);
     if (keep !== undefined)
       log(`data, logs and settings: ${directory} (\`. ${join(directory, 'env')}\` for policy-sync)`);
     const { uiUrl } = servers.temporal;
@@ -86,6 +90,7 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
       client,
       glance,
       uiUrl,
+      gatewayUrl,
       namespace,
       broken: worker.broken,
       end,
@@ -111,6 +116,16 @@ async function openPayloads(
   const { url, close } = await startCodecServer({ keyring, uiOrigins, log });
   ends.push(close);
   return { codecEndpoint: url, admit: (uiUrl) => void (uiUrl && uiOrigins.push(...originsOf(uiUrl))) };
+}
+
+/** A gateway for whoever wants to try it. Nobody has to show a token: it serves this machine alone, and the persons are made up. */
+async function serve(env: NodeJS.ProcessEnv, directory: string, ends: End[]): Promise<string> {
+  const log = pino(pino.destination({ dest: join(directory, 'gateway.log'), sync: true }));
+  const servers = await serversOf(env);
+  const { url, close } = await startGateway({ servers, log });
+  // Its client of Temporal is left to the end of the process, as the others are.
+  ends.push(() => Promise.all([close(), servers.storage.close()]));
+  return url;
 }
 
 /** A folder used again has policies sealed with its keys. */

@@ -5,18 +5,20 @@ import type { Opened } from '../../../client/policy_client.ts';
 import type { Row } from '../../../command/attention.ts';
 import { type Finding as DoctorsFinding, GRADES } from '../../../command/doctor/finding.ts';
 import type { Diagnosis } from '../../../command/doctor.ts';
+import type { ListedDelivery, SentAgain } from '../../../command/events.ts';
 import { EXIT_CODES } from '../../../command/exit_code.ts';
 import { COLUMN_NAMES } from '../../../command/import/columns.ts';
 import { LINE_RULES } from '../../../command/import/fault.ts';
 import type { Reported } from '../../../command/import/report.ts';
 import type { Imported } from '../../../command/import.ts';
-import type { Kept } from '../../../command/kept.ts';
 import type { Summary } from '../../../command/plan.ts';
-import type { Planned, PlannedRow } from '../../../command/planned.ts';
 import { makeProgram } from '../../../command/program.ts';
 import type { Shown } from '../../../command/show_text.ts';
+import type { Planned, PlannedRow } from '../../../gateway/planned.ts';
 import { FINDING_KINDS, type Finding } from '../../../storage/documents.ts';
+import type { Kept } from '../../../storage/kept.ts';
 import type { Audited } from '../../../worker/audit.ts';
+import { KEPT_JSON } from './kept_commands.ts';
 import { code, table, words } from './markdown.ts';
 import { ANSWER } from './messages.ts';
 
@@ -101,10 +103,30 @@ const KEPT = {
   document: 'The document of [policies](storage.md#policies), without `record`, `remote` and `carried`.',
   desired: 'The policy as you want it, by field.',
   remote: 'The policy as WeChat Pay last showed it; null before.',
+  differing: 'Names of the fields in which the two differ.',
   calls: 'The latest twenty of [calls](storage.md#calls).',
   discrepancies: 'The latest twenty of [discrepancies](storage.md#discrepancies).',
   commands: 'The latest twenty of [commands](storage.md#commands).',
 } as const satisfies Record<keyof Kept, string>;
+
+const DELIVERY = {
+  endpoint: 'Name of the endpoint.',
+  event: 'Id of the event: its `webhook-id`.',
+  type: 'Type of the [event](../events.md).',
+  ...POLICY,
+  sequence: 'Rises with each event of the policy.',
+  state: '`waiting`, `delivered`, `failed`: given up.',
+  attempts: 'How often it was tried.',
+  at: 'When it happened; RFC 3339, UTC, like all times here.',
+  due_at: 'Not tried before; null of one that waits no more.',
+  tried_at: 'When it was tried last; null before.',
+  reason:
+    'Why it was not taken last: `status 500`, `time-out`, `ECONNREFUSED`, `gone`, …; null where it was, or before.',
+} as const satisfies Record<keyof ListedDelivery, string>;
+
+const SENT_AGAIN = {
+  sent_again: 'How many deliveries are made once more.',
+} as const satisfies Record<keyof SentAgain, string>;
 
 const AUDITED = {
   records: 'Records of policies that go on.',
@@ -191,11 +213,18 @@ const JSON_OF: Record<string, string> = {
   }),
   show: `${words(FIELD, SHOWN)}\n\n\`workflow\`:\n\n${words(FIELD, WORKFLOW)}\n\neach of its \`pending\`:\n\n${words(FIELD, PENDING)}\n\n\`kept\`:\n\n${words(FIELD, KEPT)}\n\nThe document, and each of \`discrepancies\` and \`commands\`, has \`unreadable\`, too: a list of the fields that no payload key of this shell opens, each with the \`reason\`. It is empty where all open.`,
   plan: `${words(FIELD, PLANNED)}\n\neach of its \`fields\`:\n\n${words(FIELD, PLANNED_FIELD)}\n\nWith \`--all\` a line for each policy in which something differs, then \`{"summary": …}\`:\n\n${words(FIELD, SUMMARY)}`,
+  ...KEPT_JSON,
   list: `A line for each policy:\n\n${words(FIELD, LISTED)}`,
+  events: `A line for each delivery of an event to an endpoint:\n\n${words(FIELD, DELIVERY)}\n\nWith \`--send-again\`:\n\n${words(FIELD, SENT_AGAIN)}`,
   audit: `${words(FIELD, AUDITED)}\n\neach of its \`findings\`:\n\n${words(FIELD, FINDING)}\n\nWith \`--every\`: \`{"scheduled": true, "every": …, "fix": …}\`, \`every\` in ms; with \`--every off\`: \`{"scheduled": false}\`.`,
   doctor: `${words(FIELD, DIAGNOSIS)}\n\neach of its \`findings\`:\n\n${words(FIELD, DOCTORS_FINDING)}`,
   worker: 'Nothing, while all is well: its log, on standard error, is JSON by itself.',
   'codec-server': '`{"url": …}` once it listens, with and without `--json`.',
+  serve: '`{"url": …}` once it listens, with and without `--json`. Its log is JSON, on standard error.',
+  token: words(FIELD, {
+    token: 'The token: nobody can be told it again.',
+    entry: 'Its entry for the file of tokens.',
+  }),
   sandbox: '`{"url": …}` once it listens, with and without `--json`.',
   keys: words(FIELD, {
     directory: 'The folder.',

@@ -42,6 +42,14 @@ const ERRORS: Record<string, Row> = {
     'the records in MongoDB are kept by another Temporal namespace than the one that is audited',
     'set `TEMPORAL_NAMESPACE`; to move policies, `audit --fix --adopt-namespace`',
   ],
+  ErasureRefused: [
+    'a policy is not to be erased: it has no record, is in force, has changes on their way, or is kept by another namespace',
+    'cancel it and wait, or `erase --force`: see [Personal data](../privacy.md#erasure)',
+  ],
+  ErasureUnfinished: [
+    'Temporal has not deleted all runs of an erased policy in time; MongoDB is done',
+    'run the same again',
+  ],
   SettingsError: ['a worker cannot start with its settings; a line for each', 'set them as the lines say'],
   MerchantsFileError: [
     'the merchants file as a whole cannot be used',

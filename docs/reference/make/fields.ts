@@ -52,7 +52,7 @@ function textOf({ minLength = 0, maxLength, pattern }: JsonSchema): string {
 }
 
 /** Patterns whose rule the page says once for all fields. */
-const BROAD: ReadonlySet<string> = new Set(['^[^\\u{10000}-\\u{10FFFF}]*$']);
+const BROAD: ReadonlySet<string> = new Set(['^[\\u0000-\\uFFFF]*$']);
 
 function atMost(most: number | undefined, what = ''): string {
   return most === undefined ? '' : `, at most ${most}${what}`;

@@ -1,10 +1,11 @@
 import { merchantSettingsSchema } from '../../../wechatpay/merchant_settings.ts';
+import { endpointSchema } from '../../../worker/events/endpoints_file.ts';
 import { settingsSchema } from '../../../worker/settings.ts';
 import { fieldTable } from './fields.ts';
 import { type JsonSchema, jsonSchemaOf } from './json_schemas.ts';
 import { code, table } from './markdown.ts';
 
-/** Who reads a setting: workers (w), clients, which commands are (c), the codec server (s). */
+/** Who reads a setting: workers (w), clients, which commands are (c), the codec server (s), the gateway (g), which is a client too. */
 const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
   'TEMPORAL_*': [
     'w, c',
@@ -12,7 +13,7 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
   ],
   MONGODB_URI: [
     'w, c',
-    '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention` and `audit` read it. Of programs, not of the library: or `MONGODB_URI_FILE`, the path of a file with it.',
+    '`mongodb://host:port/database`; without a database `policy_sync`. Of commands, `show`, `list --attention`, `events` and `audit` read it. Of programs, not of the library: or `MONGODB_URI_FILE`, the path of a file with it.',
   ],
   POLICY_SYNC_KEYS: [
     'w, c, s',
@@ -27,10 +28,31 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'c',
     'The merchant that commands about one policy mean. Without it, the only one of WECHATPAY_MERCHANTS.',
   ],
-  POLICY_SYNC_LOG_LEVEL: ['w, s', '`debug`, `info`, `warn`, `error`.'],
+  POLICY_SYNC_TOKENS: [
+    'g',
+    'Path of the [file of tokens](../gateway.md#tokens), read again when it changes. Without it the gateway serves its own machine alone.',
+  ],
+  POLICY_SYNC_LOG_LEVEL: ['w, s, g', '`debug`, `info`, `warn`, `error`.'],
   POLICY_SYNC_CALLS_KEPT: [
     'w',
     'How long `calls` are kept in MongoDB: a duration of a day at least, or `forever`. The last 20 of each policy always are.',
+  ],
+  POLICY_SYNC_COMMANDS_KEPT: [
+    'w',
+    'The same of `commands`. A change that WeChat Pay has not confirmed stays. `reconcile` reaches back as far.',
+  ],
+  POLICY_SYNC_DISCREPANCIES_KEPT: ['w', 'The same of `discrepancies`. What is being healed stays.'],
+  POLICY_SYNC_PERSONAL_KEPT: [
+    'w',
+    'How long after their end the personal data of policies are kept that ended DECLINED or INACTIVE; then they are [erased](../privacy.md#erasure).',
+  ],
+  POLICY_SYNC_WEBHOOKS: [
+    'w',
+    'Path of the webhooks file, see below: [who is told of what happens to policies](../events.md). Without it nobody is, and no event is kept. Set it on all workers.',
+  ],
+  POLICY_SYNC_EVENTS_KEPT: [
+    'w',
+    'How long `events` and `deliveries` are kept in MongoDB, whatever became of them: a duration of 7 days at least, or `forever`.',
   ],
   POLICY_SYNC_METRICS_PORT: [
     'w',
@@ -76,4 +98,8 @@ export function merchantsFile(): string {
     (field) => `Each of ${code(field)}:\n\n${fieldTable(schema.properties?.[field]?.items as JsonSchema)}`,
   );
   return [fieldTable(schema), ...keys].join('\n\n');
+}
+
+export function webhooksFile(): string {
+  return fieldTable(jsonSchemaOf(endpointSchema));
 }

@@ -1,9 +1,12 @@
 import {
   type CallOutcome,
+  DELIVERY_STATES,
   FINDING_KINDS,
   type OwedAttempts,
   type StoredCommand,
+  type StoredDelivery,
   type StoredDiscrepancy,
+  type StoredEvent,
   type StoredFinding,
   type StoredHold,
   type StoredPolicy,
@@ -41,9 +44,11 @@ const POLICIES: Words<StoredPolicy> = {
   namespace: 'The Temporal namespace that keeps the policy; absent from records of before 0.2.',
   opened_at: 'When it was opened.',
   updated_at: 'When it was last written.',
-  end: '`DECLINED`, `INACTIVE`, `STOPPED`; null while the policy is lived.',
+  end: '`DECLINED`, `INACTIVE`, `STOPPED`, `ERASED`; null while the policy is lived.',
   ended_at: 'When it ended.',
+  last_event: 'The `sequence` of the last of its `events`; absent before any.',
   carried: 'What the workflow wants back when it restarts from this document; sealed, of no meaning to others.',
+  erased: 'Of one whose personal data were erased: `{at, done_at}`; `done_at` is null until none is left.',
   taken_over: 'The life before the last restart, `{life, end, at}`.',
 };
 
@@ -81,7 +86,7 @@ const COMMANDS: Words<StoredCommand> = {
   policy: '`_id` of the policy.',
   mchid: 'Merchant id.',
   command:
-    '`open`, `cancel`, …; `due:expiry`, … for what came due of itself; `restored` for a restart; `reset` where a reset of the workflow was recognised.',
+    '`open`, `cancel`, …; `due:expiry`, … for what came due of itself; `restored` for a restart; `reset` where a reset of the workflow was recognised; `erased` where personal data were erased.',
   by: 'Who asked; sealed.',
   event_id: 'Id of the event in your system.',
   version: 'Its version there.',
@@ -132,8 +137,39 @@ const FINDINGS: Words<StoredFinding> = {
 };
 
 const SWEEPS: Words<StoredSweep> = {
-  _id: '`calls`: old calls are deleted.',
-  begun_at: 'When a worker last began it; another may a day later.',
+  _id: '`calls`, `commands`, `discrepancies`, `events`: old ones are deleted; `personal`: personal data of policies that ended long ago are erased. `relay`: events are delivered, by one worker at a time.',
+  begun_at:
+    'When a worker last began it; another may a day later. Of `relay`: when its worker last said that it goes on; another may 30 s later.',
+  held_by: 'Of `relay`: which worker, `pid@host/…`.',
+};
+
+const EVENT = {
+  policy: '`_id` of the policy.',
+  mchid: 'Merchant id.',
+  out_insurance_no: 'Number of the policy.',
+  type: 'Type of the [event](../events.md).',
+  sequence: 'Rises with each event of the policy.',
+  at: 'When it happened.',
+  told: 'What else is told.',
+} as const;
+
+const EVENTS: Words<StoredEvent> = {
+  _id: 'The `webhook-id`.',
+  ...EVENT,
+  assigned: 'Each endpoint that wants it has a delivery of it.',
+};
+
+const DELIVERIES: Words<StoredDelivery> = {
+  _id: '`{endpoint}/{event}`.',
+  endpoint: 'Name of the endpoint.',
+  event: '`_id` of the event.',
+  ...EVENT,
+  state: `${DELIVERY_STATES.map(code).join(', ')}: given up.`,
+  attempts: 'How often it was tried.',
+  since: 'From when on its three days count.',
+  due_at: 'Not tried before.',
+  reason: 'Why it was not taken last.',
+  tried_at: 'When it was tried last.',
 };
 
 const FIELD = ['field', ''] as const;
@@ -148,6 +184,8 @@ export const collectionBlocks: Record<string, () => string> = {
   merchants: () => words(FIELD, MERCHANTS),
   findings: () => words(FIELD, FINDINGS),
   sweeps: () => words(FIELD, SWEEPS),
+  events: () => `${words(FIELD, EVENTS)}\n\n${indexes('events')}`,
+  deliveries: () => `${words(FIELD, DELIVERIES)}\n\n${indexes('deliveries')}`,
 };
 
 function indexes(collection: keyof typeof INDEXES): string {

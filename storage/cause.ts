@@ -1,5 +1,3 @@
-import type { ListedPolicy } from '../client/list.ts';
-import { standstillOf } from '../client/standstill.ts';
 import { timeForPeople } from '../policy/time.ts';
 
 /** Why something asks for a person. No personal data. */
@@ -16,10 +14,4 @@ export const NO_CAUSE: Cause = { code: null, reason: null, since: null };
 
 export function causeOf(code: string, reason: string | null, since: Date | string | null | undefined): Cause {
   return { code, reason, since: since == null ? null : timeForPeople(since) };
-}
-
-/** Of a workflow that stands still: Temporal says so by itself. */
-export function causeInTemporal({ workflow, still_since }: Pick<ListedPolicy, 'workflow' | 'still_since'>): Cause {
-  const still = standstillOf(workflow);
-  return still ? causeOf(still.code, still.reason, still_since) : NO_CAUSE;
 }

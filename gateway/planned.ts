@@ -2,9 +2,9 @@ import type { PolicyId } from '../client/start_operation.ts';
 import type { ReadCommand } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { ReadDiscrepancy } from '../storage/discrepancies.ts';
+import { sealedIn, shownValue } from '../storage/masked.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
 import type { Outlook, Plan, PlannedField } from '../workflows/plan.ts';
-import { sealedIn, shownValue } from './masked.ts';
 
 /** The last messages and differences in which the cause of one is looked for. */
 const LOOKED_AT = 100;

@@ -1,12 +1,12 @@
-import { standstillOf } from '../client/standstill.ts';
 import { differences } from '../policy/difference.ts';
 import { durationOf } from '../policy/duration.ts';
-import { listCalls } from '../storage/calls.ts';
-import { listCommands } from '../storage/commands.ts';
-import type { Storage } from '../storage/connection.ts';
-import { listDiscrepancies } from '../storage/discrepancies.ts';
-import { findPolicy, type ReadPolicy } from '../storage/policies.ts';
+import { standstillOf } from '../policy/standstill.ts';
+import { listCalls } from './calls.ts';
 import { type Cause, causeOf, NO_CAUSE } from './cause.ts';
+import { listCommands } from './commands.ts';
+import type { Storage } from './connection.ts';
+import { listDiscrepancies } from './discrepancies.ts';
+import { findPolicy, type ReadPolicy } from './policies.ts';
 
 /** So many of a policy's latest calls, commands and discrepancies are looked at. */
 const LATEST = 20;
@@ -17,7 +17,14 @@ const LATEST = 20;
  */
 export async function keptCause(storage: Storage, mchid: string, out_insurance_no: string): Promise<Cause> {
   const kept = await findPolicy(storage, mchid, out_insurance_no);
-  if (!kept) return NO_CAUSE;
+  return kept ? causeOfPolicy(storage, kept) : NO_CAUSE;
+}
+
+/**
+ * The same of a policy that has been read.
+ * @throws StorageError
+ */
+export async function causeOfPolicy(storage: Storage, kept: ReadPolicy): Promise<Cause> {
   if (kept.sync === 'STOPPED') return causeOf('STOPPED', standstillOf('CANCELLED')?.reason ?? null, kept.ended_at);
   if (kept.sync === 'DIVERGED') return diverged(storage, kept);
   if (kept.sync === 'RETRYING') return retrying(storage, kept);

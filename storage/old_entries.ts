@@ -1,0 +1,65 @@
+import type { Storage } from './connection.ts';
+
+/** So many are deleted at a time: within the time that an operation has, on a busy FerretDB too. */
+const BATCH = 100;
+
+/**
+ * Deletes commands that came before `before`: what WeChat Pay has confirmed, and what was refused. A change that is still on its way
+ * stays, and so does the line that a policy was erased. Tells after each batch how many went.
+ * @throws StorageError
+ */
+export async function* deleteOldCommands(storage: Storage, before: Date): AsyncGenerator<number> {
+  const old = {
+    at: { $lt: before },
+    command: { $ne: 'erased' },
+    $or: [{ confirmed_at: { $ne: null } }, { rule: { $ne: null } }],
+  };
+  yield* inBatches(
+    () => storage.readPage(() => storage.commands.find(old, ID).sort({ at: 1 }).limit(BATCH).toArray()),
+    (ids) => storage.write('old commands', () => storage.commands.deleteMany({ _id: { $in: ids } })),
+  );
+}
+
+/**
+ * Deletes discrepancies that were found before `before`, but for those that are being healed. Tells after each batch how many went.
+ * @throws StorageError
+ */
+export async function* deleteOldDiscrepancies(storage: Storage, before: Date): AsyncGenerator<number> {
+  const old = { found_at: { $lt: before }, became: { $ne: 'healing' as const } };
+  yield* inBatches(
+    () => storage.readPage(() => storage.discrepancies.find(old, ID).sort({ found_at: 1 }).limit(BATCH).toArray()),
+    (ids) => storage.write('old discrepancies', () => storage.discrepancies.deleteMany({ _id: { $in: ids } })),
+  );
+}
+
+/**
+ * Policies that came to their own end before `before`, in the order of `_id` after `last`: some of them.
+ * @throws StorageError
+ */
+export async function endedBefore(
+  storage: Storage,
+  before: Date,
+  last: string,
+): Promise<{ _id: string; mchid: string; out_insurance_no: string }[]> {
+  const ended = {
+    _id: { $gt: last },
+    end: { $in: ['DECLINED' as const, 'INACTIVE' as const] },
+    ended_at: { $lt: before },
+  };
+  const projection = { mchid: 1, out_insurance_no: 1 } as const;
+  return storage.readAll(() => storage.policies.find(ended, { projection }).sort({ _id: 1 }).limit(BATCH).toArray());
+}
+
+const ID = { projection: { _id: 1 } } as const;
+
+async function* inBatches(
+  oldest: () => Promise<{ _id: string }[]>,
+  remove: (ids: string[]) => Promise<{ deletedCount: number }>,
+): AsyncGenerator<number> {
+  for (;;) {
+    const ids = (await oldest()).map(({ _id }) => _id);
+    if (ids.length === 0) return;
+    yield (await remove(ids)).deletedCount;
+    if (ids.length < BATCH) return;
+  }
+}

@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { after, before, describe, it } from 'node:test';
+import proto from '@temporalio/proto';
+import { PolicyEnded, PolicyRefused } from '../client/errors.ts';
+import { waitSynced } from '../client/wait.ts';
+import type { Exported } from '../command/export.ts';
+import { WechatPay } from '../command/story/wechatpay.ts';
+import { workflowIdOf } from '../policy/record.ts';
+import { APPROVED } from '../policy/state.ts';
+import { connect, type Storage } from '../storage/connection.ts';
+import { countAttention } from '../storage/lives.ts';
+import { audit } from '../worker/audit.ts';
+import type { Erased } from '../worker/erasure.ts';
+import { keepRetention } from '../worker/retention.ts';
+import { until } from './client_namespace.ts';
+import { type Stage, setStage } from './client_stage.ts';
+import { COMMAND, CommandLine } from './command_process.ts';
+import { DAY, MCHID, recordOf, uniqueNumber } from './fixtures.ts';
+
+// Without payload keys: whatever is left is there to be read.
+const line = new CommandLine();
+let stage: Stage;
+let storage: Storage;
+before(async () => {
+  stage = await setStage({ keys: null });
+  storage = await connect(String(stage.env.MONGODB_URI), { keyring: undefined });
+});
+after(async () => {
+  line.end();
+  await storage?.close();
+  await stage?.stop();
+});
+
+/** What a person said of oneself, in no other policy. */
+function personOf(number: string) {
+  return {
+    insured_name_list: [`王${number}`],
+    car_number: `粤B${number}`,
+    pet_name: `小白${number}`,
+    address: `长安街${number}号`,
+    coverage_detail: `可保${number}`,
+    amended: `中山路${number}号`,
+    drifted: `解放路${number}号`,
+    openid: `openid-${number}`,
+    reason: `怀孕${number}`,
+    by: `operator-${number}`,
+    event: `event-${number}`,
+  };
+}
+
+const of = (out_insurance_no: string) => ({ mchid: MCHID, out_insurance_no });
+
+/** A policy to which much has happened: its personal values are wherever any may be. */
+async function lived(over = true): Promise<string> {
+  const wechatpay = new WechatPay(stage.sandboxUrl);
+  const number = uniqueNumber('E');
+  const { amended, drifted, openid, reason, by, event, ...fields } = personOf(number);
+  const record = recordOf(
+    { ...fields, out_insurance_no: number, policy_state: APPROVED },
+    {
+      upload: { appid: 'wx0000000000000000', openid },
+    },
+  );
+  await wechatpay.put(number, record.policy);
+  const { revision } = await stage.client.openPolicy(record, { by });
+  await waitSynced(stage.client, of(number), revision);
+  const { revision: next } = await stage.client.amend(of(number), { address: amended, event_id: event });
+  await waitSynced(stage.client, of(number), next);
+  await wechatpay.change(number, { address: drifted });
+  await stage.client.verify(of(number));
+  await until(async () => (await wechatpay.policy(number))?.address === amended);
+  if (over) {
+    const ended = await stage.client.cancel(of(number), { reason, by });
+    await waitSynced(stage.client, of(number), ended.revision);
+  }
+  return number;
+}
+
+/** Which of a person's values are found, and in which place. */
+async function leftOf(number: string): Promise<string[]> {
+  const values = Object.entries(personOf(number));
+  const found = new Set<string>();
+  const look = (place: string, text: string): void => {
+    for (const [name, value] of values) if (text.includes(String(value))) found.add(`${place}: ${name}`);
+  };
+  for (const name of ['policies', 'calls', 'commands', 'discrepancies', 'merchants', 'findings', 'sweeps'] as const)
+    look(name, JSON.stringify(await storage[name].find({}).toArray()));
+  const { workflow } = stage.client.temporal;
+  for await (const { workflowId, runId, memo } of workflow.list()) {
+    look('Temporal', JSON.stringify(memo ?? {}));
+    const history = await workflow.getHandle(workflowId, runId).fetchHistory().catch(gone);
+    look('Temporal', Buffer.from(proto.temporal.api.history.v1.History.encode(history).finish()).toString());
+  }
+  return [...found].sort();
+}
+
+/** Listed still, and deleted meanwhile. */
+function gone(error: Error) {
+  if (error.name !== 'WorkflowNotFoundError') throw error;
+  return {};
+}
+
+const BY = ['--yes', '--by', 'data protection'];
+
+async function erased(number: string, ...words: string[]): Promise<Erased> {
+  const { code, stdout, stderr } = await line.run(['erase', number, ...BY, ...words, '--json'], stage.env);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+describe('an erasure', { timeout: 300_000 }, () => {
+  it('leaves no personal value in MongoDB or Temporal, and keeps that it was done, and by whom', async () => {
+    const number = await lived();
+    const before = await leftOf(number);
+    for (const place of [
+      'policies: address',
+      'policies: pet_name',
+      'commands: reason',
+      'commands: by',
+      'Temporal: openid',
+    ])
+      assert.ok(
+        before.some((one) => one.startsWith(place.split(': ')[0] ?? '')),
+        place,
+      );
+    assert.ok(before.length > 15, before.join());
+    const { commands, discrepancies, runs } = await erased(number);
+    assert.deepEqual(await leftOf(number), []);
+    assert.deepEqual([commands >= 3, discrepancies, runs], [true, 1, 1]);
+    const [last] = await storage.commands.find({ _id: `${MCHID}/${number}/erased` }).toArray();
+    assert.deepEqual([last?.command, last?.by], ['erased', 'data protection']);
+    const record = await storage.policies.findOne({ _id: `${MCHID}/${number}` });
+    assert.deepEqual(
+      [record?.end, record?.record.policy_state, record?.erased?.done_at !== null],
+      ['ERASED', undefined, true],
+    );
+    assert.ok((await storage.calls.countDocuments({ policy: `${MCHID}/${number}` })) > 0);
+    const shown = await line.run(['show', number], stage.env);
+    assert.deepEqual([shown.code, /^ended +ERASED$/m.test(shown.stdout)], [0, true], shown.stderr);
+    const told = await line.run(['reconcile', '--as-of', new Date().toISOString(), '--json'], stage.env);
+    const row = told.stdout.split('\n').find((text) => text.includes(number)) ?? '{}';
+    assert.deepEqual([JSON.parse(row).verdict, JSON.parse(row).ours.address], ['unknown', undefined], told.stderr);
+    // It is run again to no harm.
+    assert.equal((await erased(number)).runs, 0);
+  });
+
+  it('is for good: its number is used, nothing restarts it, and an audit has nothing to say', async () => {
+    const number = await lived();
+    await erased(number);
+    await assert.rejects(stage.client.openPolicy(recordOf({ out_insurance_no: number })), PolicyEnded);
+    const refused = (error: unknown) => error instanceof PolicyRefused && error.rule === 'erased';
+    await assert.rejects(stage.client.reinstate(of(number), { reason: 'a mistake' }), refused);
+    await assert.rejects(stage.client.resume(of(number)), refused);
+    const { stopped = 0 } = await countAttention(storage);
+    const result = await audit({ temporal: stage.client.temporal, storage }, { fix: true, young: 0 });
+    assert.deepEqual(
+      result.findings.filter(({ out_insurance_no }) => out_insurance_no === number),
+      [],
+    );
+    assert.equal(stopped, 0);
+    const record = await storage.policies.findOne({ _id: `${MCHID}/${number}` });
+    assert.deepEqual([record?.end, record?.life], ['ERASED', 'erased']);
+  });
+
+  it('is refused of a policy in force, unless it is forced; of none that is not there; and without --yes', async () => {
+    const number = await lived(false);
+    const before = await storage.policies.findOne({ _id: `${MCHID}/${number}` });
+    const tried = (words: string[]) => line.run(['erase', ...words], stage.env);
+    const inForce = await tried([number, ...BY]);
+    assert.equal(inForce.code, 1);
+    assert.match(
+      inForce.stderr,
+      /^policy-sync: emptying the record\npolicy-sync: \S+ is in force: cancel it first, [^\n]*\n$/,
+    );
+    assert.match((await tried([uniqueNumber(), ...BY, '--json'])).stderr, /has no record: there is nothing to erase/);
+    const unsure = await tried([number, '--by', 'x']);
+    assert.deepEqual([unsure.code, /add --yes\n$/.test(unsure.stderr)], [2, true]);
+    const after = await storage.policies.findOne({ _id: `${MCHID}/${number}` });
+    assert.deepEqual([after?.life, after?.record, after?.end], [before?.life, before?.record, null]);
+    await erased(number, '--force');
+    assert.deepEqual(await leftOf(number), []);
+  });
+
+  for (const step of ['emptying the record', 'ending its workflow', 'emptying commands', 'waiting for Temporal'])
+    it(`that is killed while it is at "${step}" is finished by the next`, async () => {
+      const number = await lived();
+      await killedAt(number, step);
+      const { findings } = await audit({ temporal: stage.client.temporal, storage }, { fix: true, young: 0 });
+      const begun = await storage.policies.findOne({ _id: `${MCHID}/${number}`, end: 'ERASED' });
+      const named = findings.filter((one) => one.out_insurance_no === number).map(({ kind }) => kind);
+      assert.deepEqual(named, begun && begun.erased?.done_at === null ? ['half-erased'] : []);
+      await erased(number);
+      assert.deepEqual(await leftOf(number), []);
+      const { workflow } = stage.client.temporal;
+      await assert.rejects(workflow.getHandle(workflowIdOf(MCHID, number)).describe());
+    });
+});
+
+/** Kills an erasure as soon as it says that it is at a step. */
+async function killedAt(number: string, step: string): Promise<void> {
+  const child = spawn(process.execPath, [COMMAND, 'erase', number, ...BY], {
+    env: stage.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = once(child, 'close');
+  createInterface(child.stderr).on('line', (said) => {
+    if (said.includes(step)) child.kill('SIGKILL');
+  });
+  await ended;
+}
+
+describe('an erasure by other ways', { timeout: 180_000 }, () => {
+  it('ends a workflow that does not hear of it by force, and waits until no call of it may write', async (t) => {
+    const number = await lived();
+    const { workflowService, options } = stage.client.temporal;
+    const which = { namespace: options.namespace, workflowId: workflowIdOf(MCHID, number) };
+    try {
+      await workflowService.pauseWorkflowExecution({ ...which, reason: 'for a test', requestId: number });
+    } catch {
+      return t.skip('this Temporal server cannot pause workflows');
+    }
+    const before = Date.now();
+    await erased(number);
+    assert.ok(Date.now() - before > 20_000);
+    assert.deepEqual(await leftOf(number), []);
+  });
+
+  it('is done once a day of policies that ended longer ago than their personal data are kept', async (t) => {
+    const [old, young] = [await declined(), await declined()];
+    const _id = `${MCHID}/${old}`;
+    await storage.policies.updateOne({ _id }, { $set: { ended_at: new Date(Date.now() - 10 * DAY) } });
+    const said: string[] = [];
+    const say = (_: unknown, message: string) => said.push(message);
+    const log = { debug() {}, warn: say, error: say, info: say } as never;
+    const enough = new AbortController();
+    t.after(() => enough.abort());
+    const forever = Number.POSITIVE_INFINITY;
+    const kept = { calls: forever, commands: forever, discrepancies: forever, events: forever, personal: 5 * DAY };
+    const keeping = keepRetention({ storage, log }, stage.client.temporal, kept, enough.signal);
+    await until(async () => said.length > 0, 60_000);
+    enough.abort();
+    await keeping;
+    assert.deepEqual(said, ['personal data of policies that ended long ago are erased']);
+    assert.deepEqual(await leftOf(old), []);
+    assert.notDeepEqual(await leftOf(young), []);
+  });
+});
+
+/** Its life is over. */
+async function declined(): Promise<string> {
+  const number = uniqueNumber('D');
+  const { insured_name_list, address } = personOf(number);
+  const record = recordOf({ out_insurance_no: number, insured_name_list, address });
+  await new WechatPay(stage.sandboxUrl).put(number, record.policy);
+  await stage.client.openPolicy(record);
+  await stage.client.decline(of(number), { reason: personOf(number).reason });
+  await until(async () => (await storage.policies.findOne({ _id: `${MCHID}/${number}` }))?.end === 'DECLINED');
+  return number;
+}
+
+describe('an export', { timeout: 120_000 }, () => {
+  it('has everything that is kept, personal values opened, and the runs that Temporal holds', async () => {
+    const number = await lived();
+    const { code, stdout, stderr } = await line.run(['export', number, '--json'], stage.env);
+    assert.equal(code, 0, stderr);
+    const exported = JSON.parse(stdout) as Exported;
+    const person = personOf(number);
+    assert.equal(exported.record?.record.policy.address, person.amended);
+    assert.deepEqual(exported.record?.record.upload, { appid: 'wx0000000000000000', openid: person.openid });
+    const commands = exported.commands.map(({ command }) => command);
+    assert.deepEqual(commands.sort(), ['amend', 'cancel', 'open']);
+    assert.equal(exported.commands.find(({ command }) => command === 'cancel')?.reason, person.reason);
+    assert.equal(exported.discrepancies[0]?.theirs, person.drifted);
+    assert.ok(exported.calls.length >= 4);
+    assert.deepEqual(
+      exported.temporal.runs.map(({ status }) => status),
+      ['RUNNING'],
+    );
+    const none = await line.run(['export', uniqueNumber()], stage.env);
+    assert.deepEqual([none.code, /nothing is kept about such a policy\n$/.test(none.stderr)], [1, true]);
+  });
+});

@@ -1,0 +1,184 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { workflowIdOf } from '../policy/workflow_id.ts';
+import type { Storage } from '../storage/connection.ts';
+import {
+  closeErasure,
+  emptyCommands,
+  emptyDiscrepancies,
+  emptyRecord,
+  noteErasure,
+  type Standing,
+  standingOf,
+} from '../storage/erasure.ts';
+import { codeOf, GRPC } from './grpc.ts';
+import { describePolicy, isOpen, type PolicyOf } from './policy_workflows.ts';
+
+/** A workflow that is told to stop lets its call end, and records that for half a minute at most; then it is ended by force. */
+const STOP_MS = 45_000;
+/** An attempt of a workflow that was ended by force goes on for so long, and may write. */
+const ATTEMPT_MS = 21_000;
+const LOOK_MS = 200;
+
+/** What was erased. */
+export interface Erased extends Pick<PolicyOf, 'mchid' | 'out_insurance_no'> {
+  erased_at: Date;
+  /** Of MongoDB: how many had personal values taken out, or had none. */
+  commands: number;
+  discrepancies: number;
+  /** Of Temporal: how many were deleted. */
+  runs: number;
+}
+
+/** Why a policy is not erased unless it is forced. */
+export type NotErased = 'unknown' | 'elsewhere' | 'in-force' | 'on-its-way';
+
+export interface ErasureOptions {
+  /** Who has it done: kept. */
+  by: string;
+  /** Whatever `refusalOf` says. */
+  force?: boolean;
+  /** How long Temporal is given to delete the runs, in ms. */
+  patience: number;
+  /** Told of each step, in words. */
+  progress?: (step: string) => void;
+}
+
+export interface ErasurePlace {
+  temporal: Client;
+  storage: Storage;
+}
+
+/** A policy that is not to be erased. */
+export class ErasureRefused extends Error {
+  override readonly name = 'ErasureRefused';
+  readonly why: NotErased;
+
+  constructor(_id: string, why: NotErased) {
+    super(`${_id} ${REASONS[why]}`);
+    this.why = why;
+  }
+}
+
+const REASONS: Record<NotErased, string> = {
+  unknown:
+    'has no record: there is nothing to erase; where its workflow runs, `policy-sync audit --fix` makes the record',
+  elsewhere: 'is kept by another Temporal namespace: set TEMPORAL_NAMESPACE to the one that its record names',
+  'in-force':
+    'is in force: cancel it first, or erase it all the same with --force; WeChat Pay then keeps its copy as it is',
+  'on-its-way': 'has changes that WeChat Pay has not got: wait, or erase it all the same with --force',
+};
+
+/** Temporal has not deleted all runs in time. The same again goes on. */
+export class ErasureUnfinished extends Error {
+  override readonly name = 'ErasureUnfinished';
+
+  constructor(_id: string, runs: number) {
+    super(`${_id}: Temporal has ${runs} of its runs still to delete; MongoDB is done: run the same again`);
+  }
+}
+
+/**
+ * Erases the personal data of a policy everywhere, and ends its sync for good. Its number stays used, and what is not personal
+ * stays. It may be killed at any point, and done again: it goes on.
+ * @throws {ErasureRefused} before anything is changed; {ErasureUnfinished}; StorageError, ServiceError when a server does not answer
+ */
+export async function erase(place: ErasurePlace, policy: PolicyOf, options: ErasureOptions): Promise<Erased> {
+  const { storage, temporal } = place;
+  const { _id, mchid, out_insurance_no } = policy;
+  const { by, patience, progress = () => {} } = options;
+  progress('emptying the record');
+  const { revision, erased } = await recordEmptied(place, _id, options.force ?? false);
+  progress('ending its workflow');
+  await ended(temporal, policy);
+  progress('emptying commands and discrepancies');
+  const commands = await emptyCommands(storage, _id);
+  const discrepancies = await emptyDiscrepancies(storage, _id);
+  await noteErasure(storage, { policy: _id, mchid, by, revision, at: erased.at });
+  progress('waiting for Temporal to delete its runs');
+  const runs = await runsDeleted(temporal, policy, patience);
+  await closeErasure(storage, _id);
+  return { mchid, out_insurance_no, erased_at: erased.at, commands, discrepancies, runs };
+}
+
+/** The record, emptied by this erasure or by one before. */
+async function recordEmptied(
+  { storage, temporal }: ErasurePlace,
+  _id: string,
+  force: boolean,
+): Promise<Standing & Required<Pick<Standing, 'erased'>>> {
+  for (;;) {
+    const standing = await standingOf(storage, _id);
+    const { namespace = temporal.options.namespace } = standing ?? {};
+    if (namespace !== temporal.options.namespace) throw new ErasureRefused(_id, 'elsewhere');
+    if (standing?.erased) return { ...standing, erased: standing.erased };
+    const why = refusalOf(standing);
+    if (!standing || (why && !force)) throw new ErasureRefused(_id, why ?? 'unknown');
+    // Something was written meanwhile: it is decided anew.
+    await emptyRecord(storage, standing);
+  }
+}
+
+function refusalOf(standing: Standing | null): NotErased | undefined {
+  if (!standing) return 'unknown';
+  const { policy_state, revision, synced_revision, end } = standing;
+  if (policy_state === 'POLICY_STATE_ISSUING' || policy_state === 'POLICY_STATE_APPROVED') return 'in-force';
+  return end === null && synced_revision < revision ? 'on-its-way' : undefined;
+}
+
+/** Once no workflow of the policy runs, and no attempt of one may write any more. */
+async function ended(temporal: Client, policy: PolicyOf): Promise<void> {
+  const handle = temporal.workflow.getHandle(workflowIdOf(policy.mchid, policy.out_insurance_no));
+  const found = await describePolicy(temporal, policy);
+  if (!found) return;
+  if (isOpen(found)) {
+    // One that is paused does not hear of it.
+    if (found.status.name === 'RUNNING') await orGone(handle.cancel());
+    const until = Date.now() + (found.status.name === 'RUNNING' ? STOP_MS : 0);
+    while (Date.now() < until && (await describePolicy(temporal, policy).then((now) => now && isOpen(now))))
+      await delay(LOOK_MS);
+    const last = await describePolicy(temporal, policy);
+    if (last && isOpen(last)) await orGone(handle.terminate('its policy is erased'));
+  }
+  const last = await describePolicy(temporal, policy);
+  const { status, closeTime } = last ?? {};
+  const byForce = status?.name === 'TERMINATED' || status?.name === 'TIMED_OUT';
+  if (byForce && closeTime) await delay(Math.max(0, closeTime.getTime() + ATTEMPT_MS - Date.now()));
+}
+
+/** @returns how many runs there were */
+async function runsDeleted(temporal: Client, policy: PolicyOf, patience: number): Promise<number> {
+  const workflowId = workflowIdOf(policy.mchid, policy.out_insurance_no);
+  const { workflowService, options } = temporal;
+  const asked = new Set<string>();
+  for (const until = Date.now() + patience; ; await delay(LOOK_MS)) {
+    const runs = await runsOf(temporal, policy);
+    if (runs.length === 0) return asked.size;
+    for (const runId of runs.filter((run) => !asked.has(run))) {
+      const workflowExecution = { workflowId, runId };
+      await orGone(workflowService.deleteWorkflowExecution({ namespace: options.namespace, workflowExecution }));
+      asked.add(runId);
+    }
+    if (Date.now() > until) throw new ErasureUnfinished(policy._id, runs.length);
+  }
+}
+
+/** Temporal's visibility, which lags behind, may lack the last. */
+async function runsOf(temporal: Client, policy: PolicyOf): Promise<string[]> {
+  const runs = new Set<string>();
+  const query = `WorkflowId = '${workflowIdOf(policy.mchid, policy.out_insurance_no)}'`;
+  for await (const { runId } of temporal.workflow.list({ query })) runs.add(runId);
+  const last = await describePolicy(temporal, policy);
+  if (last) runs.add(last.runId);
+  return [...runs];
+}
+
+/** What is gone already needs no more. */
+async function orGone(asked: Promise<unknown>): Promise<void> {
+  try {
+    await asked;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError || codeOf(error) === GRPC.NOT_FOUND) return;
+    throw error;
+  }
+}

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { freePort } from '../embedded/ports.ts';
@@ -11,6 +13,7 @@ import { metricsIn, promtool, read } from './deploy_fixture.ts';
 import { recordOf, uniqueNumber } from './fixtures.ts';
 
 const [good, bad] = [uniqueNumber('M'), uniqueNumber('M')];
+let directory: string;
 let stage: Stage;
 let mchid: string;
 let scraped: string;
@@ -30,8 +33,14 @@ function series(start: string): number {
 }
 
 before(async () => {
-  const port = await freePort();
-  stage = await setStage({ settings: { POLICY_SYNC_METRICS_PORT: String(port) } });
+  directory = await mkdtemp(join(tmpdir(), 'policy-sync-metrics-'));
+  const [port, silent] = [await freePort(), await freePort()];
+  // An endpoint that nobody serves: what is told it waits, and is counted.
+  await writeFile(join(directory, 'core.secret'), `whsec_${randomBytes(32).toString('base64')}`, { mode: 0o600 });
+  const endpoint = { name: 'core', url: `http://127.0.0.1:${silent}/`, secret_files: ['core.secret'] };
+  await writeFile(join(directory, 'webhooks.json'), JSON.stringify([endpoint]));
+  const POLICY_SYNC_WEBHOOKS = join(directory, 'webhooks.json');
+  stage = await setStage({ settings: { POLICY_SYNC_METRICS_PORT: String(port), POLICY_SYNC_WEBHOOKS } });
   mchid = stage.env.POLICY_SYNC_MCHID ?? '';
   const { client } = stage;
   const faults = [
@@ -62,7 +71,10 @@ before(async () => {
   scraped = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
 });
 
-after(() => stage?.stop());
+after(async () => {
+  await stage?.stop();
+  await rm(directory, { recursive: true, force: true });
+});
 
 describe('/metrics of a worker', () => {
   it('tells policies by state and sync, what blocks them, how long changes took, what differed, and answers that nobody signed', () => {

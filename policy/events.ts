@@ -76,14 +76,16 @@ export function eventsBetween(told: Told, now: Stance): { events: [EventType, Ev
   const type = OUT_OF_STEP[sync];
   const details = detailsOf(now);
   const isInStep = sync === 'SYNCED';
-  // A change on its way does not bring back in step what was out of it.
-  const out = type ? JSON.stringify([sync, details.code, details.fields]) : isInStep ? '' : told.out;
+  const isConfirmed = synced_revision > told.synced_revision;
+  // Who is told that it is confirmed takes it to be in step, until told otherwise. A change on its way says nothing of that.
+  const before = isConfirmed ? '' : told.out;
+  const out = type ? JSON.stringify([sync, details.code, details.fields]) : isInStep ? '' : before;
   const window_open = now.window === 'open' && (told.window_open || isInStep);
   const fresh = marks.filter((mark) => !told.marks.includes(mark));
   const events: [EventType, EventDetails][] = [];
-  if (synced_revision > told.synced_revision || (isInStep && told.out !== '')) events.push(['policy.confirmed', {}]);
+  if (isConfirmed || (isInStep && before !== '')) events.push(['policy.confirmed', {}]);
   if (window_open && !told.window_open) events.push(['policy.window_opened', {}]);
-  if (type && out !== told.out) events.push([type, details]);
+  if (type && out !== before) events.push([type, details]);
   if (fresh.length > 0) events.push(['policy.attention', { marks: fresh }]);
   return { events, told: { synced_revision, out, marks, window_open } };
 }

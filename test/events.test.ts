@@ -54,6 +54,16 @@ describe('what is told when a policy stands otherwise than before', () => {
       [['confirmed'], ['blocked'], [], []],
     ],
     [
+      'once that it is confirmed, where that is known before it is in step',
+      [{}, blocked, { sync: 'PENDING', revision: 2, synced_revision: 2 }, { revision: 2, synced_revision: 2 }],
+      [['confirmed'], ['blocked'], ['confirmed'], []],
+    ],
+    [
+      'anew that it is blocked, where it is so still after a revision was confirmed',
+      [{}, blocked, { ...blocked, synced_revision: 2, revision: 3 }],
+      [['confirmed'], ['blocked'], ['confirmed', 'blocked']],
+    ],
+    [
       'that it diverges, and again in another field',
       [{}, { sync: 'DIVERGED', diverged: ['policy_state'] }, { sync: 'DIVERGED', diverged: ['address'] }],
       [['confirmed'], ['diverged'], ['diverged']],
@@ -112,7 +122,7 @@ describe('what is told when a policy stands otherwise than before', () => {
         events.recorded();
         let synced_revision = 0;
         for (const { sync, more, code, ...rest } of row) {
-          if (sync === 'SYNCED') synced_revision += more;
+          if (sync !== 'HELD') synced_revision += more;
           events.look('life', stance({ sync, block: { code }, synced_revision, ...rest }));
           const last = events.state.entries.filter(({ type }) => !/window|attention|healed/.test(type)).at(-1);
           if (sync === 'BLOCKED' || sync === 'DIVERGED' || sync === 'RETRYING')

@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { Webhook } from 'standardwebhooks';
-import type { EventType } from '../policy/events.ts';
+import type { EventEntry, EventType } from '../policy/events.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { StoredDelivery } from '../storage/documents.ts';
+import { writeEvents } from '../storage/events.ts';
 import { Endpoints } from '../worker/events/endpoints.ts';
 import { keepRelaying } from '../worker/events/relay.ts';
 import { Metrics } from '../worker/metrics.ts';
@@ -170,3 +171,22 @@ export const deliveryOf = (changes: Partial<StoredDelivery> = {}): StoredDeliver
     ...changes,
   };
 };
+
+export const entry = (number: string, sequence: number, changes: Partial<EventEntry> = {}): EventEntry => ({
+  id: `life-of-${number}_${sequence}`,
+  type: 'policy.confirmed',
+  sequence,
+  at: Date.now(),
+  state: 'APPROVED',
+  sync: 'SYNCED',
+  revision: sequence,
+  synced_revision: sequence,
+  ...changes,
+});
+
+/** `_id` of a policy. */
+export const idOf = (number: string, mchid = MCHID): string => `${mchid}/${number}`;
+
+/** Writes events of a policy, as a worker does. */
+export const happen = (storage: Storage, number: string, events: EventEntry[], mchid = MCHID): Promise<void> =>
+  writeEvents(storage, { policy: idOf(number, mchid), mchid, out_insurance_no: number, events });

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { EventEntry } from '../policy/events.ts';
 import { connect, type Storage } from '../storage/connection.ts';
-import { assignEvents, deleteOldEvents, writeEvents, writeStopped } from '../storage/events.ts';
-import { claim, writePolicy } from '../storage/policies.ts';
 import { until } from './client_namespace.ts';
 import { CommandLine } from './command_process.ts';
 import {
   assertInOrder,
-  deliveryOf,
   endpointsFolder,
+  entry,
+  happen,
+  idOf,
   type Received,
   type Receiver,
   secretOf,
@@ -17,7 +17,7 @@ import {
   startRelay,
 } from './events_fixture.ts';
 import { DAY, MCHID, uniqueNumber } from './fixtures.ts';
-import { type Database, lineTo, opened, startDatabase } from './storage_fixture.ts';
+import { type Database, lineTo, startDatabase } from './storage_fixture.ts';
 
 let database: Database;
 let storage: Storage;
@@ -39,20 +39,7 @@ beforeEach(async (context) => {
   });
 });
 
-const entry = (number: string, sequence: number, changes: Partial<EventEntry> = {}): EventEntry => ({
-  id: `life-of-${number}_${sequence}`,
-  type: 'policy.confirmed',
-  sequence,
-  at: Date.now(),
-  state: 'APPROVED',
-  sync: 'SYNCED',
-  revision: sequence,
-  synced_revision: sequence,
-  ...changes,
-});
-const idOf = (number: string, mchid = MCHID) => `${mchid}/${number}`;
-const happened = (number: string, events: EventEntry[], mchid = MCHID) =>
-  writeEvents(storage, { policy: idOf(number, mchid), mchid, out_insurance_no: number, events });
+const happened = (number: string, events: EventEntry[], mchid?: string) => happen(storage, number, events, mchid);
 
 async function receiver(
   name: string,
@@ -104,68 +91,6 @@ const states = async (number: string): Promise<string[]> =>
       .sort({ sequence: 1 })
       .toArray()
   ).map(({ state }) => state);
-
-describe('events in MongoDB', () => {
-  it('are there once however often they are written, and not again once they are deleted', async () => {
-    const number = uniqueNumber();
-    await claim(storage, opened({ out_insurance_no: number }));
-    const events = [entry(number, 1), entry(number, 2)];
-    await Promise.all([1, 2, 3].map(() => happened(number, events)));
-    assert.equal(await storage.events.countDocuments({ policy: idOf(number) }), 2);
-    await writePolicy(storage, { ...opened({ out_insurance_no: number }), step: 5, last_event: 2 });
-    await storage.events.deleteMany({});
-    await happened(number, [...events, entry(number, 3)]);
-    const left = await storage.events.find({}).toArray();
-    assert.deepEqual(
-      left.map(({ sequence }) => sequence),
-      [3],
-    );
-  });
-
-  it('are assigned once to each endpoint that wants them, also by who was killed between delivery and mark', async () => {
-    const number = uniqueNumber();
-    await happened(number, [entry(number, 1)]);
-    const wanted = () => ['a', 'b'];
-    await assignEvents(storage, wanted, new Date());
-    await storage.deliveries.updateOne({ endpoint: 'a' }, { $set: { state: 'delivered' } });
-    await storage.events.updateMany({}, { $set: { assigned: false } });
-    assert.equal(await assignEvents(storage, wanted, new Date()), 1);
-    assert.equal(await assignEvents(storage, wanted, new Date()), 0);
-    assert.deepEqual((await states(number)).sort(), ['delivered', 'waiting']);
-  });
-
-  it('tell of a stop that its workflow could not write, once, where others wait for events of the policy', async () => {
-    for (const last_event of [7, undefined]) {
-      const policy = opened({ ...(last_event && { last_event }) });
-      await claim(storage, policy);
-      const stopped = { _id: idOf(policy.out_insurance_no, policy.mchid), life: policy.life };
-      for (const _ of [1, 2]) await writeStopped(storage, stopped, new Date());
-      const told = await storage.events.find({ policy: stopped._id }).toArray();
-      assert.deepEqual(
-        told.map(({ type, told: { end } }) => [type, end]),
-        last_event ? [['policy.ended', 'STOPPED']] : [],
-      );
-    }
-  });
-
-  it('go when they are old, with their deliveries; those that nobody has assigned stay', async () => {
-    const [old, young] = [uniqueNumber(), uniqueNumber()];
-    const ago = (days: number) => new Date(Date.now() - days * DAY);
-    await happened(old, [entry(old, 1, { at: ago(40).getTime() })]);
-    await assignEvents(storage, () => ['a'], ago(40));
-    await happened(old, [entry(old, 2, { at: ago(40).getTime() })]);
-    await storage.deliveries.insertOne(deliveryOf({ out_insurance_no: young }));
-    assert.equal(await deleteOldEvents(storage, ago(30)), 1);
-    assert.deepEqual(
-      (await storage.events.find({}).toArray()).map(({ sequence }) => sequence),
-      [2],
-    );
-    assert.deepEqual(
-      (await storage.deliveries.find({}).toArray()).map(({ out_insurance_no }) => out_insurance_no),
-      [young],
-    );
-  });
-});
 
 describe('a worker that delivers events', { timeout: 120_000 }, () => {
   it('sends those of a policy in order: the next not before the last is taken; other policies do not wait', async () => {

@@ -45,6 +45,8 @@ export interface FaultStage {
   /** The same, opened and at rest. */
   opened(changes?: PolicyFields, settings?: Partial<RecordInput>): Promise<Policy>;
   faults(policy: PolicyId, ...rules: { method?: string; times?: number; do: object }[]): Promise<void>;
+  /** Takes all faults away. */
+  mend(): Promise<void>;
   held(policy: PolicyId): Promise<PolicyFields>;
   requests(policy: PolicyId): Promise<LoggedRequest[]>;
   /** What `calls` has of the policy, oldest first. */
@@ -135,7 +137,10 @@ async function set(
   return { ...parts, env, temporal, mongo, startWorker, ...lives(sandbox.url, parts) };
 }
 
-type Lives = Pick<FaultStage, 'record' | 'opened' | 'faults' | 'held' | 'requests' | 'calls' | 'rests' | 'assertRight'>;
+type Lives = Pick<
+  FaultStage,
+  'record' | 'opened' | 'faults' | 'mend' | 'held' | 'requests' | 'calls' | 'rests' | 'assertRight'
+>;
 
 function lives(sandboxUrl: string, { mchid, client, stored }: Pick<FaultStage, 'mchid' | 'client' | 'stored'>): Lives {
   const control = async (method: string, path: string, body?: unknown): Promise<unknown> => {
@@ -191,6 +196,7 @@ function lives(sandboxUrl: string, { mchid, client, stored }: Pick<FaultStage, '
           do: action,
         })),
       ),
+    mend: async () => void (await control('PUT', 'faults', [])),
     held,
     requests,
     calls: ({ out_insurance_no }) =>

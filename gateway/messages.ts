@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { UnknownPolicy } from '../client/errors.ts';
+import { PolicyRefused, UnknownPolicy } from '../client/errors.ts';
 import { describePolicy } from '../client/pending_call.ts';
 import type { PolicyClient, Verified } from '../client/policy_client.ts';
 import type { PolicyId } from '../client/start_operation.ts';
@@ -7,7 +7,8 @@ import { amendSchema } from '../policy/amendment.ts';
 import { bareSchema, COMMAND_SCHEMAS, type CommandName } from '../policy/commands.ts';
 import type { Envelope } from '../policy/envelope.ts';
 import { kindOf } from '../policy/kind.ts';
-import { policyFieldsSchema, type RecordInput, recordSchema } from '../policy/record.ts';
+import { policyFieldsSchema, type RecordInput, recordSchema, withoutNulls } from '../policy/record.ts';
+import { parse, RuleViolation } from '../policy/violation.ts';
 import { shownValue } from '../storage/masked.ts';
 import { writeReveal } from '../storage/reveals.ts';
 import { mayReveal, whoAsks } from './access.ts';
@@ -53,9 +54,11 @@ export function addMessages(routes: Routes, servers: Pick<Servers, 'client' | 's
     ...(Object.entries(COMMAND_SCHEMAS) as [CommandName, z.ZodType][]),
     ...BARE.map((name): [Name, z.ZodType] => [name, bareSchema]),
   ];
+  const amendment = amendBody();
   for (const [name, body] of bodies)
-    routes.post(messageRoute(name, name === 'amend' ? amendBody() : body), async (request, reply) => {
+    routes.post(messageRoute(name, name === 'amend' ? amendment : body), async (request, reply) => {
       const policy = request.params as PolicyId;
+      if (name === 'amend') expectAmendment(amendment, request.body ?? {});
       const engine = await client();
       const send = engine[name].bind(engine) as (
         policy: PolicyId,
@@ -66,6 +69,16 @@ export function addMessages(routes: Routes, servers: Pick<Servers, 'client' | 's
       return reply.code(code).send(body);
     });
   addVerify(routes, servers);
+}
+
+/** Fields that no policy could have are refused here: the workflow looks at them only where the event is not known yet. */
+function expectAmendment(schema: z.ZodType, body: unknown): void {
+  try {
+    parse(schema, withoutNulls(body));
+  } catch (error) {
+    if (!(error instanceof RuleViolation)) throw error;
+    throw new PolicyRefused(error.rule, error.message, error.violations, { cause: error });
+  }
 }
 
 function messageRoute(name: Name, body: z.ZodType): Route {

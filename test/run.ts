@@ -25,6 +25,7 @@ const FIRST = [
   'overtake',
   'worker_shutdown',
   'command_policies',
+  'gateway',
   'faults_messages',
   'faults_clocks',
   'story',

@@ -87,8 +87,7 @@ export async function erase(place: ErasurePlace, policy: PolicyOf, options: Eras
   const { storage, temporal } = place;
   const { _id, mchid, out_insurance_no } = policy;
   const { by, patience, progress = () => {} } = options;
-  progress('emptying the record');
-  const { revision, erased } = await recordEmptied(place, _id, options.force ?? false);
+  const { revision, erased } = await recordEmptied(place, _id, { force: options.force ?? false, progress });
   progress('ending its workflow');
   await ended(temporal, policy);
   progress('emptying commands and discrepancies');
@@ -105,7 +104,7 @@ export async function erase(place: ErasurePlace, policy: PolicyOf, options: Eras
 async function recordEmptied(
   { storage, temporal }: ErasurePlace,
   _id: string,
-  force: boolean,
+  { force, progress }: { force: boolean; progress: (step: string) => void },
 ): Promise<Standing & Required<Pick<Standing, 'erased'>>> {
   for (;;) {
     const standing = await standingOf(storage, _id);
@@ -114,6 +113,7 @@ async function recordEmptied(
     if (standing?.erased) return { ...standing, erased: standing.erased };
     const why = refusalOf(standing);
     if (!standing || (why && !force)) throw new ErasureRefused(_id, why ?? 'unknown');
+    progress('emptying the record');
     // Something was written meanwhile: it is decided anew.
     await emptyRecord(storage, standing);
   }

@@ -24,8 +24,10 @@ describe('what a plain npm start starts carries a policy through its whole life'
     story = start();
   });
   after(async () => {
+    const { exitCode, signalCode } = story.process;
     story.process.kill('SIGINT');
     await story.exit;
+    assert.deepEqual([exitCode, signalCode], [null, null], `ended by itself:\n${story.lines.join('\n')}`);
   });
 
   /** What a line of its names, once it is there. */

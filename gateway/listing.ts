@@ -117,7 +117,7 @@ const ASKING: ReadonlySet<string> = new Set(['RETRYING', 'BLOCKED', 'DIVERGED', 
 async function rowOf(storage: Storage, policy: ReadPolicy) {
   const { mchid, out_insurance_no, sync, revision, synced_revision, due, attention, verified_at, updated_at, end } =
     policy;
-  const asks = ASKING.has(sync) || (end === null && attention.length > 0);
+  const asks = end !== 'ERASED' && (ASKING.has(sync) || (end === null && attention.length > 0));
   return {
     ...{ mchid, out_insurance_no, sync, revision, synced_revision, due, attention, verified_at, updated_at, end },
     state: shortState(policy.policy_state),

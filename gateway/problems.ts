@@ -113,7 +113,8 @@ export function problemOf(error: unknown): ProblemBody {
   if (away !== undefined) return bodyOf('unavailable', away);
   if (REFUSING.has(name)) return bodyOf('refused', 'Temporal or MongoDB refuses: see the log by the request id');
   const matter = OF_FASTIFY[statusCode ?? 500] ?? 'internal';
-  return bodyOf(matter, MATTERS[matter][1]);
+  const [, when, todo] = MATTERS[matter];
+  return bodyOf(matter, `${when}: ${todo}`);
 }
 
 function bodyOf(

@@ -11,7 +11,7 @@ export const LOOKED_AT = 5_000;
 export async function keysInUse(storage: Storage): Promise<Map<string | undefined, number>> {
   const found = await storage.readPage(() =>
     storage.policies
-      .find({}, { projection: { carried: 1 } })
+      .find({ end: { $ne: 'ERASED' } }, { projection: { carried: 1 } })
       .limit(LOOKED_AT)
       .toArray(),
   );

@@ -73,7 +73,9 @@ function queryOf({
     ...(attention === undefined ? {} : { 'attention.0': { $exists: attention } }),
     ...(attention && { end: null }),
     ...(mchids && { mchid: { $in: [...mchids], ...(equal.mchid !== undefined && { $eq: equal.mchid }) } }),
+    // One that was erased is over for good, and asks for nobody.
     ...(asks_for_person && {
+      end: { $ne: 'ERASED' },
       $or: [{ sync: { $in: OUT_OF_STEP } }, { 'attention.0': { $exists: true }, end: null }],
     }),
   };

@@ -11,6 +11,7 @@ import { WechatPay } from '../command/story/wechatpay.ts';
 import { workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import { connect, type Storage } from '../storage/connection.ts';
+import { keysInUse } from '../storage/keys_in_use.ts';
 import { countAttention } from '../storage/lives.ts';
 import { audit } from '../worker/audit.ts';
 import type { Erased } from '../worker/erasure.ts';
@@ -179,6 +180,7 @@ describe('an erasure', { timeout: 300_000 }, () => {
     assert.deepEqual([after?.life, after?.record, after?.end], [before?.life, before?.record, null]);
     await erased(number, '--force');
     assert.deepEqual(await leftOf(number), []);
+    assert.equal((await keysInUse(storage)).get(undefined), undefined, 'nothing of it rests in the clear');
   });
 
   for (const step of ['emptying the record', 'ending its workflow', 'emptying commands', 'waiting for Temporal'])

@@ -226,6 +226,11 @@ describe('the gateway', { concurrency: 2 }, () => {
     const { counts } = (await asked(`GET /counts?mchid=${mchid}`)).body;
     assert.deepEqual(counts, [{ state: 'ISSUING', sync: 'PENDING', ended: false, policies: 3 }]);
     assert.deepEqual((await asked('GET /attention')).body.findings, []);
+    const erased = { end: 'ERASED', sync: 'STOPPED' } as const;
+    const { servers } = await on.ready();
+    await servers.storage.policies.updateOne({ _id: `${mchid}/${numbers[0]}` }, { $set: erased });
+    assert.deepEqual(names(await page('&attention=true')), [], 'one that is erased asks for nobody');
+    assert.deepEqual((await page('&sync=STOPPED')).policies[0].code, null);
   });
 
   it('logs a line a request: the path without the policy, who asked, and nothing that was sent', async () => {

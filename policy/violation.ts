@@ -84,6 +84,7 @@ const LONGEST_FOUND = 80;
 
 /** `, found …`: a single value of a field that is known to be impersonal, the kind of what has a wrong one; otherwise nothing. */
 function foundAt(issue: z.core.$ZodIssue, input: unknown): string {
+  if (issue.message.includes(', found ')) return '';
   const field = issue.path.findLast((part) => typeof part === 'string');
   const value = valueAt(issue, input);
   const single = value !== undefined && (typeof value !== 'object' || value === null);

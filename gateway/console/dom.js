@@ -86,9 +86,9 @@ export function asked(title, text, fields = []) {
     };
     dialog.addEventListener('cancel', () => end(undefined));
     document.body.append(dialog);
-    dialog.showModal();
     // What is long is read from its beginning.
     form.querySelector('textarea')?.setSelectionRange(0, 0);
+    dialog.showModal();
   });
 }
 

@@ -75,7 +75,7 @@ export async function listDeliveries(
   limit: number,
 ): Promise<StoredDelivery[]> {
   return storage.readPage(() =>
-    storage.deliveries.find(queryOf(filter)).sort({ sequence: 1, _id: 1 }).limit(limit).toArray(),
+    storage.deliveries.find(queryOf(filter)).sort({ at: 1, _id: 1 }).limit(limit).toArray(),
   );
 }
 

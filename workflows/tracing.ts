@@ -4,7 +4,7 @@ import { TRACE_HEADER } from './messages.ts';
 /**
  * Hands the trace of the newest message on to the activities that it leads to, in Temporal's headers, unread. It makes no span, asks
  * for no time, and nothing depends on it; a replay does not compare headers. So a history with traces and one without are the
- * same to every worker. What comes once the policy is in step again, which is when it verifies, is no message's work.
+ * same to every worker. What comes once nothing is left to send, which is when it verifies, is no message's work.
  *
  * Found by the SDK under this name.
  */

@@ -55,7 +55,8 @@ export async function writeStopped(
   if (!found) return undefined;
   const { mchid, out_insurance_no, revision, synced_revision, last_event = 0 } = found;
   const at = when.getTime();
-  const sequence = Math.max(last_event + 1, at);
+  // Not by the clock here, which may be ahead: what a restarted workflow tells by Temporal's clock must come after it.
+  const sequence = last_event + 1;
   const end = { type: 'policy.ended' as const, sync: 'STOPPED' as const, end: 'STOPPED' as const };
   const event = { id: `${life}_stopped`, state: shortState(found.policy_state), revision, synced_revision, ...end };
   await writeEvents(storage, { policy: _id, mchid, out_insurance_no, events: [{ ...event, sequence, at }] });

@@ -70,6 +70,21 @@ describe('events in MongoDB', () => {
     }
   });
 
+  it('of a policy that is resumed after a stop are not taken for known ones, however far ahead the clock was that recorded it', async () => {
+    const [number, last_event] = [uniqueNumber(), Date.now() - 60_000];
+    const policy = opened({ out_insurance_no: number, last_event });
+    await claim(storage, policy);
+    const stopped = { _id: idOf(number, policy.mchid), life: policy.life };
+    const sequence = await writeStopped(storage, stopped, new Date(Date.now() + DAY));
+    await writePolicy(storage, { ...policy, step: policy.step + 1, last_event: sequence });
+    await happened(number, [entry(number, Date.now())]);
+    const told = await storage.events.find({ policy: stopped._id }).sort({ sequence: 1 }).toArray();
+    assert.deepEqual(
+      told.map(({ type }) => type),
+      ['policy.ended', entry(number, 1).type],
+    );
+  });
+
   it('go when they are old, with their deliveries; those that nobody has assigned stay', async () => {
     const [old, young] = [uniqueNumber(), uniqueNumber()];
     const ago = (days: number) => new Date(Date.now() - days * DAY);

@@ -56,11 +56,19 @@ export async function writeStopped(
   const { mchid, out_insurance_no, revision, synced_revision, last_event = 0 } = found;
   const at = when.getTime();
   // Not by the clock here, which may be ahead: what a restarted workflow tells by Temporal's clock must come after it.
-  const sequence = last_event + 1;
+  const sequence = Math.max(last_event, await lastOf(storage, life)) + 1;
   const end = { type: 'policy.ended' as const, sync: 'STOPPED' as const, end: 'STOPPED' as const };
   const event = { id: `${life}_stopped`, state: shortState(found.policy_state), revision, synced_revision, ...end };
   await writeEvents(storage, { policy: _id, mchid, out_insurance_no, events: [{ ...event, sequence, at }] });
   return sequence;
+}
+
+/** The sequence of a life's last event in `events`, which its record may not know of; 0 where there is none. */
+async function lastOf(storage: Storage, life: string): Promise<number> {
+  // Ids end in sequences, of one length for some centuries; `:` comes after all digits.
+  const its = { _id: { $gt: `${life}_`, $lt: `${life}_:` } };
+  const last = await storage.read(() => storage.events.find(its).sort({ _id: -1 }).limit(1).next());
+  return last?.sequence ?? 0;
 }
 
 /**

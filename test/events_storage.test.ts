@@ -75,13 +75,15 @@ describe('events in MongoDB', () => {
     const policy = opened({ out_insurance_no: number, last_event });
     await claim(storage, policy);
     const stopped = { _id: idOf(number, policy.mchid), life: policy.life };
+    // Its workflow was terminated between this and its record.
+    await happened(number, [entry(number, last_event + 100, { id: `${policy.life}_${last_event + 100}` })]);
     const sequence = await writeStopped(storage, stopped, new Date(Date.now() + DAY));
     await writePolicy(storage, { ...policy, step: policy.step + 1, last_event: sequence });
     await happened(number, [entry(number, Date.now())]);
     const told = await storage.events.find({ policy: stopped._id }).sort({ sequence: 1 }).toArray();
     assert.deepEqual(
       told.map(({ type }) => type),
-      ['policy.ended', entry(number, 1).type],
+      [entry(number, 1).type, 'policy.ended', entry(number, 1).type],
     );
   });
 

@@ -106,22 +106,23 @@ function deliveryOf({ _id: event, assigned: _known, ...what }: StoredEvent, endp
 }
 
 /**
- * Deletes the events that came, and the deliveries that began, before `before`, whatever became of them.
- * @returns how many deliveries
+ * Deletes the events that came, and the deliveries that began, before `before`, whatever became of them. Tells after each batch how many
+ * deliveries went.
  * @throws StorageError
  */
-export async function deleteOldEvents(storage: Storage, before: Date): Promise<number> {
+export async function* deleteOldEvents(storage: Storage, before: Date): AsyncGenerator<number> {
   const { events, deliveries } = storage;
   const find = { projection: { _id: 1 }, limit: BATCH };
   const idsOf = (found: { _id: string }[]) => ({ _id: { $in: found.map(({ _id }) => _id) } });
   for (;;) {
     const old = await storage.readPage(() => events.find({ assigned: true, at: { $lt: before } }, find).toArray());
     await storage.write('events', () => events.deleteMany(idsOf(old)));
+    yield 0;
     if (old.length < BATCH) break;
   }
-  for (let deleted = 0; ; ) {
+  for (;;) {
     const old = await storage.readPage(() => deliveries.find({ since: { $lt: before } }, find).toArray());
-    deleted += (await storage.write('deliveries', () => deliveries.deleteMany(idsOf(old)))).deletedCount;
-    if (old.length < BATCH) return deleted;
+    yield (await storage.write('deliveries', () => deliveries.deleteMany(idsOf(old)))).deletedCount;
+    if (old.length < BATCH) return;
   }
 }

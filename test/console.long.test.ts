@@ -6,9 +6,10 @@ import axe, { type AxeResults } from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import type { WechatPay } from '../command/story/wechatpay.ts';
 import { findOnPath } from '../embedded/path.mjs';
+import { CAUSES } from '../policy/state.ts';
 import { until } from './client_namespace.ts';
 import { PERSONAL } from './command_policies_fixture.ts';
-import { MCHID, SEED } from './fixtures.ts';
+import { MCHID, recordOf, SEED, uniqueNumber } from './fixtures.ts';
 import { gatewayStage, type TokensFile } from './gateway_fixture.ts';
 
 // With SAVE_SCREENSHOTS=1 the pictures of the console in docs/images are made anew.
@@ -158,6 +159,55 @@ describe('the console', { skip: program ? false : missing }, () => {
     await page.getByRole('button', { name: 'English' }).click();
   });
 
+  it('lets who may write open a policy, and carry it to its end, by keyboard', async () => {
+    const token = tokens.add('li', ['read', 'write']);
+    await until(async () => (await on.asked('GET /me', { token })).status === 200);
+    await signedIn(token);
+    const button = (name: string) => page.getByRole('button', { name, exact: true });
+    const done = () => says('Taken, and WeChat Pay holds it.');
+    const number = uniqueNumber();
+    const upload = { appid: 'wx0000000000000000', openid: 'oDemo0000000000000000000000' };
+    const fields = { out_insurance_no: number, insurance_company_code: 'DEMO', free_insurance: false };
+    const record = recordOf(fields, { upload });
+
+    await button('Open a policy').press('Enter');
+    const template = JSON.parse(await page.getByLabel('Record').inputValue());
+    assert.deepEqual(Object.keys(template), ['mchid', 'upload', 'policy']);
+    assert.deepEqual(await barriers(), []);
+    await page.getByLabel('Record').fill(JSON.stringify({ ...record, policy: { ...record.policy, plan_id: '' } }));
+    await button('Go on').press('Enter');
+    await says(/^empty: policy.plan_id: /);
+    await button('Open a policy').press('Enter');
+    assert.equal(JSON.parse(await page.getByLabel('Record').inputValue()).policy.out_insurance_no, number);
+    await page.getByLabel('Record').fill(JSON.stringify(record));
+    await button('Go on').press('Enter');
+    await page.getByRole('heading', { name: `${MCHID}/${number}` }).waitFor();
+    await done();
+
+    await button('Approve').press('Enter');
+    await page.getByLabel('Insurer’s number').fill('P-1');
+    await page.keyboard.press('Enter');
+    await says('APPROVED · approved');
+    await button('Amend').press('Enter');
+    await page.getByRole('combobox', { name: 'Field' }).fill('policy_periods');
+    await page.getByLabel('New value').fill('[1, 2]');
+    assert.deepEqual(await barriers(), []);
+    await page.keyboard.press('Enter');
+    await page.getByRole('row', { name: /policy_periods \[1,2\] \[1,2\]/ }).waitFor();
+    await until(async () => (await page.evaluate('document.activeElement.id')) === 'amend');
+    await button('Surrender or lapse').press('Enter');
+    assert.deepEqual(await page.getByLabel('Cause').locator('option').allTextContents(), [...CAUSES]);
+    await picture('console-surrender');
+    await button('Go on').press('Enter');
+    await says('INACTIVE · inactive');
+    await button('Reinstate').waitFor();
+    assert.equal(await button('Amend').count(), 1);
+    for (const name of ['Approve', 'Verify now', 'Hold']) assert.equal(await button(name).count(), 0, name);
+    const { changes } = (await on.asked(`GET /policies/${MCHID}/${number}/changes`)).body;
+    const told = changes.map(({ command, by }: Record<string, string>) => `${command} by ${by}`);
+    assert.deepEqual(told, ['cancel by li', 'amend by li', 'approve by li', 'open by li']);
+  });
+
   it('shows no button to a token that may only look', async () => {
     const token = tokens.add('support', ['read']);
     await until(async () => (await on.asked('GET /me', { token })).status === 200);
@@ -168,13 +218,13 @@ describe('the console', { skip: program ? false : missing }, () => {
     await says('as support');
     await page.goto(`${url}/console/#${path}`);
     await says(/Ours beside WeChat Pay/);
-    for (const name of ['Verify now', 'Hold', 'Accept', 'Resume', 'Show personal values'])
+    for (const name of ['Verify now', 'Hold', 'Accept', 'Resume', 'Show personal values', 'Amend', 'Approve'])
       assert.equal(await page.getByRole('button', { name }).count(), 0, name);
   });
 
-  it('says nothing wrong to the browser but that a token was refused', () => {
+  it('says nothing wrong to the browser but what was refused', () => {
     assert.deepEqual(
-      complaints.filter((line) => !/401/.test(line)),
+      complaints.filter((line) => !/401|422/.test(line)),
       [],
     );
   });

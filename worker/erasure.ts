@@ -91,8 +91,7 @@ export async function erase(place: ErasurePlace, policy: PolicyOf, options: Eras
   const { _id, mchid, out_insurance_no } = policy;
   const { by, patience, signal, progress = () => {} } = options;
   signal?.throwIfAborted();
-  progress('emptying the record');
-  const { revision, erased } = await recordEmptied(place, _id, options.force ?? false);
+  const { revision, erased } = await recordEmptied(place, _id, { force: options.force ?? false, progress });
   progress('ending its workflow');
   await ended(temporal, policy, signal);
   progress('emptying commands and discrepancies');
@@ -109,7 +108,7 @@ export async function erase(place: ErasurePlace, policy: PolicyOf, options: Eras
 async function recordEmptied(
   { storage, temporal }: ErasurePlace,
   _id: string,
-  force: boolean,
+  { force, progress }: { force: boolean; progress: (step: string) => void },
 ): Promise<Standing & Required<Pick<Standing, 'erased'>>> {
   for (;;) {
     const standing = await standingOf(storage, _id);
@@ -118,6 +117,7 @@ async function recordEmptied(
     if (standing?.erased) return { ...standing, erased: standing.erased };
     const why = refusalOf(standing);
     if (!standing || (why && !force)) throw new ErasureRefused(_id, why ?? 'unknown');
+    progress('emptying the record');
     // Something was written meanwhile: it is decided anew.
     await emptyRecord(storage, standing);
   }

@@ -79,8 +79,8 @@ export async function setStage({ keep, log, interrupted }: StageOptions): Promis
     const client = await connectPolicyClient({ env, timeout: PATIENCE_MS });
     const glance = await connectPolicyClient({ env, timeout: GLANCE_MS });
     const gatewayUrl = await serve(env, directory, ends);
-    if (keep !== undefined)
-      log(`data, logs and settings: ${directory} (\`. ${join(directory, 'env')}\` for policy-sync)`);
+    if (keep !== undefined) log(`data, logs and settings: ${directory}`);
+    log(`policy-sync, in another terminal: . ${join(directory, 'env')}; npx policy-sync list`);
     const { uiUrl } = servers.temporal;
     const { namespace } = place;
     const wechatpay = new WechatPay(sandbox.url);

@@ -24,7 +24,7 @@ export async function ask(method, path, body) {
     headers: {
       ...(token && { authorization: `Bearer ${token}` }),
       ...(body && { 'content-type': 'application/json' }),
-      // A button pressed twice, or an answer that got lost, is done once.
+      // Sent again by the browser or a proxy, it is done once.
       ...(method !== 'GET' && { 'idempotency-key': crypto.randomUUID?.() ?? String(Math.random()) }),
     },
     body: body && JSON.stringify(body),

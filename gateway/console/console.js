@@ -32,18 +32,19 @@ async function show({ focus = false, reveal = false } = {}) {
 
 async function pageOf(hash, reveal) {
   const [, path = '', query = ''] = /^#([^?]*)\??(.*)$/.exec(hash) ?? [];
-  if (!path.startsWith('/policies/')) return fleet(new URLSearchParams(query));
+  if (!path.startsWith('/policies/')) return fleet(new URLSearchParams(query), me, again);
   return policy(path, me, again, reveal);
 }
 
-/** Does something, tells what is wrong with it, and shows the page anew. */
-async function again(work, reveal) {
+/** Does something, tells what is wrong with it, shows the page anew, and brings the keyboard back to where it was. */
+async function again(work, { reveal, back } = {}) {
   try {
     await work?.();
   } catch (error) {
     fault(error.message);
   }
   await show({ reveal });
+  (document.getElementById(back) ?? main).focus();
 }
 
 /** What stands around the page, in the language of the moment. */

@@ -9,7 +9,7 @@ export function h(tag, props, ...children) {
     else if (name === 'value') element.value = value;
     else element.setAttribute(name, value === true ? '' : value);
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  element.append(...children.flat(2).filter((child) => child !== undefined && child !== null && child !== false));
   return element;
 }
 
@@ -54,32 +54,31 @@ export function fault(text) {
   document.getElementById('said').textContent = '';
 }
 
-/** Asks before something is done; with a reason where `asks` says so. Undefined where it is called off. */
-export function confirmed(title, text, asks) {
+/**
+ * Asks before something is done, and for what it needs. Undefined where it is called off.
+ * @param fields `name`, whether it is `required` or `long`, its `choices`, names that are `known`, the `value` it begins with
+ */
+export function asked(title, text, fields = []) {
   return new Promise((resolve) => {
-    const reason = h('textarea', { required: true, maxlength: '500', id: 'reason', 'aria-label': words().reason });
-    const dialog = h(
-      'dialog',
-      { 'aria-label': title },
+    const w = words();
+    const go = (event) => {
+      event.preventDefault();
+      end(Object.fromEntries([...new FormData(event.currentTarget)].map(([name, value]) => [name, value.trim()])));
+    };
+    const form = h(
+      'form',
+      { submit: go },
       h('h2', null, title),
       h('p', null, text),
-      asks ? reason : undefined,
+      fields.map(field),
       h(
         'div',
         { class: 'row' },
-        h(
-          'button',
-          {
-            type: 'button',
-            class: 'first',
-            id: 'go',
-            click: () => (!asks || reason.value.trim()) && end(reason.value.trim()),
-          },
-          words().go,
-        ),
-        h('button', { type: 'button', click: () => end(undefined) }, words().cancel),
+        h('button', { type: 'submit', class: 'first', id: 'go' }, w.go),
+        h('button', { type: 'button', click: () => end(undefined) }, w.cancel),
       ),
     );
+    const dialog = h('dialog', { 'aria-label': title }, form);
     const end = (answer) => {
       dialog.close();
       dialog.remove();
@@ -88,5 +87,35 @@ export function confirmed(title, text, asks) {
     dialog.addEventListener('cancel', () => end(undefined));
     document.body.append(dialog);
     dialog.showModal();
+    // What is long is read from its beginning.
+    form.querySelector('textarea')?.setSelectionRange(0, 0);
   });
+}
+
+function field({ name, required, long, choices, known, value }) {
+  const id = `asked-${name}`;
+  const own = { name, id, required, value };
+  const input = choices
+    ? h(
+        'select',
+        own,
+        choices.map((one) => h('option', null, one)),
+      )
+    : long
+      ? h('textarea', { ...own, rows: value ? '16' : '3', spellcheck: 'false' })
+      : h('input', { ...own, list: known && `${id}-known`, autocomplete: 'off' });
+  return [
+    h(
+      'label',
+      { class: 'asked', for: id },
+      `${words().asks[name] ?? name}${required || choices ? '' : words().optional}`,
+    ),
+    input,
+    known &&
+      h(
+        'datalist',
+        { id: `${id}-known` },
+        known.map((one) => h('option', { value: one })),
+      ),
+  ];
 }

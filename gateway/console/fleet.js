@@ -1,12 +1,13 @@
 import { ask } from './api.js';
 import { cells, h, stateText, syncText, table } from './dom.js';
+import { opening } from './messages.js';
 import { time, words } from './words.js';
 
 const STATES = ['ISSUING', 'APPROVED', 'DECLINED', 'INACTIVE'];
 const SYNCS = ['SYNCED', 'PENDING', 'RETRYING', 'BLOCKED', 'DIVERGED', 'HELD', 'OBSERVED', 'STOPPED'];
 
 /** The fleet: how many stand how, what concerns many, and a page of policies. */
-export async function fleet(query) {
+export async function fleet(query, me, again) {
   const w = words();
   const asked = new URLSearchParams([...query].filter(([, value]) => value !== ''));
   const [{ counts }, wide, page] = await Promise.all([
@@ -17,6 +18,7 @@ export async function fleet(query) {
   document.title = `${w.title} · policy-sync`;
   return [
     h('h1', null, w.title),
+    me.roles.includes('write') && opening(me, again),
     countsTable(counts),
     h('h2', null, w.wide),
     wideTable(wide),

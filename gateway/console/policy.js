@@ -1,6 +1,10 @@
 import { ask } from './api.js';
-import { cells, confirmed, h, say, stateText, syncText, table, valueText } from './dom.js';
+import { asked, cells, h, say, stateText, syncText, table, valueText } from './dom.js';
+import { tellings } from './messages.js';
 import { time, words } from './words.js';
+
+/** The button that stands in the place of another once that was pressed. */
+const BACK = { hold: 'unhold', unhold: 'hold' };
 
 /** A policy: where it stands, ours beside WeChat Pay's, what happened, and what an operator may do. */
 export async function policy(path, { roles }, again, reveal) {
@@ -13,6 +17,7 @@ export async function policy(path, { roles }, again, reveal) {
     h('h1', null, `${shown.mchid}/${shown.out_insurance_no}`),
     shown.notes.map((note) => h('p', { class: 'quiet' }, note)),
     buttons(path, shown, roles, again),
+    roles.includes('write') && tellings(path, shown, again),
     standing(shown),
     shown.kept && fields(shown.kept),
     plan && planned(plan),
@@ -29,18 +34,16 @@ function buttons(path, { status, kept }, roles, again) {
     const body = await prepared?.();
     if (prepared && body === undefined) return;
     button.disabled = true;
-    await again(async () => told(message, await ask('POST', `${path}/${message}`, body)));
-    button.disabled = false;
+    await again(async () => told(message, await ask('POST', `${path}/${message}`, body)), {
+      back: BACK[message] ?? message,
+    });
   };
   const button = (message, prepared, first) =>
     may &&
     h('button', { type: 'button', id: message, class: first && 'first', click: act(message, prepared) }, w[message]);
-  const reason = async () => {
-    const said = await confirmed(w.hold, w.sure, true);
-    return said === undefined ? undefined : { reason: said };
-  };
-  const sure = async () => ((await confirmed(w.accept, w.acceptSure)) === undefined ? undefined : {});
-  const shows = async () => (await confirmed(w.reveal, w.revealSure)) !== undefined && again(undefined, true);
+  const reason = () => asked(w.hold, w.sure, [{ name: 'reason', required: true, long: true }]);
+  const sure = () => asked(w.accept, w.acceptSure);
+  const shows = async () => (await asked(w.reveal, w.revealSure)) && again(undefined, { reveal: true, back: 'reveal' });
   return h(
     'div',
     { class: 'row' },
@@ -128,7 +131,9 @@ function line({ commands, calls, discrepancies }) {
     ...calls.map((one) => [one.at, one.method ?? '', '', ofCall(one)]),
     ...discrepancies.map((one) => [one.found_at, `${w.found}: ${one.kind}`, '', ofFinding(one)]),
   ].sort(([a], [b]) => (a < b ? 1 : -1));
-  const rows = events.map(([at, ...rest]) => h('tr', null, cells(time(at), ...rest.map(valueText))));
+  const rows = events.map(([at, ...rest]) =>
+    h('tr', null, cells(h('span', { class: 'at' }, time(at)), ...rest.map(valueText))),
+  );
   return table(w.line, [w.at, w.what, w.who, w.told], rows);
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { context, propagation, trace } from '@opentelemetry/api';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { Worker } from '@temporalio/worker';
 import { dataConverter } from '../codec/data_converter.ts';
@@ -9,6 +10,7 @@ import { freePort } from '../embedded/ports.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import { type Servers, serversOf } from '../gateway/servers.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
+import { carrierOfNow, parentIn } from '../tracing/carrier.ts';
 import { startExporting } from '../tracing/exporting.ts';
 import { spanned } from '../tracing/spans.ts';
 import { WechatPay } from '../wechatpay/client.ts';
@@ -135,14 +137,14 @@ describe('traces', () => {
 
   it('name what was refused by its rule, and nothing of it', async () => {
     const { number } = await aLife();
-    const trace = '2bf7651916cd43dd8448eb211c80319c';
-    const headers = { traceparent: `00-${trace}-${CALLER.span}-01` };
+    const refusal = '2bf7651916cd43dd8448eb211c80319c';
+    const headers = { traceparent: `00-${refusal}-${CALLER.span}-01` };
     const refused = await ask(gateway.url, `POST /policies/${MCHID}/${number}/approve`, {
       body: { policy_code: 'C9' },
       headers,
     });
     assert.equal(refused.status, 409, refused.text);
-    const message = await seen('policy-sync approve', trace);
+    const message = await seen('policy-sync approve', refusal);
     assert.deepEqual([message.isFailed, message.attributes['error.type']], [true, refused.body.rule]);
   });
 
@@ -169,6 +171,27 @@ describe('traces', () => {
       sent.filter((name) => /trace|baggage|b3/.test(name)),
       [],
     );
+  });
+
+  it('take no baggage along, and begin anew where a header names no span', async () => {
+    const baggage = propagation.createBaggage({ name: { value: 'Zhang' } });
+    const carried = await context.with(propagation.setBaggage(context.active(), baggage), () =>
+      spanned('a caller', {}, async () => carrierOfNow()),
+    );
+    assert.deepEqual(Object.keys(carried ?? {}), ['traceparent']);
+    for (const header of [
+      undefined,
+      null,
+      7,
+      'x',
+      [],
+      { traceparent: 7 },
+      { traceparent: 'x' },
+      { baggage: 'name=Zhang' },
+    ]) {
+      const parent = parentIn(header);
+      assert.deepEqual([trace.getSpan(parent), propagation.getBaggage(parent)], [undefined, undefined]);
+    }
   });
 
   it('change nothing that a replay sees: a history with them replays on code without, and the other way round', async () => {

@@ -50,7 +50,8 @@ async function restored(
   const found = await restore(storage, { ...life, namespace: activityInfo().namespace, adopt: by === 'audit' });
   if (found.outcome === 'exists') return { outcome: 'exists', ...(found.namespace && { namespace: found.namespace }) };
   if (found.outcome !== 'restored') return found;
-  const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried } = found.document;
+  const { record, remote, revision, synced_revision, step, version, digest, opened_at, end, carried, last_event } =
+    found.document;
   return {
     outcome: 'restored',
     record,
@@ -63,6 +64,7 @@ async function restored(
     opened_at: opened_at.getTime(),
     end,
     carried: String(carried),
+    ...(last_event !== undefined && { last_event }),
   };
 }
 

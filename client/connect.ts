@@ -13,6 +13,7 @@ import { expectNumber, expectObject } from './arguments.ts';
 import { InvalidSetting } from './errors.ts';
 import { notConnected } from './explained.ts';
 import { ANSWER_MS, PolicyClient, type PolicyClientOptions } from './policy_client.ts';
+import { tracedMessages } from './traced.ts';
 
 export interface ConnectOptions extends PolicyClientOptions {
   /**
@@ -53,7 +54,8 @@ export async function connectPolicyClient(options: ConnectOptions = {}): Promise
   }).catch((error) => {
     throw notConnected(error, { address });
   });
-  return new PolicyClient(new Client({ connection, namespace, dataConverter: converter }), {
+  const interceptors = { workflow: [tracedMessages] };
+  return new PolicyClient(new Client({ connection, namespace, dataConverter: converter, interceptors }), {
     misfit: (identities) => misfit(keyring, identities),
     ...rest,
     close: () => connection.close(),

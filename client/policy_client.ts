@@ -15,6 +15,7 @@ import { restarted, untilEnded } from './restarts.ts';
 import { CUT_SHORT, lastLife, unclaimedRun } from './runs.ts';
 import { named, Sending } from './sending.ts';
 import type { PolicyId } from './start_operation.ts';
+import { traced } from './traced.ts';
 import { Workers } from './workers.ts';
 
 export interface PolicyClientOptions {
@@ -91,14 +92,15 @@ export class PolicyClient {
     const workflow_id = workflowIdOf(record.mchid, out_insurance_no);
     await this.#workers.check();
     const message = { ...named(envelope), digest };
-    const open = (updateId: string, free: boolean) =>
-      this.ask(workflow_id, () =>
+    const open = (updateId: string, free: boolean) => {
+      const send = () =>
         this.temporal.workflow.executeUpdateWithStart(messages.open, {
           args: [message],
           updateId,
           startWorkflowOperation: startFromRecord(record, digest, free),
-        }),
-      );
+        });
+      return traced('open', workflow_id, () => this.ask(workflow_id, send));
+    };
     const answer = await open(digest, false).catch(async (error: unknown) => {
       const refused = error instanceof PolicyRefused || error instanceof PolicyEnded;
       const run = refused ? await unclaimedRun(this, workflow_id) : undefined;
@@ -133,7 +135,8 @@ export class PolicyClient {
     (await import('./checks.ts')).checkCommand('cancel', message);
     await this.#workers.check();
     const signal = named(message);
-    await this.ask(id, () => this.temporal.workflow.getHandle(id).signal(messages.cancelSignal, signal));
+    const send = () => this.temporal.workflow.getHandle(id).signal(messages.cancelSignal, signal);
+    await traced('cancel', id, () => this.ask(id, async () => void (await send())));
     return signal.event_id;
   }
 

@@ -6,6 +6,7 @@ import { idOf } from './arguments.ts';
 import { Unavailable } from './errors.ts';
 import type { Questions } from './questions.ts';
 import { type PolicyId, type Restarting, startFromStorage } from './start_operation.ts';
+import { traced } from './traced.ts';
 
 // How a message begins a new run of a policy whose last one has ended.
 
@@ -31,11 +32,12 @@ export function restarted<Message extends Envelope & { event_id: string }>(
   event: Message,
   over?: string,
 ): Promise<Answer> {
-  return client.ask(idOf(policy), () =>
+  const id = idOf(policy);
+  const send = () =>
     client.temporal.workflow.executeUpdateWithStart(update as UpdateDefinition<Answer, [Message]>, {
       args: [event],
       updateId: event.event_id,
       startWorkflowOperation: startFromStorage(policy, by, over),
-    }),
-  );
+    });
+  return traced(update.name, id, () => client.ask(id, send));
 }

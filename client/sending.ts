@@ -5,6 +5,7 @@ import type { Answer } from '../workflows/messages.ts';
 import { idOf } from './arguments.ts';
 import type { Patience, Questions } from './questions.ts';
 import type { PolicyId } from './start_operation.ts';
+import { traced } from './traced.ts';
 import type { Workers } from './workers.ts';
 
 /** How a message goes to the workflow of its policy: checked first, with an id, and under a time-out. */
@@ -28,7 +29,7 @@ export class Sending {
     return this.#update(id, update as UpdateDefinition<Answer, [Message]>, message);
   }
 
-  async bare<Result>(
+  async bare<Result extends Answer>(
     policy: PolicyId,
     update: UpdateDefinition<Result, [Envelope?]>,
     message: Envelope,
@@ -39,7 +40,7 @@ export class Sending {
     return this.#update(id, update as UpdateDefinition<Result, [Envelope]>, message, patience);
   }
 
-  async #update<Result, Message extends Envelope>(
+  async #update<Result extends Answer, Message extends Envelope>(
     id: string,
     update: UpdateDefinition<Result, [Message]>,
     message: Message,
@@ -48,11 +49,8 @@ export class Sending {
     await this.#workers.check();
     const event = named(message);
     const options = { args: [event] as [Message], updateId: patience?.updateId ?? event.event_id };
-    return this.#client.ask(
-      id,
-      () => this.#client.temporal.workflow.getHandle(id).executeUpdate(update, options),
-      patience,
-    );
+    const send = () => this.#client.temporal.workflow.getHandle(id).executeUpdate(update, options);
+    return traced(update.name, id, () => this.#client.ask(id, send, patience));
   }
 }
 

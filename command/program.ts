@@ -21,6 +21,7 @@ import { takeSecretFiles } from './secret_files.ts';
 import { addServe } from './serve.ts';
 import { addShow } from './show.ts';
 import { addToken } from './token.ts';
+import { startTraces } from './traces.ts';
 import { addWatch } from './watch.ts';
 import { addWorker } from './worker.ts';
 
@@ -49,7 +50,10 @@ export function makeProgram(): Command {
     .configureHelp({ optionDescription })
     .addHelpText('after', EPILOGUE)
     .addHelpText('afterAll', `\nExit codes: ${EXITS}.`)
-    .hook('preAction', () => takeSecretFiles(process.env));
+    .hook('preAction', async (_program, command) => {
+      takeSecretFiles(process.env);
+      await startTraces(command.name());
+    });
   for (const add of [
     addOpen,
     addImport,

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { described, messageOf } from './error_text.ts';
 import { type ExitCode, exitCodeOf } from './exit_code.ts';
 import { makeProgram } from './program.ts';
+import { endTraces } from './traces.ts';
 import { UsageError } from './usage.ts';
 
 /**
@@ -20,6 +21,8 @@ export async function run(words: string[]): Promise<ExitCode> {
     process.stderr.write(`policy-sync: ${messageOf(error)}\n`);
     if (words.includes('--json')) process.stdout.write(`${JSON.stringify({ error: described(error) })}\n`);
     return exitCodeOf(error);
+  } finally {
+    await endTraces();
   }
 }
 

@@ -17,12 +17,13 @@ export function addToken(program: Command): void {
     .option('--roles <roles>', 'what it may do: read, write, operate, reveal', words, ['read', 'write'])
     .option('--json', 'write JSON, for programs')
     .action(async (name: string, options: Options) => {
-      const [{ newToken, tokensSchema }, { UsageError }] = await Promise.all([
+      const [{ newToken, tokensSchema }, { OWN_WORDS }, { UsageError }] = await Promise.all([
         import('../gateway/tokens.ts'),
+        import('../policy/expected.ts'),
         import('./usage.ts'),
       ]);
       const { token, entry } = newToken({ name, ...options } as Parameters<typeof newToken>[0]);
-      const fault = tokensSchema.safeParse(entry).error?.issues[0];
+      const fault = tokensSchema.safeParse(entry, OWN_WORDS).error?.issues[0];
       if (fault) throw new UsageError(`token: ${fault.path.map(String).join('.')}: ${fault.message}`);
       print(options.json, { token, entry }, () => `${token}\n\nfor the file of tokens:\n${JSON.stringify(entry)}`);
     });

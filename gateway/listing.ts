@@ -129,17 +129,14 @@ async function rowOf(storage: Storage, policy: ReadPolicy) {
 
 /** What concerns more than one policy, or one that its record may not tell of. */
 async function wide(storage: Storage, merchants: readonly string[] | undefined) {
-  const isAsked = (mchid: string | null): boolean => !merchants || mchid === null || merchants.includes(mchid);
-  const [holds, findings] = [await listHolds(storage), await listFindings(storage, MOST_FINDINGS)];
+  const [holds, findings] = [await listHolds(storage), await listFindings(storage, MOST_FINDINGS, merchants)];
   return {
     merchants: holds
-      .filter(({ _id }) => isAsked(_id))
+      .filter(({ _id }) => !merchants || merchants.includes(_id))
       .map(({ _id, code, message, since }) => ({ mchid: _id, ...causeOf(code, message, since) })),
-    findings: findings
-      .filter(({ mchid }) => isAsked(mchid))
-      .map(({ mchid, out_insurance_no, kind, reason, since }) => ({
-        ...{ mchid, out_insurance_no },
-        ...causeOf(kind, reason, since),
-      })),
+    findings: findings.map(({ mchid, out_insurance_no, kind, reason, since }) => ({
+      ...{ mchid, out_insurance_no },
+      ...causeOf(kind, reason, since),
+    })),
   };
 }

@@ -17,6 +17,7 @@ import { addReading } from './reading.ts';
 import { refuseOthers, routesOf } from './routes.ts';
 import type { Servers } from './servers.ts';
 import { Tokens } from './tokens.ts';
+import { traceRequests } from './traced.ts';
 
 export interface GatewayOptions {
   servers: Servers;
@@ -90,6 +91,7 @@ export async function gatewayApp(servers: Servers, log: FastifyBaseLogger, token
   });
   await app.register(helmet, { contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"] } } });
   letGo(app);
+  traceRequests(app);
   tellOfRequests(app);
   takeJson(app);
   // What comes out is ours, and told whole: a field that the document lacks must not hide a policy from people.

@@ -31,7 +31,7 @@ export interface EventEntry extends EventDetails {
   /** Unique over all policies and lives; without a full stop, which parts what is signed. */
   id: string;
   type: EventType;
-  /** Rises with each event of a policy, over its restarts, too: epoch ms, or one more than the last. */
+  /** One more with each event of a policy, over its restarts, too; far more after a reset of its workflow. */
   sequence: number;
   /** Epoch ms. */
   at: number;

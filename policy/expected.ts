@@ -36,6 +36,8 @@ function expectation(issue: Issue): string {
       return `there is no such name: ${issue.keys.join(', ')}`;
     case 'invalid_union':
       return nearestOf(issue.errors)[0]?.message ?? 'expected another value';
+    case 'invalid_key':
+      return issue.issues[0]?.message ?? 'expected another name';
     default:
       return 'expected another value';
   }

@@ -30,13 +30,17 @@ export async function waitingOf(storage: Storage, endpoint: string, policy: stri
   return storage.read(() => storage.deliveries.find(waiting).sort({ sequence: 1 }).limit(PAGE).toArray());
 }
 
-/** @throws StorageError */
+/**
+ * Says what became of a delivery that waits. What is settled stays so: a worker that had stood still comes late with its own.
+ * @throws StorageError
+ */
 export async function settleDelivery(
   storage: Storage,
   { _id }: StoredDelivery,
   became: Pick<StoredDelivery, 'state' | 'attempts' | 'tried_at'> & { reason?: string },
 ): Promise<void> {
-  await storage.write(`deliveries/${_id}`, () => storage.deliveries.updateOne({ _id }, { $set: became }));
+  const waiting = { _id, state: 'waiting' as const };
+  await storage.write(`deliveries/${_id}`, () => storage.deliveries.updateOne(waiting, { $set: became }));
 }
 
 /**
@@ -75,7 +79,7 @@ export async function listDeliveries(
   limit: number,
 ): Promise<StoredDelivery[]> {
   return storage.readPage(() =>
-    storage.deliveries.find(queryOf(filter)).sort({ sequence: 1, _id: 1 }).limit(limit).toArray(),
+    storage.deliveries.find(queryOf(filter)).sort({ at: 1, _id: 1 }).limit(limit).toArray(),
   );
 }
 

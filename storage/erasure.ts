@@ -8,7 +8,8 @@ import { isDuplicate } from './errors.ts';
 
 /** The life of an erased record: no workflow has it, so none may write. */
 export const NO_LIFE = 'erased';
-const ERASED = 'erased';
+/** The command of the line that is left. */
+export const ERASED = 'erased';
 const PAGE = 100;
 
 /** What an erasure is decided by. */

@@ -55,11 +55,19 @@ export async function writeStopped(
   if (!found) return undefined;
   const { mchid, out_insurance_no, revision, synced_revision, last_event = 0 } = found;
   const at = when.getTime();
-  const sequence = Math.max(last_event + 1, at);
+  const sequence = Math.max(last_event, await lastOf(storage, life)) + 1;
   const end = { type: 'policy.ended' as const, sync: 'STOPPED' as const, end: 'STOPPED' as const };
   const event = { id: `${life}_stopped`, state: shortState(found.policy_state), revision, synced_revision, ...end };
   await writeEvents(storage, { policy: _id, mchid, out_insurance_no, events: [{ ...event, sequence, at }] });
   return sequence;
+}
+
+/** The sequence of a life's last event in `events`, which its record may not know of; 0 where there is none. */
+async function lastOf(storage: Storage, life: string): Promise<number> {
+  // Ids end in sequences; `:` comes after all digits.
+  const its = { _id: { $gt: `${life}_`, $lt: `${life}_:` } };
+  const last = await storage.read(() => storage.events.find(its).sort({ sequence: -1 }).limit(1).next());
+  return last?.sequence ?? 0;
 }
 
 /**
@@ -97,22 +105,23 @@ function deliveryOf({ _id: event, assigned: _known, ...what }: StoredEvent, endp
 }
 
 /**
- * Deletes the events that came, and the deliveries that began, before `before`, whatever became of them.
- * @returns how many deliveries
+ * Deletes the events that came, and the deliveries that began, before `before`, whatever became of them. Tells after each batch how many
+ * deliveries went.
  * @throws StorageError
  */
-export async function deleteOldEvents(storage: Storage, before: Date): Promise<number> {
+export async function* deleteOldEvents(storage: Storage, before: Date): AsyncGenerator<number> {
   const { events, deliveries } = storage;
   const find = { projection: { _id: 1 }, limit: BATCH };
   const idsOf = (found: { _id: string }[]) => ({ _id: { $in: found.map(({ _id }) => _id) } });
   for (;;) {
     const old = await storage.readPage(() => events.find({ assigned: true, at: { $lt: before } }, find).toArray());
     await storage.write('events', () => events.deleteMany(idsOf(old)));
+    yield 0;
     if (old.length < BATCH) break;
   }
-  for (let deleted = 0; ; ) {
+  for (;;) {
     const old = await storage.readPage(() => deliveries.find({ since: { $lt: before } }, find).toArray());
-    deleted += (await storage.write('deliveries', () => deliveries.deleteMany(idsOf(old)))).deletedCount;
-    if (old.length < BATCH) return deleted;
+    yield (await storage.write('deliveries', () => deliveries.deleteMany(idsOf(old)))).deletedCount;
+    if (old.length < BATCH) return;
   }
 }

@@ -16,8 +16,14 @@ export async function keepFindings(storage: Storage, findings: readonly Finding[
 
 /**
  * The findings of the last audit, at most `limit`, in the order of kind and policy.
+ * @param mchids of these merchants alone, and that no worker serves anybody: what else concerns all tells of others, too
  * @throws StorageError
  */
-export async function listFindings(storage: Storage, limit: number): Promise<StoredFinding[]> {
-  return storage.readPage(() => storage.findings.find({}).sort({ _id: 1 }).limit(limit).toArray());
+export async function listFindings(
+  storage: Storage,
+  limit: number,
+  mchids?: readonly string[],
+): Promise<StoredFinding[]> {
+  const which = mchids ? { $or: [{ mchid: { $in: [...mchids] } }, { mchid: null, kind: 'not-served' as const }] } : {};
+  return storage.readPage(() => storage.findings.find(which).sort({ _id: 1 }).limit(limit).toArray());
 }

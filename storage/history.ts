@@ -3,8 +3,10 @@ import { listCommands } from './commands.ts';
 import type { Storage } from './connection.ts';
 import { listDiscrepancies } from './discrepancies.ts';
 import type { CallIntent } from './documents.ts';
+import { ERASED } from './erasure.ts';
 import { StorageUnreadable } from './errors.ts';
 import { ALWAYS_KEPT } from './old_calls.ts';
+import { REVEAL } from './reveals.ts';
 
 // What is kept of a policy's past, as the rules of policy/as_of.ts ask for it.
 
@@ -25,12 +27,15 @@ export async function pastOf(
   const [sealed] = [...commands, ...found].flatMap(({ unreadable }) => unreadable);
   if (sealed) throw new StorageUnreadable(policy, sealed.field, sealed.reason);
   return {
-    entries: commands.map(({ _id, command, before, after, revision, at, business_date, rule, confirmed_at }) => ({
-      ...{ id: _id, command, before, after, revision, at: at.getTime() },
-      ...(business_date != null && { business_date }),
-      ...(rule != null && { rule }),
-      confirmed_at: confirmed_at?.getTime() ?? null,
-    })),
+    // Lines of ours, that somebody saw personal values or had them erased, are no messages, whatever revision they name.
+    entries: commands
+      .filter(({ command }) => command !== REVEAL && command !== ERASED)
+      .map(({ _id, command, before, after, revision, at, business_date, rule, confirmed_at }) => ({
+        ...{ id: _id, command, before, after, revision, at: at.getTime() },
+        ...(business_date != null && { business_date }),
+        ...(rule != null && { rule }),
+        confirmed_at: confirmed_at?.getTime() ?? null,
+      })),
     discrepancies: found.map(({ _id, field, kind, became, ours, theirs, found_at, settled_at }) => ({
       ...{ id: _id, field, kind, became, theirs, found_at: found_at.getTime() },
       // Nobody wants nothing: the value was left out, or erased.

@@ -32,7 +32,7 @@ export const INDEXES: Record<
   deliveries: [
     { endpoint: 1, state: 1, due_at: 1 },
     { endpoint: 1, policy: 1, state: 1, sequence: 1 },
-    { state: 1, sequence: 1 },
+    { state: 1, at: 1 },
     { since: 1, _id: 1 },
   ],
 };

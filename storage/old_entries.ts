@@ -1,4 +1,5 @@
 import type { Storage } from './connection.ts';
+import { ERASED } from './erasure.ts';
 
 /** So many are deleted at a time: within the time that an operation has, on a busy FerretDB too. */
 const BATCH = 100;
@@ -11,7 +12,7 @@ const BATCH = 100;
 export async function* deleteOldCommands(storage: Storage, before: Date): AsyncGenerator<number> {
   const old = {
     at: { $lt: before },
-    command: { $ne: 'erased' },
+    command: { $ne: ERASED },
     $or: [{ confirmed_at: { $ne: null } }, { rule: { $ne: null } }],
   };
   yield* inBatches(
@@ -33,7 +34,8 @@ export async function* deleteOldDiscrepancies(storage: Storage, before: Date): A
 }
 
 /**
- * Policies that came to their own end before `before`, in the order of `_id` after `last`: some of them.
+ * Policies that came to their own end before `before`, and those whose erasure was begun and has not come to its end, in the order of
+ * `_id` after `last`: some of them.
  * @throws StorageError
  */
 export async function endedBefore(
@@ -43,8 +45,10 @@ export async function endedBefore(
 ): Promise<{ _id: string; mchid: string; out_insurance_no: string }[]> {
   const ended = {
     _id: { $gt: last },
-    end: { $in: ['DECLINED' as const, 'INACTIVE' as const] },
-    ended_at: { $lt: before },
+    $or: [
+      { end: { $in: ['DECLINED' as const, 'INACTIVE' as const] }, ended_at: { $lt: before } },
+      { end: 'ERASED' as const, 'erased.done_at': null },
+    ],
   };
   const projection = { mchid: 1, out_insurance_no: 1 } as const;
   return storage.readAll(() => storage.policies.find(ended, { projection }).sort({ _id: 1 }).limit(BATCH).toArray());

@@ -3,6 +3,9 @@ import { sealField } from '../codec/sealed_fields.ts';
 import type { Storage } from './connection.ts';
 import { documentId, type ReadPolicy } from './policies.ts';
 
+/** The command of the line. */
+export const REVEAL = 'reveal';
+
 /**
  * Notes among the commands of a policy that somebody is about to see its personal values. It asks nothing of WeChat Pay, so it is
  * confirmed as it is written.
@@ -20,7 +23,7 @@ export async function writeReveal(
   await storage.write(`${policy}/commands`, () =>
     storage.commands.insertOne({
       _id,
-      ...{ policy, mchid, command: 'reveal', revision, ...nothing, before: {}, after: {} },
+      ...{ policy, mchid, command: REVEAL, revision, ...nothing, before: {}, after: {} },
       by: sealField(storage.keyring, 'by', by, `commands/${_id}/by`) ?? null,
       ...{ at, confirmed_at: at, request_id: null },
     }),

@@ -178,7 +178,10 @@ describe('an attempt that finds nothing', () => {
     await stage.faults({ names: 'unreadable' });
     const snapshot = await stage.policy();
     quiet(await verify(snapshot, { unreadable: ['insured_name_list'] }), 'verified');
-    assert.deepEqual(stage.logged, []);
+    assert.deepEqual(
+      stage.logged.filter(({ level }) => level !== 'info'),
+      [],
+    );
   });
 });
 

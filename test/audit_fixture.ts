@@ -8,7 +8,9 @@ import { workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import type { LoggedRequest } from '../sandbox/requests.ts';
 import { connect, type Storage } from '../storage/connection.ts';
+import { findPolicy } from '../storage/policies.ts';
 import { type Audited, type AuditOptions, audit } from '../worker/audit.ts';
+import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { CommandLine } from './command_process.ts';
 import { MCHID, recordOf, uniqueNumber } from './fixtures.ts';
@@ -52,6 +54,8 @@ export function auditStage() {
     await wechatpay.put(number, record.policy);
     const { revision } = await stage.client.openPolicy(record);
     await waitSynced(stage.client, of(number), revision);
+    // A workflow that is stopped at once writes no more.
+    await until(async () => (await findPolicy(storage, MCHID, number))?.sync === 'SYNCED');
     return number;
   }
 

@@ -12,6 +12,8 @@ import type { WechatPay } from '../command/story/wechatpay.ts';
 import { findOnPath } from '../embedded/path.mjs';
 import { APPROVED } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
+import { connect } from '../storage/connection.ts';
+import { writeReveal } from '../storage/reveals.ts';
 import { until } from './client_namespace.ts';
 import type { Stage } from './client_stage.ts';
 import { assertNothingPersonal, policyCommands } from './command_policies_fixture.ts';
@@ -183,6 +185,17 @@ describe('reconcile', { timeout: 120_000 }, () => {
   const second = (): Promise<Date> =>
     new Promise((resolve) => setTimeout(() => resolve(new Date(Date.now() - 1000)), 2100 - (Date.now() % 1000)));
 
+  /** That somebody saw personal values is among the commands, too, and says nothing of what WeChat Pay holds. */
+  async function revealed(number: string): Promise<void> {
+    const storage = await connect(String(stage.env.MONGODB_URI), { keyring: undefined });
+    try {
+      const { revision = 0 } = (await storage.policies.findOne({ _id: `${MCHID}/${number}` })) ?? {};
+      await writeReveal(storage, { mchid: MCHID, out_insurance_no: number, revision }, 'support');
+    } finally {
+      await storage.close();
+    }
+  }
+
   it('tells of each date what was held then on both sides, whatever has happened since', async () => {
     const unborn = new Date(Date.now() - 5000);
     const number = await opened({ policy_state: APPROVED });
@@ -193,6 +206,7 @@ describe('reconcile', { timeout: 120_000 }, () => {
     await run(['hold', number, '--reason', 'an incident']);
     await run(['amend', number, 'plan_id=4712']);
     await until(async () => (await run(['show', number, '--json'])).stdout.includes('4712'));
+    await revealed(number);
     const kept = await second();
     await run(['unhold', number, '--wait']);
     // The surrender counts from yesterday on, and WeChat Pay hears of it today.
@@ -232,7 +246,6 @@ describe('reconcile', { timeout: 120_000 }, () => {
   it('says unknown of what is not kept any more, and refuses what is no date', async () => {
     const number = await opened({ policy_state: APPROVED });
     await run(['amend', number, 'plan_id=5', '--wait']);
-    const { connect } = await import('../storage/connection.ts');
     const storage = await connect(String(stage.env.MONGODB_URI), { keyring: undefined });
     try {
       const policy = `${MCHID}/${number}`;

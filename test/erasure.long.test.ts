@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import proto from '@temporalio/proto';
 import { PolicyEnded, PolicyRefused } from '../client/errors.ts';
 import { waitSynced } from '../client/wait.ts';
@@ -11,6 +12,7 @@ import { WechatPay } from '../command/story/wechatpay.ts';
 import { workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import { connect, type Storage } from '../storage/connection.ts';
+import { emptyRecord, standingOf } from '../storage/erasure.ts';
 import { keysInUse } from '../storage/keys_in_use.ts';
 import { countAttention } from '../storage/lives.ts';
 import { audit } from '../worker/audit.ts';
@@ -243,22 +245,60 @@ describe('an erasure by other ways', { timeout: 180_000 }, () => {
     const [old, young] = [await declined(), await declined()];
     const _id = `${MCHID}/${old}`;
     await storage.policies.updateOne({ _id }, { $set: { ended_at: new Date(Date.now() - 10 * DAY) } });
-    const said: string[] = [];
-    const say = (_: unknown, message: string) => said.push(message);
-    const log = { debug() {}, warn: say, error: say, info: say } as never;
-    const enough = new AbortController();
-    t.after(() => enough.abort());
-    const forever = Number.POSITIVE_INFINITY;
-    const kept = { calls: forever, commands: forever, discrepancies: forever, events: forever, personal: 5 * DAY };
-    const keeping = keepRetention({ storage, log }, stage.client.temporal, kept, enough.signal);
+    const { said, end } = await retention(t);
     await until(async () => said.length > 0, 60_000);
-    enough.abort();
-    await keeping;
+    await end();
     assert.deepEqual(said, ['personal data of policies that ended long ago are erased']);
     assert.deepEqual(await leftOf(old), []);
     assert.notDeepEqual(await leftOf(young), []);
   });
+
+  it('that was cut short is finished by the worker that does so', async (t) => {
+    const number = await declined();
+    const standing = await standingOf(storage, `${MCHID}/${number}`);
+    assert.ok(standing && (await emptyRecord(storage, standing)));
+    assert.notDeepEqual(await leftOf(number), []);
+    const { said, end } = await retention(t);
+    await until(async () => said.length > 0, 60_000);
+    await end();
+    assert.deepEqual(await leftOf(number), []);
+  });
+
+  it('holds up no worker that shuts down, though a workflow does not stop', async (t) => {
+    const number = await declined();
+    const _id = `${MCHID}/${number}`;
+    await storage.policies.updateOne({ _id }, { $set: { ended_at: new Date(Date.now() - 10 * DAY) } });
+    const { workflow } = stage.client.temporal;
+    const handle = await workflow.start('deaf', { workflowId: workflowIdOf(MCHID, number), taskQueue: 'nobody' });
+    t.after(() => handle.terminate());
+    const { end } = await retention(t);
+    const asked = async () =>
+      ((await handle.fetchHistory()).events ?? []).some((one) => one.workflowExecutionCancelRequestedEventAttributes);
+    await until(asked, 30_000);
+    const late = new AbortController();
+    const ended = end().then(() => 'ended');
+    assert.equal(await Promise.race([ended, delay(15_000, 'late', { signal: late.signal })]), 'ended');
+    late.abort();
+  });
 });
+
+/** What a worker does by itself, from now on. */
+async function retention(t: TestContext) {
+  await storage.sweeps.deleteMany({});
+  const said: string[] = [];
+  const say = (_: unknown, message: string) => said.push(message);
+  const log = { debug() {}, warn: say, error: say, info: say } as never;
+  const enough = new AbortController();
+  t.after(() => enough.abort());
+  const forever = Number.POSITIVE_INFINITY;
+  const kept = { calls: forever, commands: forever, discrepancies: forever, events: forever, personal: 5 * DAY };
+  const keeping = keepRetention({ storage, log }, stage.client.temporal, kept, enough.signal);
+  const end = async (): Promise<void> => {
+    enough.abort();
+    await keeping;
+  };
+  return { said, end };
+}
 
 /** Its life is over. */
 async function declined(): Promise<string> {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { EventEntry } from '../policy/events.ts';
 import { connect, type Storage } from '../storage/connection.ts';
+import { settleDelivery } from '../storage/deliveries.ts';
 import { assignEvents, deleteOldEvents, writeStopped } from '../storage/events.ts';
 import { claim, writePolicy } from '../storage/policies.ts';
 import { deliveryOf, entry, happen, idOf } from './events_fixture.ts';
@@ -70,6 +71,23 @@ describe('events in MongoDB', () => {
     }
   });
 
+  it('of a policy that is resumed after a stop are not taken for known ones, however far ahead the clock was that recorded it', async () => {
+    const [number, last_event] = [uniqueNumber(), Date.now() - 60_000];
+    const policy = opened({ out_insurance_no: number, last_event });
+    await claim(storage, policy);
+    const stopped = { _id: idOf(number, policy.mchid), life: policy.life };
+    // Its workflow was terminated between this and its record.
+    await happened(number, [entry(number, last_event + 100, { id: `${policy.life}_${last_event + 100}` })]);
+    const sequence = await writeStopped(storage, stopped, new Date(Date.now() + DAY));
+    await writePolicy(storage, { ...policy, step: policy.step + 1, last_event: sequence });
+    await happened(number, [entry(number, Date.now())]);
+    const told = await storage.events.find({ policy: stopped._id }).sort({ sequence: 1 }).toArray();
+    assert.deepEqual(
+      told.map(({ type }) => type),
+      [entry(number, 1).type, 'policy.ended', entry(number, 1).type],
+    );
+  });
+
   it('go when they are old, with their deliveries; those that nobody has assigned stay', async () => {
     const [old, young] = [uniqueNumber(), uniqueNumber()];
     const ago = (days: number) => new Date(Date.now() - days * DAY);
@@ -77,7 +95,9 @@ describe('events in MongoDB', () => {
     await assignEvents(storage, () => ['a'], ago(40));
     await happened(old, [entry(old, 2, { at: ago(40).getTime() })]);
     await storage.deliveries.insertOne(deliveryOf({ out_insurance_no: young }));
-    assert.equal(await deleteOldEvents(storage, ago(30)), 1);
+    let deleted = 0;
+    for await (const some of deleteOldEvents(storage, ago(30))) deleted += some;
+    assert.equal(deleted, 1);
     assert.deepEqual(
       (await storage.events.find({}).toArray()).map(({ sequence }) => sequence),
       [2],
@@ -86,5 +106,22 @@ describe('events in MongoDB', () => {
       (await storage.deliveries.find({}).toArray()).map(({ out_insurance_no }) => out_insurance_no),
       [young],
     );
+  });
+
+  it('go in small parts, after each of which a worker may shut down', async () => {
+    const old = { since: new Date(Date.now() - 40 * DAY) };
+    await storage.deliveries.insertMany(Array.from({ length: 450 }, () => deliveryOf(old)));
+    for await (const some of deleteOldEvents(storage, new Date())) if (some > 0) break;
+    assert.equal(await storage.deliveries.countDocuments({}), 250);
+  });
+
+  it('that were taken stay so, whatever a worker that had stood still makes of them', async () => {
+    const delivery = deliveryOf({});
+    await storage.deliveries.insertOne({ ...delivery });
+    const tried = { attempts: 1, tried_at: new Date() };
+    await settleDelivery(storage, delivery, { state: 'delivered', ...tried });
+    await settleDelivery(storage, delivery, { state: 'failed', ...tried, reason: 'status 410' });
+    const found = await storage.deliveries.findOne({ _id: delivery._id });
+    assert.deepEqual([found?.state, found?.reason], ['delivered', undefined]);
   });
 });

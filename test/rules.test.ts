@@ -36,6 +36,7 @@ describe('the list of rules', () => {
       'wechatpay',
       'sandbox',
       'codec',
+      'gateway',
     ]);
     const parses = source.split('\n').filter((line) => line.includes('.safeParse('));
     // Where only the success is asked for, nothing is told.

@@ -8,6 +8,9 @@ import { pathToFileURL } from 'node:url';
 /** A file that hangs is given up, and named as failed. */
 const MOST_MS_OF_A_FILE = 15 * 60_000;
 
+/** How long what is left behind may take to go by itself. */
+const LEFT_BEHIND_MS = 20_000;
+
 const { files, taken } = JSON.parse(process.env.TEST_FILES ?? '') as { files: string[]; taken: string };
 const [env, folder] = [{ ...process.env }, process.cwd()];
 
@@ -38,3 +41,11 @@ for (const file of files)
     restore();
     await mkdir(join(taken, basename(file), 'ended'));
   }
+
+// Node tells the end of it all when nothing is left to do. The native part of Temporal's SDK now and then goes on for ever, with nothing to
+// be seen of it here.
+setTimeout(() => {
+  console.error(`still there after all tests: ${process.getActiveResourcesInfo().join(', ')}`);
+  process.emit('beforeExit', 0);
+  setTimeout(() => process.exit(), 2_000);
+}, LEFT_BEHIND_MS).unref();

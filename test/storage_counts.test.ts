@@ -4,6 +4,8 @@ import { writeCommands } from '../storage/commands.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { type Counts, countPolicies } from '../storage/counts.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
+import type { Finding } from '../storage/documents.ts';
+import { keepFindings, listFindings } from '../storage/findings.ts';
 import { claim, documentId, type NewPolicy, writePolicy, writeVerification } from '../storage/policies.ts';
 import { type Database, opened, startDatabase } from './storage_fixture.ts';
 
@@ -96,4 +98,23 @@ test('what is confirmed is told once, with how long it took; so is what was foun
     [['car_number', 'drift']],
   );
   assert.deepEqual(await write('healed'), []);
+});
+
+test('whoever may see one merchant is told of its findings, however many others have, and of nothing that counts theirs', async () => {
+  const finding = (mchid: string | null, kind: Finding['kind'], out_insurance_no: string | null = null): Finding => ({
+    ...{ kind, mchid, out_insurance_no },
+    reason: 'a reason',
+  });
+  const of_others = [1, 2, 3].map((number) => finding('1900000001', 'no-record', `A${number}`));
+  const of_all = [finding(null, 'not-served'), finding(null, 'old-key')];
+  await keepFindings(storage, [...of_others, ...of_all, finding('1900000002', 'stopped', 'B1')], new Date());
+  const told = await listFindings(storage, 2, ['1900000002']);
+  assert.deepEqual(
+    told.map(({ kind, mchid }) => [kind, mchid]),
+    [
+      ['not-served', null],
+      ['stopped', '1900000002'],
+    ],
+  );
+  assert.equal((await listFindings(storage, 100)).length, 6);
 });

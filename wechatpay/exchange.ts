@@ -1,4 +1,6 @@
+import { SpanKind } from '@opentelemetry/api';
 import ky from 'ky';
+import { failed, spanned } from '../tracing/spans.ts';
 
 /** One HTTP request as it goes out: the body's bytes are those that were signed. */
 export interface Outgoing {
@@ -42,7 +44,24 @@ export class Cut extends Error {
  *
  * The one exception is `fetch`'s: an answer 421 makes it send the same bytes once more over another connection.
  */
-export async function exchange(outgoing: Outgoing, limits: ExchangeLimits): Promise<Received> {
+export function exchange(outgoing: Outgoing, limits: ExchangeLimits): Promise<Received> {
+  const { method, url } = outgoing;
+  const { hostname, port, protocol } = url;
+  const attributes = {
+    'http.request.method': method,
+    'server.address': hostname,
+    'server.port': Number(port) || (protocol === 'https:' ? 443 : 80),
+  };
+  // The path names the policy; the span has it not. Nor does the request have a header of the span's: it goes to another house.
+  return spanned(method, { kind: SpanKind.CLIENT, attributes }, async (span) => {
+    const answer = await exchanged(outgoing, limits);
+    span.setAttribute('http.response.status_code', answer.status);
+    if (answer.status >= 400) failed(span, String(answer.status));
+    return answer;
+  });
+}
+
+async function exchanged(outgoing: Outgoing, limits: ExchangeLimits): Promise<Received> {
   const stop = new AbortController();
   const timer = setTimeout(
     () => stop.abort(new Cut('time-out', `no whole answer within ${limits.timeout} ms`)),

@@ -73,6 +73,7 @@ export async function bundleWorkflows(kind: BundleKind): Promise<string> {
       pathOf('../workflows/listening.ts'),
       ...(kind === 'sealed' ? [pathOf('../workflows/sealed_only.ts')] : []),
       pathOf('../workflows/sealed.ts'),
+      pathOf('../workflows/tracing.ts'),
     ],
   });
   return code;

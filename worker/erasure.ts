@@ -40,6 +40,8 @@ export interface ErasureOptions {
   force?: boolean;
   /** How long Temporal is given to delete the runs, in ms. */
   patience: number;
+  /** Gives it up between two looks at Temporal; the same again goes on. */
+  signal?: AbortSignal;
   /** Told of each step, in words. */
   progress?: (step: string) => void;
 }
@@ -81,21 +83,23 @@ export class ErasureUnfinished extends Error {
 /**
  * Erases the personal data of a policy everywhere, and ends its sync for good. Its number stays used, and what is not personal
  * stays. It may be killed at any point, and done again: it goes on.
- * @throws {ErasureRefused} before anything is changed; {ErasureUnfinished}; StorageError, ServiceError when a server does not answer
+ * @throws {ErasureRefused} before anything is changed; {ErasureUnfinished}; StorageError, ServiceError when a server does not answer;
+ * an AbortError by the signal
  */
 export async function erase(place: ErasurePlace, policy: PolicyOf, options: ErasureOptions): Promise<Erased> {
   const { storage, temporal } = place;
   const { _id, mchid, out_insurance_no } = policy;
-  const { by, patience, progress = () => {} } = options;
+  const { by, patience, signal, progress = () => {} } = options;
+  signal?.throwIfAborted();
   const { revision, erased } = await recordEmptied(place, _id, { force: options.force ?? false, progress });
   progress('ending its workflow');
-  await ended(temporal, policy);
+  await ended(temporal, policy, signal);
   progress('emptying commands and discrepancies');
   const commands = await emptyCommands(storage, _id);
   const discrepancies = await emptyDiscrepancies(storage, _id);
   await noteErasure(storage, { policy: _id, mchid, by, revision, at: erased.at });
   progress('waiting for Temporal to delete its runs');
-  const runs = await runsDeleted(temporal, policy, patience);
+  const runs = await runsDeleted(temporal, policy, { patience, signal });
   await closeErasure(storage, _id);
   return { mchid, out_insurance_no, erased_at: erased.at, commands, discrepancies, runs };
 }
@@ -127,7 +131,7 @@ function refusalOf(standing: Standing | null): NotErased | undefined {
 }
 
 /** Once no workflow of the policy runs, and no attempt of one may write any more. */
-async function ended(temporal: Client, policy: PolicyOf): Promise<void> {
+async function ended(temporal: Client, policy: PolicyOf, signal: AbortSignal | undefined): Promise<void> {
   const handle = temporal.workflow.getHandle(workflowIdOf(policy.mchid, policy.out_insurance_no));
   const found = await describePolicy(temporal, policy);
   if (!found) return;
@@ -136,22 +140,27 @@ async function ended(temporal: Client, policy: PolicyOf): Promise<void> {
     if (found.status.name === 'RUNNING') await orGone(handle.cancel());
     const until = Date.now() + (found.status.name === 'RUNNING' ? STOP_MS : 0);
     while (Date.now() < until && (await describePolicy(temporal, policy).then((now) => now && isOpen(now))))
-      await delay(LOOK_MS);
+      await delay(LOOK_MS, undefined, { signal });
     const last = await describePolicy(temporal, policy);
     if (last && isOpen(last)) await orGone(handle.terminate('its policy is erased'));
   }
   const last = await describePolicy(temporal, policy);
   const { status, closeTime } = last ?? {};
   const byForce = status?.name === 'TERMINATED' || status?.name === 'TIMED_OUT';
-  if (byForce && closeTime) await delay(Math.max(0, closeTime.getTime() + ATTEMPT_MS - Date.now()));
+  const left = byForce && closeTime ? closeTime.getTime() + ATTEMPT_MS - Date.now() : 0;
+  if (left > 0) await delay(left, undefined, { signal });
 }
 
 /** @returns how many runs there were */
-async function runsDeleted(temporal: Client, policy: PolicyOf, patience: number): Promise<number> {
+async function runsDeleted(
+  temporal: Client,
+  policy: PolicyOf,
+  { patience, signal }: Pick<ErasureOptions, 'patience' | 'signal'>,
+): Promise<number> {
   const workflowId = workflowIdOf(policy.mchid, policy.out_insurance_no);
   const { workflowService, options } = temporal;
   const asked = new Set<string>();
-  for (const until = Date.now() + patience; ; await delay(LOOK_MS)) {
+  for (const until = Date.now() + patience; ; await delay(LOOK_MS, undefined, { signal })) {
     const runs = await runsOf(temporal, policy);
     if (runs.length === 0) return asked.size;
     for (const runId of runs.filter((run) => !asked.has(run))) {

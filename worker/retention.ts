@@ -44,22 +44,31 @@ export function keepRetention(
       place,
       {
         ...{ id: 'personal', kept: personal, done: 'personal data of policies that ended long ago are erased' },
-        sweep: (before) => eraseEnded(place, temporal, before),
+        sweep: (before) => eraseEnded(place, temporal, before, signal),
       },
       signal,
     ),
   ]);
 }
 
-/** One that cannot be erased stops no other: an audit names it. */
-async function* eraseEnded({ storage, log }: Place, temporal: Client, before: Date): AsyncGenerator<number> {
+/**
+ * One that cannot be erased stops no other: an audit names it, and the next time goes on with it. It ends with the signal, wherever it
+ * is: a worker that shuts down waits for no workflow to stop.
+ */
+async function* eraseEnded(
+  { storage, log }: Place,
+  temporal: Client,
+  before: Date,
+  signal: AbortSignal,
+): AsyncGenerator<number> {
   for (let last = ''; ; ) {
     const page = await endedBefore(storage, before, last);
     for (const policy of page)
       try {
-        await erase({ temporal, storage }, policy, { by: 'retention', patience: PATIENCE_MS });
+        await erase({ temporal, storage }, policy, { by: 'retention', patience: PATIENCE_MS, signal });
         yield 1;
       } catch (error) {
+        if (signal.aborted) return;
         if (error instanceof StorageError) throw error;
         const { mchid, out_insurance_no } = policy;
         log.warn(

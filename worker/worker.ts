@@ -37,6 +37,7 @@ import { sdkMetrics } from './sdk_metrics.ts';
 import { ensureSearchAttributes } from './search_attributes.ts';
 import type { Settings } from './settings.ts';
 import { connectTemporal } from './temporal.ts';
+import { tracedActivities } from './traced_activities.ts';
 import { upOf } from './up.ts';
 
 /** Calls under way are given so long to finish: 10 s of HTTP, the rest for records. */
@@ -145,7 +146,10 @@ async function start(options: Start): Promise<{ failed: Promise<void> }> {
   atEnd(() => Promise.allSettled([indexing]));
 
   const converter = dataConverter(settings.keyring, { allowPlain: settings.allowPlain, marksLocked: true });
-  const common: Common = { connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE };
+  const common: Common = {
+    ...{ connection, namespace, dataConverter: converter, shutdownGraceTime: SHUTDOWN_GRACE },
+    interceptors: { activity: [tracedActivities] },
+  };
   const temporal = new Client({ connection, namespace, dataConverter: converter });
   const noted = (what: Noted) => metrics.noted(what);
   const events = endpoints !== undefined;
@@ -256,7 +260,10 @@ function sweep(
   return Promise.all([clearing, deleting, telling]);
 }
 
-type Common = Pick<TemporalOptions, 'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime'>;
+type Common = Pick<
+  TemporalOptions,
+  'connection' | 'namespace' | 'dataConverter' | 'shutdownGraceTime' | 'interceptors'
+>;
 
 interface Followed {
   merchants: Merchants;

@@ -64,10 +64,23 @@ export class Events {
     return this.#made(life, now, 'policy.ended', { end });
   }
 
+  /**
+   * After a reset of Temporal's: the run has counted what another has counted already. It goes on far above that, and what it has not
+   * yet known to be told is told by numbers of its own.
+   */
+  restart(life: string): void {
+    const { state } = this;
+    state.last = Math.max(state.last, Date.now());
+    state.entries = state.entries.map((entry) => {
+      const sequence = ++state.last;
+      return { ...entry, sequence, id: `${life}_${sequence}` };
+    });
+  }
+
   #made(life: string, now: Stance, type: EventType, details: EventDetails): EventEntry {
     const at = Date.now();
-    const sequence = Math.max(this.state.last + 1, at);
-    this.state.last = sequence;
+    // Counted, not timed: a replay may hand an update over in another task than it came in, at another time.
+    const sequence = ++this.state.last;
     const { state, sync, revision, synced_revision } = now;
     return { id: `${life}_${sequence}`, type, sequence, at, state, sync, revision, synced_revision, ...details };
   }

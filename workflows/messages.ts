@@ -12,6 +12,9 @@ export const WORKFLOW_TYPE = 'policyLifecycle';
 /** Queue of workflows and `record` activities. */
 export const WORKFLOW_QUEUE = 'policy-sync';
 
+/** Temporal's header in which a message, and an activity, has its trace: the name that Temporal's own interceptors use. */
+export const TRACE_HEADER = '_tracer-data';
+
 /** Id of the schedule of audits, and of the workflow that it starts, so that no two audits run at the same time. */
 export const AUDIT_SCHEDULE = 'policy-sync-audit';
 

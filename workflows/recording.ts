@@ -49,6 +49,7 @@ export function takeNumbersAbove({ position, outbox, run }: Parts, { revision, s
   outbox.step = Math.max(outbox.step, step);
   // With the step, which only rises: the same run may be told so twice.
   outbox.journal.restart(`${workflowInfo().runId}.${outbox.step}`);
+  outbox.events.restart(outbox.lifeId);
   behind(position, revision, Date.now());
   outbox.note(position, 'reset', undefined, life);
   outbox.owe();

@@ -95,6 +95,8 @@ async function restore(parts: Parts, from: NonNullable<StartOptions['restore']>)
     revision: restored.revision,
     lagging,
   });
+  const { state } = outbox.events;
+  state.last = Math.max(state.last, restored.last_event ?? 0);
   outbox.note(position, 'restored', { by }, position.life);
   show(parts);
 }

@@ -83,6 +83,8 @@ export interface RestoredRecord {
   digest: string | null;
   opened_at: number;
   end: End | null;
+  /** The sequence of the last event that MongoDB was given. */
+  last_event?: number;
   /** As it was in the snapshot. */
   carried: string;
 }

@@ -12,8 +12,8 @@ const PROBE = 'policy-sync-doctor';
 /** Of whoever says none. */
 const USUAL = 3;
 const URGENT = 1;
-const PATIENCE_MS = 3_000;
-const PROBE_ENDS = '10s';
+const PATIENCE_MS = 15_000;
+const PROBE_ENDS = '30s';
 
 /**
  * Whether the server heeds priorities. No question of Temporal's asks for that, so it is measured: a task of high priority that nobody

@@ -16,7 +16,7 @@ export class WechatPay {
   readonly #api: ReturnType<typeof ky.create>;
 
   constructor(url: string) {
-    this.#api = ky.create({ prefixUrl: `${url}/_sandbox`, retry: 0, timeout: 5_000 });
+    this.#api = ky.create({ prefixUrl: `${url}/_sandbox`, retry: 0, timeout: 20_000 });
   }
 
   /** `undefined` where it has none of that number. */

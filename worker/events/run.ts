@@ -26,9 +26,7 @@ export async function runEvents(
   const { storage } = place;
   const old = {
     ...{ id: 'events' as const, kept, done: 'old events and their deliveries are deleted' },
-    async *sweep(before: Date) {
-      yield await deleteOldEvents(storage, before);
-    },
+    sweep: (before: Date) => deleteOldEvents(storage, before),
   };
   const deleting = indexing.then(() => keepSweeping(place, old, signal));
   await Promise.all([keepRelaying({ ...place, endpoints }, signal), deleting]);

@@ -59,6 +59,10 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'Port of `/metrics`, and of `/healthz`, which says that the process runs; without it there is neither.',
   ],
   POLICY_SYNC_METRICS_HOST: ['w', 'Address where they are served.'],
+  'OTEL_*': [
+    'w, c, g',
+    "OpenTelemetry's own, of programs, not of the library: with `OTEL_EXPORTER_OTLP_ENDPOINT`, the URL of a collector, or `OTEL_TRACES_EXPORTER=otlp`, [traces](../operating.md#traces) are sent.",
+  ],
   POLICY_SYNC_CODEC_TOKEN: [
     's',
     'Bearer token of those who decode: 16 characters or more; several with blanks between. Or `POLICY_SYNC_CODEC_TOKEN_FILE`, the path of a file with it.',

@@ -2,9 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { after, before, describe, it, type TestContext } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
-import proto from '@temporalio/proto';
+import { after, before, describe, it } from 'node:test';
 import { PolicyEnded, PolicyRefused } from '../client/errors.ts';
 import { waitSynced } from '../client/wait.ts';
 import type { Exported } from '../command/export.ts';
@@ -12,16 +10,15 @@ import { WechatPay } from '../command/story/wechatpay.ts';
 import { workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import { connect, type Storage } from '../storage/connection.ts';
-import { emptyRecord, standingOf } from '../storage/erasure.ts';
 import { keysInUse } from '../storage/keys_in_use.ts';
 import { countAttention } from '../storage/lives.ts';
 import { audit } from '../worker/audit.ts';
 import type { Erased } from '../worker/erasure.ts';
-import { keepRetention } from '../worker/retention.ts';
 import { until } from './client_namespace.ts';
 import { type Stage, setStage } from './client_stage.ts';
 import { COMMAND, CommandLine } from './command_process.ts';
-import { DAY, MCHID, recordOf, uniqueNumber } from './fixtures.ts';
+import { leftOf, personOf } from './erasure_fixture.ts';
+import { MCHID, recordOf, uniqueNumber } from './fixtures.ts';
 
 // Without payload keys: whatever is left is there to be read.
 const line = new CommandLine();
@@ -36,23 +33,6 @@ after(async () => {
   await storage?.close();
   await stage?.stop();
 });
-
-/** What a person said of oneself, in no other policy. */
-function personOf(number: string) {
-  return {
-    insured_name_list: [`王${number}`],
-    car_number: `粤B${number}`,
-    pet_name: `小白${number}`,
-    address: `长安街${number}号`,
-    coverage_detail: `可保${number}`,
-    amended: `中山路${number}号`,
-    drifted: `解放路${number}号`,
-    openid: `openid-${number}`,
-    reason: `怀孕${number}`,
-    by: `operator-${number}`,
-    event: `event-${number}`,
-  };
-}
 
 const of = (out_insurance_no: string) => ({ mchid: MCHID, out_insurance_no });
 
@@ -82,29 +62,7 @@ async function lived(over = true): Promise<string> {
   return number;
 }
 
-/** Which of a person's values are found, and in which place. */
-async function leftOf(number: string): Promise<string[]> {
-  const values = Object.entries(personOf(number));
-  const found = new Set<string>();
-  const look = (place: string, text: string): void => {
-    for (const [name, value] of values) if (text.includes(String(value))) found.add(`${place}: ${name}`);
-  };
-  for (const name of ['policies', 'calls', 'commands', 'discrepancies', 'merchants', 'findings', 'sweeps'] as const)
-    look(name, JSON.stringify(await storage[name].find({}).toArray()));
-  const { workflow } = stage.client.temporal;
-  for await (const { workflowId, runId, memo } of workflow.list()) {
-    look('Temporal', JSON.stringify(memo ?? {}));
-    const history = await workflow.getHandle(workflowId, runId).fetchHistory().catch(gone);
-    look('Temporal', Buffer.from(proto.temporal.api.history.v1.History.encode(history).finish()).toString());
-  }
-  return [...found].sort();
-}
-
-/** Listed still, and deleted meanwhile. */
-function gone(error: Error) {
-  if (error.name !== 'WorkflowNotFoundError') throw error;
-  return {};
-}
+const left = (number: string) => leftOf(number, storage, stage);
 
 const BY = ['--yes', '--by', 'data protection'];
 
@@ -117,7 +75,7 @@ async function erased(number: string, ...words: string[]): Promise<Erased> {
 describe('an erasure', { timeout: 300_000 }, () => {
   it('leaves no personal value in MongoDB or Temporal, and keeps that it was done, and by whom', async () => {
     const number = await lived();
-    const before = await leftOf(number);
+    const before = await left(number);
     for (const place of [
       'policies: address',
       'policies: pet_name',
@@ -131,7 +89,7 @@ describe('an erasure', { timeout: 300_000 }, () => {
       );
     assert.ok(before.length > 15, before.join());
     const { commands, discrepancies, runs } = await erased(number);
-    assert.deepEqual(await leftOf(number), []);
+    assert.deepEqual(await left(number), []);
     assert.deepEqual([commands >= 3, discrepancies, runs], [true, 1, 1]);
     const [last] = await storage.commands.find({ _id: `${MCHID}/${number}/erased` }).toArray();
     assert.deepEqual([last?.command, last?.by], ['erased', 'data protection']);
@@ -181,7 +139,7 @@ describe('an erasure', { timeout: 300_000 }, () => {
     const after = await storage.policies.findOne({ _id: `${MCHID}/${number}` });
     assert.deepEqual([after?.life, after?.record, after?.end], [before?.life, before?.record, null]);
     await erased(number, '--force');
-    assert.deepEqual(await leftOf(number), []);
+    assert.deepEqual(await left(number), []);
     assert.equal((await keysInUse(storage)).get(undefined), undefined, 'nothing of it rests in the clear');
   });
 
@@ -194,7 +152,7 @@ describe('an erasure', { timeout: 300_000 }, () => {
       const named = findings.filter((one) => one.out_insurance_no === number).map(({ kind }) => kind);
       assert.deepEqual(named, begun && begun.erased?.done_at === null ? ['half-erased'] : []);
       await erased(number);
-      assert.deepEqual(await leftOf(number), []);
+      assert.deepEqual(await left(number), []);
       const { workflow } = stage.client.temporal;
       await assert.rejects(workflow.getHandle(workflowIdOf(MCHID, number)).describe());
     });
@@ -226,7 +184,7 @@ describe('an erasure by other ways', { timeout: 180_000 }, () => {
     const before = Date.now();
     await erased(number);
     assert.ok(Date.now() - before > 20_000);
-    assert.deepEqual(await leftOf(number), []);
+    assert.deepEqual(await left(number), []);
   });
 
   it('ends with 3 where Temporal has not deleted the runs in time, and the same again goes on', async () => {
@@ -238,79 +196,9 @@ describe('an erasure by other ways', { timeout: 180_000 }, () => {
       /^policy-sync: \S+: Temporal has 1 of its runs still to delete; MongoDB is done: run the same again\n$/,
     );
     await erased(number);
-    assert.deepEqual(await leftOf(number), []);
-  });
-
-  it('is done once a day of policies that ended longer ago than their personal data are kept', async (t) => {
-    const [old, young] = [await declined(), await declined()];
-    const _id = `${MCHID}/${old}`;
-    await storage.policies.updateOne({ _id }, { $set: { ended_at: new Date(Date.now() - 10 * DAY) } });
-    const { said, end } = await retention(t);
-    await until(async () => said.length > 0, 60_000);
-    await end();
-    assert.deepEqual(said, ['personal data of policies that ended long ago are erased']);
-    assert.deepEqual(await leftOf(old), []);
-    assert.notDeepEqual(await leftOf(young), []);
-  });
-
-  it('that was cut short is finished by the worker that does so', async (t) => {
-    const number = await declined();
-    const standing = await standingOf(storage, `${MCHID}/${number}`);
-    assert.ok(standing && (await emptyRecord(storage, standing)));
-    assert.notDeepEqual(await leftOf(number), []);
-    const { said, end } = await retention(t);
-    await until(async () => said.length > 0, 60_000);
-    await end();
-    assert.deepEqual(await leftOf(number), []);
-  });
-
-  it('holds up no worker that shuts down, though a workflow does not stop', async (t) => {
-    const number = await declined();
-    const _id = `${MCHID}/${number}`;
-    await storage.policies.updateOne({ _id }, { $set: { ended_at: new Date(Date.now() - 10 * DAY) } });
-    const { workflow } = stage.client.temporal;
-    const handle = await workflow.start('deaf', { workflowId: workflowIdOf(MCHID, number), taskQueue: 'nobody' });
-    t.after(() => handle.terminate());
-    const { end } = await retention(t);
-    const asked = async () =>
-      ((await handle.fetchHistory()).events ?? []).some((one) => one.workflowExecutionCancelRequestedEventAttributes);
-    await until(asked, 30_000);
-    const late = new AbortController();
-    const ended = end().then(() => 'ended');
-    assert.equal(await Promise.race([ended, delay(15_000, 'late', { signal: late.signal })]), 'ended');
-    late.abort();
+    assert.deepEqual(await left(number), []);
   });
 });
-
-/** What a worker does by itself, from now on. */
-async function retention(t: TestContext) {
-  await storage.sweeps.deleteMany({});
-  const said: string[] = [];
-  const say = (_: unknown, message: string) => said.push(message);
-  const log = { debug() {}, warn: say, error: say, info: say } as never;
-  const enough = new AbortController();
-  t.after(() => enough.abort());
-  const forever = Number.POSITIVE_INFINITY;
-  const kept = { calls: forever, commands: forever, discrepancies: forever, events: forever, personal: 5 * DAY };
-  const keeping = keepRetention({ storage, log }, stage.client.temporal, kept, enough.signal);
-  const end = async (): Promise<void> => {
-    enough.abort();
-    await keeping;
-  };
-  return { said, end };
-}
-
-/** Its life is over. */
-async function declined(): Promise<string> {
-  const number = uniqueNumber('D');
-  const { insured_name_list, address } = personOf(number);
-  const record = recordOf({ out_insurance_no: number, insured_name_list, address });
-  await new WechatPay(stage.sandboxUrl).put(number, record.policy);
-  await stage.client.openPolicy(record);
-  await stage.client.decline(of(number), { reason: personOf(number).reason });
-  await until(async () => (await storage.policies.findOne({ _id: `${MCHID}/${number}` }))?.end === 'DECLINED');
-  return number;
-}
 
 describe('an export', { timeout: 120_000 }, () => {
   it('has everything that is kept, personal values opened, and the runs that Temporal holds', async () => {

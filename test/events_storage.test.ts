@@ -5,7 +5,10 @@ import { connect, type Storage } from '../storage/connection.ts';
 import { settleDelivery } from '../storage/deliveries.ts';
 import { assignEvents, deleteOldEvents, writeStopped } from '../storage/events.ts';
 import { claim, writePolicy } from '../storage/policies.ts';
-import { deliveryOf, entry, happen, idOf } from './events_fixture.ts';
+import { Endpoints } from '../worker/events/endpoints.ts';
+import { measureWaiting } from '../worker/events/waiting.ts';
+import { Metrics } from '../worker/metrics.ts';
+import { deliveryOf, endpointsFolder, entry, happen, idOf, secretOf } from './events_fixture.ts';
 import { DAY, uniqueNumber } from './fixtures.ts';
 import { type Database, opened, startDatabase } from './storage_fixture.ts';
 
@@ -123,5 +126,25 @@ describe('events in MongoDB', () => {
     await settleDelivery(storage, delivery, { state: 'failed', ...tried, reason: 'status 410' });
     const found = await storage.deliveries.findOne({ _id: delivery._id });
     assert.deepEqual([found?.state, found?.reason], ['delivered', undefined]);
+  });
+
+  it('that wait are measured by the first who asks, and counted once a minute, however often metrics are asked for', async (context) => {
+    const folder = await endpointsFolder();
+    context.after(() => folder.remove());
+    await folder.write([{ name: 'core', url: 'http://127.0.0.1:9/', secrets: [secretOf('core')] }]);
+    const log = { debug() {}, info() {}, warn() {}, error() {} };
+    const endpoints = new Endpoints(folder.file, log);
+    await endpoints.load();
+    const metrics = new Metrics(() => []);
+    measureWaiting({ metrics, storage, endpoints, log });
+    const since = new Date(Date.now() - DAY);
+    const waits = [1, 2, 3].map(() => deliveryOf({ endpoint: 'core', type: 'policy.blocked', since }));
+    await storage.deliveries.insertMany(waits);
+    for (const _ of [1, 2]) {
+      const text = await metrics.registry.metrics();
+      assert.match(text, /^policy_sync_events_waiting{endpoint="core",type="policy.blocked"} 3$/m);
+      assert.match(text, /^policy_sync_events_oldest_waiting_seconds{endpoint="core"} 864\d\d/m);
+      await storage.deliveries.deleteMany({});
+    }
   });
 });

@@ -114,6 +114,9 @@ describe('the gateway', { concurrency: 2 }, () => {
     const first = await asked(`POST ${path}/approve`, { body: { policy_code: 'C1' }, headers });
     const again = await asked(`POST ${path}/approve`, { body: { policy_code: 'C1', event_id: 'issue-1' } });
     assert.deepEqual([first.body, again.body.outcome], [again.body, 'accepted']);
+    const other = await asked(`POST ${path}/amend`, { body: { plan_id: 4711 }, headers });
+    assert.deepEqual([other.status, other.body], [200, first.body], 'the key of another message');
+    assert.notEqual((await asked(`GET ${path}`)).body.kept.desired.plan_id, 4711);
     const two = await asked(`POST ${path}/approve`, { body: { policy_code: 'C1', event_id: 'issue-2' }, headers });
     assert.deepEqual([two.status, two.body.rule], [422, 'idempotency-key']);
   });

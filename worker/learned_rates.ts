@@ -75,11 +75,12 @@ export class LearnedRates {
   }
 
   async keepLooking(signal: AbortSignal): Promise<void> {
-    for (; !signal.aborted && this.#isOffered; await pause(LOOK_MS, signal)) await this.#look();
+    for (; !signal.aborted && this.#isOffered; await pause(LOOK_MS, signal)) await this.#look(signal);
   }
 
-  async #look(): Promise<void> {
+  async #look(signal: AbortSignal): Promise<void> {
     for (const { mchid } of this.#served()) {
+      if (signal.aborted) return;
       const known = this.#known.get(mchid);
       const age = performance.now() - (known?.asked ?? Number.NEGATIVE_INFINITY);
       if (known?.rate === undefined ? age >= ASK_MS : age >= LOOK_MS) await this.#change(mchid, 'raise');

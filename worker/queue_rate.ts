@@ -5,6 +5,8 @@ import { callQueueOf } from '../workflows/messages.ts';
 
 /** Begins the reason of every limit of ours: one that a person set is left alone. */
 const OURS = 'policy-sync: ';
+/** A server that does not answer holds up neither other merchants nor the worker's end. */
+const ANSWER_MS = 5_000;
 const QUIET = /, (\d+) min quiet$/;
 
 /** The limit that Temporal holds for a merchant's calls over all workers, as it was set at run time. */
@@ -23,10 +25,8 @@ type TaskQueueConfig = Awaited<ReturnType<Client['workflowService']['updateTaskQ
 
 /** @throws the SDK's error: UNIMPLEMENTED of a server that cannot set one */
 export async function queueRate(temporal: Client, mchid: string): Promise<QueueRate> {
-  const { config } = await temporal.workflowService.describeTaskQueue({
-    ...queueOf(temporal, mchid),
-    reportConfig: true,
-  });
+  const asked = { ...queueOf(temporal, mchid), reportConfig: true };
+  const { config } = await inTime(temporal, () => temporal.workflowService.describeTaskQueue(asked));
   return rateIn(config);
 }
 
@@ -40,7 +40,7 @@ export async function setQueueRate(
   { rate, why, quiet }: { rate: number | undefined; why: string; quiet: number },
 ): Promise<QueueRate> {
   const { taskQueue, ...where } = queueOf(temporal, mchid);
-  const { config } = await temporal.workflowService.updateTaskQueueConfig({
+  const wanted = {
     ...where,
     taskQueue: taskQueue.name,
     identity: `${process.pid}@${hostname()}`,
@@ -48,8 +48,13 @@ export async function setQueueRate(
       ...(rate !== undefined && { rateLimit: { requestsPerSecond: rate } }),
       reason: `${OURS}${why}, ${quiet} min quiet`,
     },
-  });
+  };
+  const { config } = await inTime(temporal, () => temporal.workflowService.updateTaskQueueConfig(wanted));
   return rateIn(config);
+}
+
+function inTime<T>(temporal: Client, ask: () => Promise<T>): Promise<T> {
+  return temporal.withDeadline(Date.now() + ANSWER_MS, ask);
 }
 
 function queueOf({ options }: Client, mchid: string) {

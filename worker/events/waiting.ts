@@ -3,9 +3,8 @@ import type { Log } from '../../activities/log.ts';
 import { EVENT_TYPES, type EventType } from '../../policy/events.ts';
 import type { Storage } from '../../storage/connection.ts';
 import { countWaiting } from '../../storage/deliveries.ts';
-import { StorageError } from '../../storage/errors.ts';
+import { counted } from '../counted.ts';
 import type { Metrics } from '../metrics.ts';
-import { inTime } from '../up.ts';
 import type { Endpoints } from './endpoints.ts';
 
 interface WaitingPlace {
@@ -17,36 +16,39 @@ interface WaitingPlace {
 
 const types = Object.keys(EVENT_TYPES) as EventType[];
 
-/** Metrics of what waits, over all workers, counted in MongoDB when they are asked for; none while it does not answer. */
+/** Metrics of what waits, over all workers, as last counted in MongoDB: an endpoint that is down for days leaves much to count. */
 export function measureWaiting({ metrics, storage, endpoints, log }: WaitingPlace): void {
-  const { registry } = metrics;
-  const oldest = new Gauge({
+  const registers = [metrics.registry];
+  const waiting = counted(async () => {
+    const now = await storage.clock();
+    const all = [];
+    for (const { name: endpoint } of endpoints.all()) {
+      const { counts, oldest } = await countWaiting(storage, endpoint, types);
+      all.push({ endpoint, counts, seconds: oldest ? (now.getTime() - oldest.getTime()) / 1000 : 0 });
+    }
+    return all;
+  }, log);
+  new Gauge({
     name: 'policy_sync_events_oldest_waiting_seconds',
     help: 'How long the event has waited that has waited longest, by endpoint; 0 where none waits',
     labelNames: ['endpoint'],
-    registers: [registry],
+    registers,
+    async collect() {
+      const all = await waiting();
+      this.reset();
+      for (const { endpoint, seconds } of all ?? []) this.set({ endpoint }, seconds);
+    },
   });
-  const count = async (waiting: Gauge): Promise<void> => {
-    const now = await storage.clock();
-    for (const { name: endpoint } of endpoints.all()) {
-      const { counts, oldest: since } = await countWaiting(storage, endpoint, types);
-      for (const [type, events] of counts) waiting.set({ endpoint, type }, events);
-      oldest.set({ endpoint }, since ? (now.getTime() - since.getTime()) / 1000 : 0);
-    }
-  };
   new Gauge({
     name: 'policy_sync_events_waiting',
     help: 'Events that an endpoint has not taken yet, by endpoint and type, over all workers',
     labelNames: ['endpoint', 'type'],
-    registers: [registry],
+    registers,
     async collect() {
+      const all = await waiting();
       this.reset();
-      oldest.reset();
-      const counted = count(this).catch((error) => {
-        if (!(error instanceof StorageError)) throw error;
-        log.debug({ reason: error.message }, 'events that wait could not be counted');
-      });
-      await inTime(counted);
+      for (const { endpoint, counts } of all ?? [])
+        for (const [type, events] of counts) this.set({ endpoint, type }, events);
     },
   });
 }

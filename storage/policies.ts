@@ -112,13 +112,22 @@ function elsewhere({ namespace }: StoredPolicy, own: string | undefined): { name
 
 /**
  * Writes the fields given, over a smaller `(revision, step)` of the same life only, so that a write run twice or late
- * changes nothing (`older`). Makes the document where it lacks, given a record to make it of.
+ * changes nothing (`older`). Nor does a run over a greater step of another one, whatever its revision: steps go on from run to run, so
+ * that it does not know what that step was. Makes the document where it lacks, given a record to make it of.
  * @throws StorageError
  */
 export async function writePolicy(storage: Storage, snapshot: PolicySnapshot): Promise<'written' | 'older'> {
-  const { mchid, out_insurance_no, revision, step, life } = snapshot;
+  const { mchid, out_insurance_no, revision, step, life, workflow_run } = snapshot;
   const _id = documentId(mchid, out_insurance_no);
-  const over = { _id, life, $or: [{ revision: { $lt: revision } }, { revision, step: { $lt: step } }] };
+  const former = { revision: { $lt: revision } };
+  const known =
+    workflow_run === undefined
+      ? [former]
+      : [
+          { ...former, workflow_run },
+          { ...former, step: { $lte: step } },
+        ];
+  const over = { _id, life, $or: [...known, { revision, step: { $lt: step } }] };
   const fields = sealed(storage.keyring, _id, snapshot);
   return storage.write(_id, async () => {
     const change = { $set: { ...fields, updated_at: new Date() } };
@@ -137,8 +146,9 @@ export async function writePolicy(storage: Storage, snapshot: PolicySnapshot): P
 }
 
 /**
- * The greater pair on record, where the run that asks cannot have come by it in good order. Another run of the same life wrote it:
- * this one was brought back by a reset of Temporal's, and counts what another has counted already. Or this run itself wrote it,
+ * The pair above both that on record and that asked about, where the run that asks cannot have come by its own in good order. Another run of
+ * the same life wrote a greater step: this one was brought back by a reset of Temporal's, counts what another has counted already, and may have taken a
+ * message since. Or this run itself wrote it,
  * of a greater revision at a smaller step: it was replayed to another state than it had, as a run that a reset made may be
  * when the server applied its updates again beside a signal. Undefined for every other run that is still going on.
  * @throws StorageError
@@ -150,14 +160,14 @@ export async function pairAhead(
   const later = { revision: { $gt: revision } };
   const ahead = [
     { workflow_run: { $ne: workflow_run }, ...later },
-    { workflow_run: { $ne: workflow_run }, revision, step: { $gt: step } },
+    { workflow_run: { $ne: workflow_run }, step: { $gt: step } },
     { workflow_run, ...later, step: { $lt: step } },
   ];
   const _id = documentId(mchid, out_insurance_no);
   const found = await storage.read(() =>
     storage.policies.findOne({ _id, life, $or: ahead }, { projection: { revision: 1, step: 1 } }),
   );
-  return found ? { revision: found.revision, step: found.step } : undefined;
+  return found ? { revision: Math.max(found.revision, revision), step: found.step } : undefined;
 }
 
 /** A verification that found nothing: it changes no pair, and says something about exactly one. */

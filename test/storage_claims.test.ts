@@ -178,4 +178,16 @@ test('a run is behind another run that wrote a greater pair, and itself only at 
   assert.deepEqual(await behind(3, 6, 'another'), onRecord);
   assert.deepEqual(await behind(2, 14, 'another'), onRecord);
   assert.equal(await behind(3, 8, 'another'), undefined);
+  assert.deepEqual(await behind(4, 6, 'another'), { revision: 4, step: 7 }, 'it was reset, and took a message since');
+});
+
+test('a run that was reset writes nothing over a greater step of another run, though a message has raised its revision since', async () => {
+  const policy = opened();
+  await claim(storage, policy);
+  assert.equal(await writePolicy(storage, { ...policy, workflow_run: 'before', revision: 3, step: 7 }), 'written');
+  assert.equal(await writePolicy(storage, { ...policy, workflow_run: 'reset', revision: 4, step: 5 }), 'older');
+  assert.equal((await find(policy))?.revision, 3);
+  // The run after it goes on from its steps, and the same run may come late with an earlier one.
+  assert.equal(await writePolicy(storage, { ...policy, workflow_run: 'after', revision: 4, step: 7 }), 'written');
+  assert.equal(await writePolicy(storage, { ...policy, workflow_run: 'after', revision: 5, step: 6 }), 'written');
 });

@@ -40,7 +40,7 @@ test('writes in any order, repeated, some at once: the document ends with the gr
       const policy = opened({ revision: 0, step: 0 });
       if (claimed) await claim(storage, policy);
       const write = async ({ revision, step }: { revision: number; step: number }) =>
-        writePolicy(storage, { ...policy, revision, step, workflow_run: `${revision}.${step}` });
+        writePolicy(storage, { ...policy, revision, step, version: 100 * revision + step });
       await Promise.all(order.slice(0, together).map(write));
       for (const pair of order.slice(together)) await write(pair);
       const all = claimed ? [...order, { revision: 0, step: 0 }] : order;
@@ -48,7 +48,7 @@ test('writes in any order, repeated, some at once: the document ends with the gr
       const found = await find(policy);
       assert.deepEqual([found?.revision, found?.step], [greatest.revision, greatest.step]);
       if (greatest.revision + greatest.step > 0 || !claimed)
-        assert.equal(found?.workflow_run, `${greatest.revision}.${greatest.step}`);
+        assert.equal(found?.version, 100 * greatest.revision + greatest.step);
     }),
     { numRuns: 40 },
   );

@@ -1,14 +1,14 @@
 // The workflow code of two later releases: the worked change of docs/evolving.md, made in copies of this checkout.
 import assert from 'node:assert/strict';
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Guarded, startGuarded } from '../embedded/guarded.ts';
+import { type Guarded, lastLines, startGuarded } from '../embedded/guarded.ts';
 import { until } from './client_namespace.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const NEEDED = ['policy', 'wechatpay', 'codec', 'storage', 'workflows', 'activities', 'worker', 'client', 'command'];
-const FILES = ['bin', 'package.json', 'tsconfig.json'];
+/** No part of a worker, or what the copy has a link to. */
+const LEFT_OUT = new Set(['node_modules', 'dist', 'out', 'docs', 'test', 'bench', 'chaos', 'deploy', 'examples']);
 
 interface Edit {
   file: string;
@@ -55,7 +55,9 @@ export const MAKES: readonly Edit[] = [
 /** A copy of this checkout with these changes, in `folder`. */
 export async function makeRelease(folder: string, edits: readonly Edit[]): Promise<void> {
   await mkdir(folder, { recursive: true });
-  for (const name of [...NEEDED, ...FILES]) await cp(join(ROOT, name), join(folder, name), { recursive: true });
+  for (const name of await readdir(ROOT))
+    if (!LEFT_OUT.has(name) && !name.startsWith('.'))
+      await cp(join(ROOT, name), join(folder, name), { recursive: true });
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   for (const { file, before, after } of edits) {
     const text = await readFile(join(folder, file), 'utf8');
@@ -79,11 +81,17 @@ export async function startRelease(folder: string, env: NodeJS.ProcessEnv): Prom
   const args = [join(folder, 'bin/policy-sync.mjs'), 'worker'];
   const worker = await startGuarded({ command: process.execPath, args, env, logFile });
   let buildId: string | undefined;
-  await until(async () => {
+  const gone = worker.exited.then(async ({ reason }) => {
+    throw new Error(`the worker has ended (${reason}): ${lastLines(logFile, 3)}`);
+  });
+  const running = until(async () => {
     const lines = (await readFile(logFile, 'utf8')).split('\n');
     const line = lines.find((one) => one.includes('"worker is running"'));
     buildId = line && (JSON.parse(line).buildId as string);
     return buildId !== undefined;
   }, 180_000);
+  await Promise.race([running, gone]);
+  // Looked at no more.
+  gone.catch(() => {});
   return { buildId: buildId ?? '', worker };
 }

@@ -1,5 +1,6 @@
 import type { PolicyState, Sync } from '../policy/state.ts';
 import type { Storage } from './connection.ts';
+import { grouped } from './grouped.ts';
 
 /** The fleet in numbers: policies whose life goes on. */
 export interface Counts {
@@ -23,30 +24,21 @@ const PAGE = 500;
  * @throws StorageError
  */
 export async function countPolicies(storage: Storage): Promise<Counts> {
-  const { policies } = storage;
   // One after the other: whoever records calls shares the connections.
   // `end` is told apart here: asked for in the query, its null would have MongoDB read every document.
-  const groups = await storage.readPage(() =>
-    policies
-      .aggregate<{ _id: Group; count: number }>([
-        { $match: { sync: { $gt: '' } } },
-        { $group: { _id: { sync: '$sync', policy_state: '$policy_state', end: '$end' }, count: { $sum: 1 } } },
-      ])
-      .toArray(),
-  );
-  const blocked = await storage.readPage(() =>
-    policies
-      .aggregate<{ _id: string | null; count: number }>([
-        { $match: { sync: 'BLOCKED', end: null } },
-        { $group: { _id: '$block.code', count: { $sum: 1 } } },
-      ])
-      .toArray(),
+  const standing = { sync: '$sync', policy_state: '$policy_state', end: '$end' };
+  const groups = await grouped<Group>(storage, storage.readPage, { sync: { $gt: '' } }, standing);
+  const blocked = await grouped<string | null>(
+    storage,
+    storage.readPage,
+    { sync: 'BLOCKED', end: null },
+    '$block.code',
   );
   return {
     policies: groups
-      .filter(({ _id }) => _id.end == null)
-      .map(({ _id: { end: _, ...of }, count }) => ({ ...of, count })),
-    blocked: blocked.map(({ _id, count }) => ({ code: _id ?? 'unknown', count })),
+      .filter(({ of }) => of.end == null)
+      .map(({ of: { end: _, ...of }, policies }) => ({ ...of, count: policies })),
+    blocked: blocked.map(({ of, policies }) => ({ code: of ?? 'unknown', count: policies })),
     pending_since: await oldestChange(storage),
     verified_at: await earliest(storage, 'verified_at', {}),
     // Others wait for a person, or for a change that is on its way.

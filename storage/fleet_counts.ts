@@ -1,16 +1,12 @@
 import type { End, PolicyState, Sync } from '../policy/state.ts';
 import type { Storage } from './connection.ts';
 import type { StoredDiscrepancy, StoredPolicy } from './documents.ts';
+import { type Grouped, grouped } from './grouped.ts';
 
 // What a report counts. Each looks at whole collections, so it has a minute; `mchid` undefined: of all merchants.
 // $group knows sums alone on FerretDB 1.24, so the oldest of a kind are found by sorting.
 
 const PAGE = 200;
-
-export interface Counted<Key> {
-  of: Key;
-  policies: number;
-}
 
 /**
  * Policies that go on, by the state that is wanted and by sync.
@@ -19,34 +15,35 @@ export interface Counted<Key> {
 export function countLiving(
   storage: Storage,
   mchid: string | undefined,
-): Promise<Counted<{ policy_state: PolicyState; sync: Sync }>[]> {
-  return counted(storage, { ...ofMerchant(mchid), end: null }, { policy_state: '$policy_state', sync: '$sync' });
+): Promise<Grouped<{ policy_state: PolicyState; sync: Sync }>[]> {
+  return grouped(
+    storage,
+    storage.readAll,
+    { ...ofMerchant(mchid), end: null },
+    { policy_state: '$policy_state', sync: '$sync' },
+  );
 }
 
 /**
  * Policies whose life is over, by how it ended.
  * @throws StorageError
  */
-export function countEnded(storage: Storage, mchid: string | undefined): Promise<Counted<End>[]> {
-  return counted(storage, { ...ofMerchant(mchid), end: { $ne: null } }, '$end');
+export function countEnded(storage: Storage, mchid: string | undefined): Promise<Grouped<End>[]> {
+  return grouped(storage, storage.readAll, { ...ofMerchant(mchid), end: { $ne: null } }, '$end');
 }
 
 /**
  * Policies that are BLOCKED, by WeChat Pay's code or ours, the most frequent first.
  * @throws StorageError
  */
-export async function countBlocked(storage: Storage, mchid: string | undefined): Promise<Counted<string>[]> {
-  const found = await counted<string>(storage, { ...ofMerchant(mchid), end: null, sync: 'BLOCKED' }, '$block.code');
-  return found.sort((a, b) => b.policies - a.policies);
-}
-
-async function counted<Key>(storage: Storage, match: object, key: unknown): Promise<Counted<Key>[]> {
-  const found = await storage.readAll(() =>
-    storage.policies
-      .aggregate<{ _id: Key; n: number }>([{ $match: match }, { $group: { _id: key, n: { $sum: 1 } } }])
-      .toArray(),
+export async function countBlocked(storage: Storage, mchid: string | undefined): Promise<Grouped<string>[]> {
+  const found = await grouped<string>(
+    storage,
+    storage.readAll,
+    { ...ofMerchant(mchid), end: null, sync: 'BLOCKED' },
+    '$block.code',
   );
-  return found.map(({ _id, n }) => ({ of: _id, policies: n }));
+  return found.sort((a, b) => b.policies - a.policies);
 }
 
 /** Differences of one field: what they were, and what became of them. */

@@ -1,5 +1,6 @@
 import type { PolicyState, Sync } from '../policy/state.ts';
 import type { Storage } from './connection.ts';
+import { grouped } from './grouped.ts';
 
 /** How many policies stand so. */
 export interface Count {
@@ -16,17 +17,12 @@ export interface Count {
  */
 export async function countByStanding(storage: Storage, mchids?: readonly string[]): Promise<Count[]> {
   const which = mchids === undefined ? {} : { mchid: { $in: [...mchids] } };
-  const found = await storage.readPage(() =>
-    storage.policies
-      .aggregate<{ _id: Omit<Count, 'ended' | 'policies'> & { end: string | null }; policies: number }>([
-        { $match: which },
-        { $group: { _id: { policy_state: '$policy_state', sync: '$sync', end: '$end' }, policies: { $sum: 1 } } },
-      ])
-      .toArray(),
-  );
+  type Key = Omit<Count, 'ended' | 'policies'> & { end: string | null };
+  const standing = { policy_state: '$policy_state', sync: '$sync', end: '$end' };
+  const found = await grouped<Key>(storage, storage.readPage, which, standing);
   const counts = new Map<string, Count>();
-  for (const { _id, policies } of found) {
-    const { policy_state, sync, end } = _id;
+  for (const { of, policies } of found) {
+    const { policy_state, sync, end } = of;
     const ended = end !== null && end !== undefined;
     const key = `${policy_state}/${sync}/${ended}`;
     counts.set(key, { policy_state, sync, ended, policies: policies + (counts.get(key)?.policies ?? 0) });

@@ -64,8 +64,8 @@ export class LearnedRates {
   /** Counts a call of a merchant, made at `made` by `performance.now()`. */
   called(mchid: string, isThrottled: boolean, made: number): void {
     const known = this.#known.get(mchid);
-    if (known && made < known.since + SETTLED_MS) return;
     if (known) {
+      if (made < known.since + SETTLED_MS) return;
       known.seen = withCall(known.seen, isThrottled);
       if (!isThrottled) known.passed++;
     }

@@ -46,6 +46,7 @@ const SHUTDOWN_GRACE = '30s';
 const LOOK_EVERY_MS = 2_000;
 const PROBE_EVERY_MS = 60_000;
 const VERSION_EVERY_MS = 60_000;
+
 export interface RunningWorker {
   /** Takes no more work, lets what runs finish, and lets go of everything. */
   shutdown(): Promise<void>;

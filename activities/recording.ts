@@ -80,13 +80,13 @@ export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<P
   };
 }
 
-/** Temporal's reset brought back an earlier state of the workflow: MongoDB has later numbers of the same life. */
+/** Temporal's reset brought back an earlier state of the workflow: MongoDB has later numbers of the same life, or may have. */
 export class RunIsBehind extends Error {
   readonly ahead: Pair;
 
-  constructor(ahead: Pair) {
-    super('MongoDB has a later record of this life: its workflow was reset');
-    this.ahead = ahead;
+  constructor({ revision, step }: Pair) {
+    super('MongoDB has a later record of this life, or may have: its workflow was reset');
+    this.ahead = { revision, step };
   }
 }
 
@@ -95,8 +95,9 @@ export async function orBehind<T>(run: () => Promise<T>): Promise<T | Behind> {
   try {
     return await run();
   } catch (error) {
-    if (error instanceof RunIsBehind) return { outcome: 'behind', recorded: false, ahead: error.ahead };
-    throw error;
+    if (!(error instanceof RunIsBehind)) throw error;
+    const told = activityInfo().workflowExecution?.runId;
+    return { outcome: 'behind', recorded: false, ahead: error.ahead, ...(told !== undefined && { run: told }) };
   }
 }
 

@@ -86,11 +86,12 @@ function illegal({ requests }: Evidence): Finding[] {
     .map((request) => ({ number: numberOf(request), what: `request ${request.n}: ${request.refused}` }));
 }
 
-/** By a late landing that no answer could tell of before the request was made. */
+/** By a late landing that no answer could tell of before the request was made, be it that it came while the request was under way. */
 function overtaken(request: LoggedRequest, requests: readonly LoggedRequest[]): boolean {
   const others = requests.filter(({ n, path }) => n < request.n && path === request.path);
+  const until = request.ended_at ?? request.at;
   const landed = others
-    .flatMap(({ landed_at }) => (landed_at && landed_at <= request.at ? [landed_at] : []))
+    .flatMap(({ landed_at }) => (landed_at && landed_at <= until ? [landed_at] : []))
     .sort()
     .at(-1);
   return landed !== undefined && !others.some(({ ended_at, status }) => status === 200 && (ended_at ?? '') >= landed);

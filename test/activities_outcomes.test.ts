@@ -198,6 +198,16 @@ describe('while MongoDB is down', () => {
     assert.deepEqual(lines.map(({ fields }) => fields.what).sort(), ['answer', 'intent', 'outcome']);
   });
 
+  it('a run that a reset made, and that was not told so yet, makes no request, and takes itself for behind', async () => {
+    const snapshot: Snapshot = { ...(await stage.policy()), reset: true };
+    const { revision, step } = snapshot;
+
+    const { result } = await callsOf(stage).push(snapshot, APPROVAL);
+    assert.deepEqual(result, { outcome: 'behind', recorded: false, ahead: { revision, step }, run: 'run-1' });
+    assert.equal((await callsOf(stage).query(snapshot)).result?.outcome, 'behind');
+    assert.ok(!stage.logged.some(({ message }) => message === 'WeChat Pay was called'), 'nothing was sent');
+  });
+
   it('the attempts that MongoDB did not take are counted, from attempt to attempt and into the result', async () => {
     const snapshot = await stage.policy();
     await stage.faults({ status: 429, code: 'FREQUENCY_LIMITED' });

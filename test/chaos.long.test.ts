@@ -88,6 +88,10 @@ describe('chaos', { timeout: 600_000 }, () => {
     assert.equal(counted({ ...evidence, requests: [first, second] }).illegal, 0);
     assert.equal(counted({ ...evidence, requests: [before, second] }).illegal, 1);
     assert.equal(counted({ ...evidence, requests: [first, after, second] }).illegal, 1);
+    const during = { ...first, landed_at: '2026-01-01T00:00:03.001Z' };
+    assert.equal(counted({ ...evidence, requests: [during, after, second] }).illegal, 0);
+    const later = { ...first, landed_at: '2026-01-01T00:00:03.002Z' };
+    assert.equal(counted({ ...evidence, requests: [later, after, second] }).illegal, 1);
   });
 
   it('a request that comes while one of the same policy is under way overlaps it, one of another policy does not', () => {

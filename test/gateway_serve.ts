@@ -110,6 +110,8 @@ export function servedGateway({ asked, known, ready }: GatewayStage): void {
       const { stage } = await ready();
       const { record, path } = await known();
       await asked(`PUT ${path}?wait=60s`, { body: record });
+      // MongoDB hears of what was confirmed after the caller.
+      await until(async () => (await asked(`GET ${path}`)).body.kept?.document.sync === 'SYNCED');
       await stage.lines.temporal.cut();
       try {
         assert.deepEqual((await asked('GET /readyz')).body, { ok: false, away: ['temporal'] });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { resetWorkflow } from '../chaos/reset.ts';
 import { APPROVED } from '../policy/state.ts';
 import { listCalls } from '../storage/calls.ts';
 import { listCommands } from '../storage/commands.ts';
@@ -102,6 +103,39 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     await eventually(confirmed, Boolean, 60_000);
     const [told] = await listCommands(world.storage, `${world.mchid}/${number}`, 1);
     assert.deepEqual([told?.command, told?.by, told?.confirmed_at !== null], ['amend', 'somebody', true]);
+  });
+
+  it('a run that a reset brought back asks WeChat Pay before it sends what the run before may have sent', async () => {
+    const policy = await approved();
+    const number = policy.out_insurance_no;
+    const workflow = `policy/${world.mchid}/${number}`;
+    const tasks = async (): Promise<number> => {
+      const { events } = await world.temporal.workflow.getHandle(workflow).fetchHistory();
+      return (events ?? []).filter((event) => event.workflowTaskCompletedEventAttributes).length;
+    };
+    const before = await tasks();
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    const asked = (await world.requests(number)).length;
+    await line.cut();
+    // The server applies the amendment again.
+    assert.ok(await resetWorkflow(world.temporal, workflow, (before - 0.5) / (await tasks())));
+    await world.until(number, ({ attention, sync }) => attention.includes('reset') && sync === 'SYNCED', 60_000);
+    const sent = (await world.requests(number)).slice(asked);
+    assert.deepEqual(
+      sent.map(({ method, status }) => [method, status]),
+      [['GET', 200]],
+    );
+    // It was told once: it sends as any other run does.
+    await world.client.amend(policy, { address: 'C' });
+    await eventually(
+      async () => (await world.held(number))?.address,
+      (address) => address === 'C',
+      60_000,
+    );
+    await line.mend();
+    const recorded = async () => (await findPolicy(world.storage, world.mchid, number))?.record.policy.address;
+    await eventually(recorded, (address) => address === 'C', 90_000);
   });
 
   it('a life that is over ends once MongoDB is back, whatever came while its end could not be recorded', async () => {

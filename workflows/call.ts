@@ -105,7 +105,7 @@ async function absorb(parts: Parts, sent: PolicyFields | undefined, call: Promis
     const result = await call;
     parts.calls.last = answerIn(result);
     position.sending = undefined;
-    if (result.outcome === 'behind') return takeNumbersAbove(parts, result.ahead);
+    if (result.outcome === 'behind') return takeNumbersAbove(parts, result);
     if (result.owed) outbox.debts.take(result.owed);
     notePayloadKey(parts, result.payload_key);
     if (result.recorded) outbox.recorded(position, written, result);

@@ -18,6 +18,8 @@ interface Calls {
   /** It was another than before: a fresh run is to seal all anew. */
   keyChanged: boolean;
   last: LastAnswer;
+  /** The run that was told last that it was reset. */
+  toldReset?: string;
 }
 
 /** A policy in one run of its workflow: its parts, each of which keeps its own state. */

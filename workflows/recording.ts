@@ -33,7 +33,7 @@ export function isTaken(
   told: Awaited<ReturnType<RecordActivities['record']>>,
   snapshot: Snapshot,
 ): boolean {
-  if ('outcome' in told) takeNumbersAbove(parts, told.ahead);
+  if ('outcome' in told) takeNumbersAbove(parts, told);
   else parts.outbox.recorded(parts.position, snapshot, told);
   return !('outcome' in told);
 }
@@ -42,7 +42,9 @@ export function isTaken(
  * This run counts what was counted already, by a run that a reset of Temporal's undid, or by itself before it was replayed to another state:
  * it goes on above those numbers, and is marked.
  */
-export function takeNumbersAbove({ position, outbox, run }: Parts, { revision, step }: Behind['ahead']): void {
+export function takeNumbersAbove(parts: Parts, { ahead: { revision, step }, run: told }: Behind): void {
+  const { position, outbox, run, calls } = parts;
+  if (told !== undefined) calls.toldReset = told;
   const { standing, life } = position;
   // Told by another activity before.
   if (standing.revision > revision) return;

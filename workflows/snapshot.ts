@@ -1,3 +1,4 @@
+import { workflowInfo } from '@temporalio/workflow';
 import type { Snapshot } from '../activities/types/snapshot.ts';
 import { carriedOf, withoutRecord } from './carried.ts';
 import { nextDue } from './due.ts';
@@ -28,7 +29,14 @@ export function nextSnapshot(parts: Parts): Snapshot {
     window: life.window,
     cancellation: life.cancellation ?? null,
     opened_at: life.opened_at,
+    ...(isUntold(parts) && { reset: true }),
     carried: JSON.stringify(withoutRecord(carriedOf(parts))),
     ...outbox.pending(position),
   };
+}
+
+/** Made by a reset, which leaves the run another id than it began with; what it has replayed tells of the runs before only. */
+function isUntold({ calls }: Parts): boolean {
+  const { runId, originalExecutionRunId } = workflowInfo();
+  return runId !== originalExecutionRunId && calls.toldReset !== runId;
 }

@@ -61,10 +61,15 @@ export interface KeyChanged extends Recorded {
   outcome: 'key-changed';
 }
 
-/** MongoDB has greater numbers of the same life, of a run that a reset of Temporal's undid; nothing was sent. */
+/**
+ * MongoDB has greater numbers of the same life, of a run that a reset of Temporal's undid, or could not be asked whether it
+ * has; nothing was sent.
+ */
 export interface Behind extends Recorded {
   outcome: 'behind';
   ahead: { revision: number; step: number };
+  /** Which run was told so; absent from workers of an older build. */
+  run?: string;
 }
 
 export type CallResult = Confirmed | Refused | Unknown | Waiting | Behind;

@@ -35,6 +35,11 @@ export interface Snapshot {
   owed?: OwedAttempts[];
   /** The policy as WeChat Pay last showed it, of the fields that are ours, where MongoDB did not take that answer. */
   answer?: { policy: PolicyFields; at: number };
+  /**
+   * The run was made by a reset of Temporal's and was not told yet where it stands: it may be behind what MongoDB has, and
+   * makes no request unless MongoDB can be asked. Absent in every other run.
+   */
+  reset?: true;
   /** What happened that others wait for and MongoDB may not have, the oldest first; written once each. */
   events?: EventEntry[];
 }

@@ -1,10 +1,12 @@
 // npm test: finds, fetches or builds the servers, shares one Temporal and one MongoDB among the test files, and runs
 // them, but for the long ones (*.long.test.ts). With arguments, the test files whose names contain one of them, long ones
 // too. `npm run test:all` runs every file, `npm run test:all -- --rest` those that `npm test` leaves out.
-// `--test-name-pattern=PATTERN` runs the tests of that name only.
+// `--test-name-pattern=PATTERN` runs the tests of that name only. With `--again`, as in CI, files of which a test failed are run once
+// more, alone: one that passes then is named as UNSTEADY at the end, and the run has passed. It is a fault to be mended all the same.
 import { spawn } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareServers, startServers } from '../embedded/servers.ts';
 
@@ -35,8 +37,12 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 const given = process.argv.slice(2);
 const patterns = given.filter((argument) => argument.startsWith('--test-name-pattern='));
 const wanted = given.filter((argument) => !argument.startsWith('--'));
-const [all, rest] = ['--all', '--rest'].map((option) => given.includes(option));
-const unknown = given.find((word) => word.startsWith('--') && !patterns.includes(word) && !/^--(all|rest)$/.test(word));
+const [all, rest, again] = ['--all', '--rest', '--again'].map((option) => given.includes(option));
+const unknown = given.find(
+  (word) => word.startsWith('--') && !patterns.includes(word) && !/^--(all|rest|again)$/.test(word),
+);
+/** More than so many files do not fail by chance. */
+const MOST_AGAIN = 3;
 
 function isChosen(file: string): boolean {
   if (wanted.length > 0) return wanted.some((part) => file.includes(part));
@@ -45,7 +51,8 @@ function isChosen(file: string): boolean {
 }
 
 async function testFiles(): Promise<string[]> {
-  if (unknown) throw new Error(`unknown option ${unknown}: --all, --rest and --test-name-pattern=PATTERN are known`);
+  if (unknown)
+    throw new Error(`unknown option ${unknown}: --all, --rest, --again and --test-name-pattern=PATTERN are known`);
   const files = (await readdir(folder)).filter((file) => file.endsWith('.test.ts')).sort();
   const chosen = files.filter(isChosen);
   if (chosen.length === 0) throw new Error(`no test file is named like ${wanted.join(' or ')}; see test/`);
@@ -64,6 +71,24 @@ async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
   });
 }
 
+/** @returns the exit code; with `--again` that of the second run, where one was worth it */
+async function runAgain(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const directory = await mkdtemp(join(tmpdir(), 'policy-sync-failed-'));
+  try {
+    const told = join(directory, 'failed.json');
+    const code = await run(files, { ...env, TEST_FAILED: told });
+    const names = JSON.parse(await readFile(told, 'utf8').catch(() => '[]')) as string[];
+    const failed = files.filter((file) => names.includes(basename(file)));
+    if (code === 0 || failed.length === 0 || failed.length !== names.length || failed.length > MOST_AGAIN) return code;
+    console.error(`failed, and run once more, alone: ${names.join(', ')}`);
+    const second = await run(failed, env);
+    if (second === 0) console.error(`UNSTEADY: passed only when run alone: ${names.join(', ')}`);
+    return second;
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
 // Temporal and FerretDB are Go programs: with memory to spare they need not collect garbage so often.
 process.env.GOGC ??= '400';
 const log = (line: string): void => console.error(line);
@@ -78,7 +103,7 @@ try {
       TEST_TEMPORAL_UI: temporal.uiUrl,
       TEST_MONGODB_URI: mongo.uri,
     };
-    process.exitCode = await run(files, { ...process.env, ...own });
+    process.exitCode = await (again ? runAgain : run)(files, { ...process.env, ...own });
   } finally {
     await servers.stop();
   }

@@ -3,7 +3,7 @@
 // `node --test` has it, would load the SDK and ours anew for each, which takes longer than most tests do. With a pattern
 // each file has its own: of a file in which nothing matches, Node does not tell the others when it has ended.
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { run } from 'node:test';
@@ -27,6 +27,8 @@ report.pipe(process.stdout);
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort());
 const counts = new Map<string, number>();
+/** Names of files of which a test failed, or that were not run to their end. */
+const failed = new Set<string>();
 const began = Date.now();
 
 type Event = {
@@ -48,6 +50,7 @@ async function runAll(given: string[]): Promise<void> {
   for await (const event of told) {
     const { type, data } = event as Event;
     if (type === 'test:fail') process.exitCode = 1;
+    if (type === 'test:fail' && data.nesting === 0) failed.add(data.name ?? '');
     if (type === 'test:pass' && data.skip) skipped(data);
     if (type === 'test:diagnostic' && data.nesting === 0 && count(data.message)) continue;
     held.push(event);
@@ -85,9 +88,11 @@ else {
   for (const file of files.filter((one) => !existsSync(join(taken, basename(one), 'ended')))) {
     // Its process ended in the middle of it, or nobody was left to take it.
     process.exitCode = 1;
+    failed.add(basename(file));
     diagnose(`${basename(file)} was not run to its end`);
   }
 }
 for (const [what, number] of counts.set('duration_ms', Date.now() - began)) diagnose(`${what} ${number}`);
 report.end();
+if (process.env.TEST_FAILED) await writeFile(process.env.TEST_FAILED, JSON.stringify([...failed]));
 await rm(taken, { recursive: true });

@@ -105,8 +105,8 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     assert.deepEqual([told?.command, told?.by, told?.confirmed_at !== null], ['amend', 'somebody', true]);
   });
 
-  it('a run that a reset brought back asks WeChat Pay before it sends what the run before may have sent', async () => {
-    const policy = await approved();
+  /** Amends, and resets the workflow to before that while MongoDB is away; the server applies the amendment again. */
+  async function resetAway(policy: { mchid: string; out_insurance_no: string }): Promise<() => Promise<string[]>> {
     const number = policy.out_insurance_no;
     const workflow = `policy/${world.mchid}/${number}`;
     const tasks = async (): Promise<number> => {
@@ -118,14 +118,16 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     await synced(number);
     const asked = (await world.requests(number)).length;
     await line.cut();
-    // The server applies the amendment again.
     assert.ok(await resetWorkflow(world.temporal, workflow, (before - 0.5) / (await tasks())));
+    return async () => (await world.requests(number)).slice(asked).map(({ method, status }) => `${method} ${status}`);
+  }
+
+  it('a run that a reset brought back asks WeChat Pay before it sends what the run before may have sent', async () => {
+    const policy = await approved();
+    const number = policy.out_insurance_no;
+    const sent = await resetAway(policy);
     await world.until(number, ({ attention, sync }) => attention.includes('reset') && sync === 'SYNCED', 60_000);
-    const sent = (await world.requests(number)).slice(asked);
-    assert.deepEqual(
-      sent.map(({ method, status }) => [method, status]),
-      [['GET', 200]],
-    );
+    assert.deepEqual(await sent(), ['GET 200']);
     // It was told once: it sends as any other run does.
     await world.client.amend(policy, { address: 'C' });
     await eventually(
@@ -136,6 +138,16 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     await line.mend();
     const recorded = async () => (await findPolicy(world.storage, world.mchid, number))?.record.policy.address;
     await eventually(recorded, (address) => address === 'C', 90_000);
+  });
+
+  it('so does one that takes a message before it was told', async () => {
+    const policy = await approved();
+    const number = policy.out_insurance_no;
+    const sent = await resetAway(policy);
+    await world.client.amend(policy, { pet_name: 'in between' });
+    await world.until(number, ({ attention, sync }) => attention.includes('reset') && sync === 'SYNCED', 60_000);
+    assert.deepEqual(await sent(), ['GET 200', 'PATCH 200']);
+    await line.mend();
   });
 
   it('a life that is over ends once MongoDB is back, whatever came while its end could not be recorded', async () => {

@@ -44,10 +44,11 @@ export function isTaken(
  */
 export function takeNumbersAbove(parts: Parts, { ahead: { revision, step }, run: told }: Behind): void {
   const { position, outbox, run, calls } = parts;
-  if (told !== undefined) calls.toldReset = told;
   const { standing, life } = position;
+  const isNews = told !== undefined && told !== calls.toldReset;
+  if (isNews) calls.toldReset = told;
   // Told by another activity before.
-  if (standing.revision > revision) return;
+  else if (standing.revision > revision) return;
   outbox.step = Math.max(outbox.step, step);
   // With the step, which only rises: the same run may be told so twice.
   outbox.journal.restart(`${workflowInfo().runId}.${outbox.step}`);

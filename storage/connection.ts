@@ -54,7 +54,7 @@ export interface Storage {
   read<T>(operation: () => Promise<T>): Promise<T>;
   /** The same, for a page of a list: at most 10 s. */
   readPage<T>(operation: () => Promise<T>): Promise<T>;
-  /** The same, for a report, which looks at a whole collection: at most a minute. */
+  /** The same, for what may look at a whole collection, a report or a page of a whole fleet: at most a minute. */
   readAll<T>(operation: () => Promise<T>): Promise<T>;
   /**
    * Runs writes to the document `id`, after those begun before, for at most 2 s in all.

@@ -36,7 +36,7 @@ type Which = Partial<Pick<StoredPolicy, 'end' | 'sync'>> & { 'erased.done_at'?: 
 
 async function* pages(storage: Storage, which: Which): AsyncGenerator<Life[]> {
   for (let last = ''; ; ) {
-    const page = await storage.readPage(() =>
+    const page = await storage.readAll(() =>
       storage.policies
         .find({ ...which, _id: { $gt: last } }, { projection: PARTS })
         .sort({ _id: 1 })
@@ -62,7 +62,7 @@ export async function goesOn(storage: Storage, { _id, life }: Life): Promise<boo
  * @throws StorageError
  */
 export async function recorded(storage: Storage, ids: readonly string[]): Promise<Set<string>> {
-  const found = await storage.readPage(() =>
+  const found = await storage.readAll(() =>
     storage.policies.find({ _id: { $in: [...ids] }, end: null }, { projection: PARTS }).toArray(),
   );
   return new Set(found.map(({ _id }) => _id));
@@ -113,7 +113,7 @@ export async function nextConfirmed(storage: Storage, mchid: string, number: str
  */
 export async function otherNamespace(storage: Storage, own: string): Promise<string | undefined> {
   const query = { namespace: namedOtherThan(own) };
-  const found = await storage.readPage(() => storage.policies.findOne(query, { projection: { namespace: 1 } }));
+  const found = await storage.readAll(() => storage.policies.findOne(query, { projection: { namespace: 1 } }));
   return found?.namespace;
 }
 
@@ -123,7 +123,7 @@ export async function otherNamespace(storage: Storage, own: string): Promise<str
  */
 export async function adoptEnded(storage: Storage, own: string): Promise<void> {
   const query = { namespace: namedOtherThan(own), end: { $ne: null } };
-  await storage.readPage(() => storage.policies.updateMany(query, { $set: { namespace: own } }));
+  await storage.readAll(() => storage.policies.updateMany(query, { $set: { namespace: own } }));
 }
 
 /** Records of before 0.2 name none. */

@@ -35,9 +35,11 @@ export async function* listPolicies(
   { limit = Number.POSITIVE_INFINITY, after = '' }: { limit?: number; after?: string } = {},
 ): AsyncGenerator<ReadPolicy> {
   const query = queryOf(filter);
+  // Nobody sits before the pages of a whole fleet, and FerretDB may take long for each.
+  const read = Number.isFinite(limit) ? storage.readPage : storage.readAll;
   for (let left = limit, last = after; left > 0; ) {
     const size = Math.min(left, PAGE);
-    const page = await storage.readPage(() =>
+    const page = await read(() =>
       storage.policies
         .find({ ...query, _id: idsAfter(last, filter.mchid) })
         .sort({ _id: 1 })

@@ -52,7 +52,7 @@ function each<T extends { _id: string }>(
   const documents = collection as Documents<T>;
   return async function* (storage: Storage, fix: boolean): AsyncGenerator<Resealed> {
     for (let last = ''; ; ) {
-      const page = await storage.readPage(() =>
+      const page = await storage.readAll(() =>
         documents
           .find({ _id: { $gt: last } })
           .sort({ _id: 1 })

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -52,6 +53,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const folder = options.keys ?? (await mkdtemp(join(tmpdir(), 'policy-sync-sandbox-')));
   const keys = await makeKeys(folder);
   const closing = new AbortController();
+  // Each answer that is delayed waits for it.
+  setMaxListeners(0, closing.signal);
   const parts: Parts = {
     keys,
     authentication: new Authentication(keys, now),

@@ -55,6 +55,16 @@ describe('a delay', () => {
     await given;
     await until(async () => ((await address()) === 'there' ? true : undefined));
   });
+
+  test('holds up any number of answers at a time without a warning', async (t) => {
+    const warned: string[] = [];
+    const note = ({ name }: Error): number => warned.push(name);
+    process.on('warning', note);
+    t.after(() => process.off('warning', note));
+    await bench.faults({ do: { delay_ms: 100 }, times: 20 });
+    await Promise.all(Array.from({ length: 20 }, move));
+    assert.deepEqual(warned, []);
+  });
 });
 
 describe('a rule', () => {

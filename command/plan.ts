@@ -93,7 +93,9 @@ export interface Summary {
 }
 
 async function planAll(options: Options): Promise<void> {
-  const table = options.csv === undefined ? undefined : (await import('./plan_csv.ts')).planFile(options.csv);
+  const [{ planFile }, { startProgress }] = await Promise.all([import('./plan_csv.ts'), import('./progress.ts')]);
+  const table = options.csv === undefined ? undefined : planFile(options.csv);
+  const progress = startProgress('planned', undefined, options.csv);
   const summary = await withMongodb('plan', async (storage) => {
     const told: Summary = {
       policies: 0,
@@ -101,18 +103,21 @@ async function planAll(options: Options): Promise<void> {
       to_push: {},
     };
     for await (const planned of plans(storage, options)) {
+      progress.count();
       told.policies++;
       told.by_outlook[planned.outlook]++;
       for (const { field, fate } of planned.fields)
         if (fate === 'sent') told.to_push[field] = (told.to_push[field] ?? 0) + 1;
       if (planned.fields.length > 0) {
         await table?.write(planned);
-        if (options.json) process.stdout.write(`${JSON.stringify(planned)}\n`);
-        else if (!table) process.stdout.write(`${textOf(planned)}\n`);
+        if (options.json) progress.say(JSON.stringify(planned));
+        else if (!table) progress.say(textOf(planned));
       }
     }
     return told;
-  }).finally(() => table?.end());
+  })
+    .finally(() => progress.stop())
+    .finally(() => table?.end());
   print(options.json, { summary }, () => summaryText(summary));
   if (summary.by_outlook.push + summary.by_outlook.differs > 0) endWith(4);
 }

@@ -45,16 +45,20 @@ async function reconcile(options: Options): Promise<void> {
   const { asOf, csv, json } = options;
   const mchid = options.mchid === undefined ? undefined : await merchantIfSaid(options.mchid);
   const table = csv === undefined ? undefined : csvTable(csv, COLUMNS);
+  const progress = (await import('./progress.ts')).startProgress('reconciled', undefined, csv);
   const all: ReconciledAll = { as_of: asOf, policies: 0, same: 0, differs: 0, unknown: 0 };
   await withMongodb('reconcile', async (storage) => {
     for await (const one of reconciledAll(storage, mchid, options)) {
+      progress.count();
       all.policies++;
       all[one.verdict]++;
       if (table) await table.write(rowOf(one));
-      else if (json) process.stdout.write(`${JSON.stringify(one)}\n`);
-      else if (one.verdict !== 'same') process.stdout.write(`${textOf(one)}\n`);
+      else if (json) progress.say(JSON.stringify(one));
+      else if (one.verdict !== 'same') progress.say(textOf(one));
     }
-  }).finally(() => table?.end());
+  })
+    .finally(() => progress.stop())
+    .finally(() => table?.end());
   // Standard output has the table.
   if (csv === '-') note(summaryText(all));
   else print(json, { summary: all }, () => summaryText(all));

@@ -36,7 +36,7 @@ export async function* listPolicies(
 ): AsyncGenerator<ReadPolicy> {
   const query = queryOf(filter);
   // Nobody sits before the pages of a whole fleet, and FerretDB may take long for each.
-  const read = Number.isFinite(limit) ? storage.readPage : storage.readAll;
+  const read = limit < PAGE ? storage.readPage : storage.readAll;
   for (let left = limit, last = after; left > 0; ) {
     const size = Math.min(left, PAGE);
     const page = await read(() =>

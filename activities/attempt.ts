@@ -13,7 +13,7 @@ import { retryWait } from './backoff.ts';
 import { later } from './failure.ts';
 import { fault } from './log.ts';
 import { type Debt, oweAhead, settleOwed } from './owed.ts';
-import { type Place, RunIsBehind, recordIntent, recordOutcome, recordSnapshot, tellsEvents } from './recording.ts';
+import { type Place, recordIntent, recordOutcome, recordSnapshot, tellsEvents } from './recording.ts';
 import type { Confirmed, Refused } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
 
@@ -82,8 +82,6 @@ export async function attempt(settings: CallSettings, snapshot: Snapshot, reques
   // WeChat Pay may quote what it holds, not only what this call sends.
   const known = [{ ...snapshot.record.policy, ...snapshot.record.upload }, ...(request.known ?? [])];
   const intended = await recordIntent(settings, snapshot, method);
-  // Nobody can say what the run before has sent since: as if it were behind, this one waits, and asks WeChat Pay.
-  if (!intended && snapshot.reset) throw new RunIsBehind(snapshot);
   if (!intended) oweAhead();
   const begun = performance.now();
   const ended: Awaited<ReturnType<typeof outcomeOf>> =

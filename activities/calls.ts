@@ -13,7 +13,7 @@ import {
   waitOf,
 } from './attempt.ts';
 import { checkFormat, later } from './failure.ts';
-import { orBehind, recordSnapshot, tellsEvents } from './recording.ts';
+import { expectOwnRun, orBehind, recordSnapshot, tellsEvents } from './recording.ts';
 import type { CallActivities } from './types/activities.ts';
 import type { CallInput } from './types/inputs.ts';
 import type { CallResult, Waiting } from './types/results.ts';
@@ -58,6 +58,7 @@ async function concluded(
   request: Omit<Request, 'host'>,
 ): Promise<CallResult> {
   checkFormat(input.format);
+  await expectOwnRun(settings, input.snapshot);
   const early = await notYetDue(settings, input);
   if (early) return early;
   const host = input.host + activityInfo().attempt - 1;

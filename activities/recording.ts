@@ -80,12 +80,12 @@ export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<P
   };
 }
 
-/** Temporal's reset brought back an earlier state of the workflow: MongoDB has later numbers of the same life, or may have. */
+/** Temporal's reset brought back an earlier state of the workflow: there are later numbers of the same life, or there may be. */
 export class RunIsBehind extends Error {
   readonly ahead: Pair;
 
   constructor({ revision, step }: Pair) {
-    super('MongoDB has a later record of this life, or may have: its workflow was reset');
+    super('the workflow of this life was reset to an earlier state');
     this.ahead = { revision, step };
   }
 }
@@ -99,6 +99,19 @@ export async function orBehind<T>(run: () => Promise<T>): Promise<T | Behind> {
     const told = activityInfo().workflowExecution?.runId;
     return { outcome: 'behind', recorded: false, ahead: error.ahead, ...(told !== undefined && { run: told }) };
   }
+}
+
+/**
+ * After a reset of Temporal's nobody knows what the run before has sent, and MongoDB may not have heard of it. So the first activity of
+ * the new run tells it that it is behind, whatever MongoDB has; so does one that was scheduled before the reset.
+ * @throws {RunIsBehind}
+ */
+export async function expectOwnRun(place: Place, snapshot: Snapshot): Promise<void> {
+  const run = activityInfo().workflowExecution?.runId;
+  if (snapshot.run === undefined || snapshot.run === run) return;
+  // MongoDB may know how far the run before has come.
+  await recordSnapshot(place, snapshot);
+  throw new RunIsBehind(snapshot);
 }
 
 /** Runs a write that the call must not depend on. False, and a line, when MongoDB did not take it. */

@@ -4,7 +4,7 @@ import type { PolicyFields } from '../policy/record.ts';
 import { again, attempt, type CallSettings, proven, waited } from './attempt.ts';
 import { backoff, nextVerification } from './backoff.ts';
 import { checkFormat, later, quiet } from './failure.ts';
-import { recordSnapshot, recordVerification, tellsEvents } from './recording.ts';
+import { expectOwnRun, recordSnapshot, recordVerification, tellsEvents } from './recording.ts';
 import type { VerifyInput } from './types/inputs.ts';
 import type { Confirmed, VerifyResult } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
@@ -28,6 +28,7 @@ export class Verifications {
 
   async verify(input: VerifyInput): Promise<VerifyResult> {
     checkFormat(input.format);
+    await expectOwnRun(this.#settings, input.snapshot);
     const { payloadKey } = this.#settings;
     if (payloadKey !== undefined && input.payload_key !== undefined && payloadKey !== input.payload_key)
       return {

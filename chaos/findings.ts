@@ -86,7 +86,7 @@ function illegal({ requests }: Evidence): Finding[] {
     .map((request) => ({ number: numberOf(request), what: `request ${request.n}: ${request.refused}` }));
 }
 
-/** By a late landing that no answer could tell of before the request was made, be it that it came while the request was under way. */
+/** By a late landing that no answer could tell of before the request was made, or that came while the request was under way. */
 function overtaken(request: LoggedRequest, requests: readonly LoggedRequest[]): boolean {
   const others = requests.filter(({ n, path }) => n < request.n && path === request.path);
   const until = request.ended_at ?? request.at;

@@ -9,7 +9,8 @@ import { OUTLOOKS, type Outlook } from '../workflows/plan.ts';
 import { endWith } from './exit_code.ts';
 import { policyOf } from './merchant.ts';
 import { type Filter, shortStateOf, withFilter } from './options.ts';
-import { note, print, tableOf, valueText } from './output.ts';
+import { print, tableOf, valueText } from './output.ts';
+import type { Progress } from './progress.ts';
 import { withMongodb } from './storage.ts';
 import { UsageError } from './usage.ts';
 
@@ -102,7 +103,7 @@ async function planAll(options: Options): Promise<void> {
       by_outlook: Object.fromEntries(OUTLOOKS.map((one) => [one, 0])) as Summary['by_outlook'],
       to_push: {},
     };
-    for await (const planned of plans(storage, options)) {
+    for await (const planned of plans(storage, options, progress)) {
       progress.count();
       told.policies++;
       told.by_outlook[planned.outlook]++;
@@ -122,7 +123,7 @@ async function planAll(options: Options): Promise<void> {
   if (summary.by_outlook.push + summary.by_outlook.differs > 0) endWith(4);
 }
 
-async function* plans(storage: Storage, options: Options): AsyncGenerator<Planned> {
+async function* plans(storage: Storage, options: Options, progress: Progress): AsyncGenerator<Planned> {
   const [{ listPolicies }, { StorageUnreadable }, { plannedOf }] = await Promise.all([
     import('../storage/policy_list.ts'),
     import('../storage/errors.ts'),
@@ -143,7 +144,7 @@ async function* plans(storage: Storage, options: Options): AsyncGenerator<Planne
     } catch (error) {
       if (!(error instanceof StorageUnreadable)) throw error;
       // What one record has sealed for another key must not hide the others.
-      note(error.message);
+      progress.note(error.message);
       endWith(1);
     }
   }

@@ -8,6 +8,7 @@ import { messageOf } from './error_text.ts';
 import { endWith } from './exit_code.ts';
 import { merchantIfSaid } from './merchant.ts';
 import { note, print, tableOf, valueText } from './output.ts';
+import type { Progress } from './progress.ts';
 import type { Reconciled, ReconciledAll } from './reconciled.ts';
 import { withMongodb } from './storage.ts';
 
@@ -48,7 +49,7 @@ async function reconcile(options: Options): Promise<void> {
   const progress = (await import('./progress.ts')).startProgress('reconciled', undefined, csv);
   const all: ReconciledAll = { as_of: asOf, policies: 0, same: 0, differs: 0, unknown: 0 };
   await withMongodb('reconcile', async (storage) => {
-    for await (const one of reconciledAll(storage, mchid, options)) {
+    for await (const one of reconciledAll(storage, mchid, options, progress)) {
       progress.count();
       all.policies++;
       all[one.verdict]++;
@@ -73,6 +74,7 @@ async function* reconciledAll(
   storage: Storage,
   mchid: string | undefined,
   { asOf, reveal }: Options,
+  progress: Progress,
 ): AsyncGenerator<Reconciled> {
   const [{ listPolicies }, { StorageUnreadable }, { inOrder }, { reconciledOf }] = await Promise.all([
     import('../storage/policy_list.ts'),
@@ -91,7 +93,7 @@ async function* reconciledAll(
       }
       if (!(result.reason instanceof StorageUnreadable)) throw result.reason;
       // What one record has sealed for another key must not hide the others.
-      note(messageOf(result.reason));
+      progress.note(messageOf(result.reason));
       endWith(1);
     }
     if (page.length < PAGE) return;

@@ -185,6 +185,35 @@ describe('an attempt', () => {
   });
 });
 
+describe('a run that a reset made, and that was not told so yet', () => {
+  const isTold = async (): Promise<void> => {
+    const snapshot: Snapshot = { ...(await stage.policy()), run: 'the run before' };
+    const { revision, step } = snapshot;
+    const told = { outcome: 'behind', recorded: false, ahead: { revision, step }, run: 'run-1' };
+    const calls = callsOf(stage);
+    for (const { result } of [
+      await calls.push(snapshot, APPROVAL),
+      await calls.query(snapshot),
+      await calls.verify(snapshot),
+    ])
+      assert.deepEqual(result, told);
+    assert.ok(!stage.logged.some(({ message }) => message === 'WeChat Pay was called'), 'nothing was sent');
+  };
+
+  it('is told that it is behind, and makes no request, though MongoDB has nothing later', isTold);
+
+  it('and while MongoDB is away', async (t) => {
+    await stage.line.cut();
+    t.after(() => stage.line.mend());
+    await isTold();
+  });
+
+  it('makes its calls once it was told', async () => {
+    const snapshot: Snapshot = { ...(await stage.policy()), run: 'run-1' };
+    assert.equal((await callsOf(stage).push(snapshot, APPROVAL)).result?.outcome, 'confirmed');
+  });
+});
+
 describe('while MongoDB is down', () => {
   before(() => stage.line.cut());
   after(() => stage.line.mend());
@@ -196,16 +225,6 @@ describe('while MongoDB is down', () => {
     assert.equal((await heldOf(stage, snapshot.out_insurance_no)).policy_state, APPROVAL.policy_state);
     const lines = stage.logged.filter(({ level }) => level === 'warn');
     assert.deepEqual(lines.map(({ fields }) => fields.what).sort(), ['answer', 'intent', 'outcome']);
-  });
-
-  it('a run that a reset made, and that was not told so yet, makes no request, and takes itself for behind', async () => {
-    const snapshot: Snapshot = { ...(await stage.policy()), reset: true };
-    const { revision, step } = snapshot;
-
-    const { result } = await callsOf(stage).push(snapshot, APPROVAL);
-    assert.deepEqual(result, { outcome: 'behind', recorded: false, ahead: { revision, step }, run: 'run-1' });
-    assert.equal((await callsOf(stage).query(snapshot)).result?.outcome, 'behind');
-    assert.ok(!stage.logged.some(({ message }) => message === 'WeChat Pay was called'), 'nothing was sent');
   });
 
   it('the attempts that MongoDB did not take are counted, from attempt to attempt and into the result', async () => {

@@ -205,6 +205,22 @@ describe('a policy that is waited for long, each beside the other', { concurrenc
     );
   });
 
+  it('a run that a reset brought back asks WeChat Pay first, though MongoDB knows nothing later', async () => {
+    const { policy, number } = await approved();
+    const { events: all } = await handleOf(number).fetchHistory();
+    const last = all?.findLast(({ workflowTaskCompletedEventAttributes: task }) => task)?.eventId;
+    const asked = (await world.requests(number)).length;
+    await reset(number, last);
+    await world.until(number, ({ attention, sync }) => attention.includes('reset') && sync === 'SYNCED', 60_000);
+    await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    const sent = (await world.requests(number)).slice(asked).map(({ method, status }) => `${method} ${status}`);
+    assert.deepEqual(sent, ['GET 200', 'PATCH 200']);
+    await world.client.resume(policy);
+    await world.until(number, ({ attention }) => attention.length === 0);
+    await world.replay(number);
+  });
+
   it("a run that Temporal's reset brought back takes its numbers above what is on record, and is marked", async () => {
     const { policy, number } = await approved();
     const handle = handleOf(number);

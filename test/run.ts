@@ -2,7 +2,7 @@
 // them, but for the long ones (*.long.test.ts). With arguments, the test files whose names contain one of them, long ones
 // too. `npm run test:all` runs every file, `npm run test:all -- --rest` those that `npm test` leaves out.
 // `--test-name-pattern=PATTERN` runs the tests of that name only. With `--again`, as in CI, files of which a test failed are run once
-// more, alone: one that passes then is named as UNSTEADY at the end, and the run has passed. It is a fault to be mended all the same.
+// more, without the others: those that pass then are named as UNSTEADY, and the run has passed. It is a fault to be mended all the same.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -60,11 +60,17 @@ async function testFiles(): Promise<string[]> {
   return [...new Set([...first, ...chosen])].map((file) => join(folder, file));
 }
 
+let interrupted = false;
+
 async function run(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const before = ['tsx', new URL('./assert_ok.mjs', import.meta.url).href].flatMap((name) => ['--import', name]);
   const args = [...before, join(folder, 'run_files.ts'), ...patterns, ...files];
   const child = spawn(process.execPath, args, { stdio: 'inherit', env });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      interrupted = true;
+      child.kill(signal);
+    });
   return await new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => resolve(code ?? 1));
@@ -79,10 +85,11 @@ async function runAgain(files: string[], env: NodeJS.ProcessEnv): Promise<number
     const code = await run(files, { ...env, TEST_FAILED: told });
     const names = JSON.parse(await readFile(told, 'utf8').catch(() => '[]')) as string[];
     const failed = files.filter((file) => names.includes(basename(file)));
-    if (code === 0 || failed.length === 0 || failed.length !== names.length || failed.length > MOST_AGAIN) return code;
-    console.error(`failed, and run once more, alone: ${names.join(', ')}`);
+    if (code === 0 || interrupted || failed.length === 0) return code;
+    if (failed.length !== names.length || failed.length > MOST_AGAIN) return code;
+    console.error(`failed, and run once more, without the others: ${names.join(', ')}`);
     const second = await run(failed, env);
-    if (second === 0) console.error(`UNSTEADY: passed only when run alone: ${names.join(', ')}`);
+    if (second === 0) console.error(`UNSTEADY: passed the second time only: ${names.join(', ')}`);
     return second;
   } finally {
     await rm(directory, { recursive: true });

@@ -27,7 +27,7 @@ report.pipe(process.stdout);
 const ending = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ending.abort());
 const counts = new Map<string, number>();
-/** Names of files of which a test failed, or that were not run to their end. */
+/** Names of files of which a test failed, or that were not run to their end; and what was skipped and must not be. */
 const failed = new Set<string>();
 const began = Date.now();
 
@@ -67,8 +67,11 @@ async function runAll(given: string[]): Promise<void> {
  */
 function skipped({ name, skip, file = '' }: Event['data']): void {
   if (process.env.REQUIRE_ALL !== '1' || patterns.length > 0 || String(skip).startsWith('only ')) return;
-  console.error(`REQUIRE_ALL=1: ${basename(file)}: ${name}: skipped: ${skip}`);
+  const told = `${basename(file)}: ${name}: skipped: ${skip}`;
+  console.error(`REQUIRE_ALL=1: ${told}`);
   process.exitCode = 1;
+  // No second run makes up for it.
+  failed.add(told);
 }
 
 function diagnose(message: string): void {

@@ -18,7 +18,7 @@ interface Calls {
   /** It was another than before: a fresh run is to seal all anew. */
   keyChanged: boolean;
   last: LastAnswer;
-  /** The run that was told last that it was reset. */
+  /** The run that was told last that a reset made it: this one, or one that this one was made of. */
   toldReset?: string;
 }
 

@@ -8,7 +8,7 @@ import { handOver, handsOver } from './fresh_run.ts';
 import { partsOfRun } from './listening.ts';
 import type { StartOptions } from './messages.ts';
 import type { Parts } from './parts.ts';
-import { keepRecord } from './recording.ts';
+import { keepRecord, tellReset } from './recording.ts';
 import { begin } from './start.ts';
 import { show } from './status.ts';
 
@@ -35,7 +35,10 @@ async function live(parts: Parts): Promise<void> {
   while (!run.stopping) {
     applyDue(parts, Date.now());
     // Before the end: a record of it that MongoDB does not take must not keep the run from being handed over.
-    if (handsOver(parts)) await handOver(parts, timer);
+    if (handsOver(parts)) {
+      tellReset(parts);
+      await handOver(parts, timer);
+    }
     if (run.stopping) break;
     const end = await recordEnd(parts);
     // What was shown last is PENDING, for WeChat Pay was asked before the end.

@@ -6,7 +6,7 @@ import type { Snapshot } from '../activities/types/snapshot.ts';
 import { records } from './calls.ts';
 import type { Parts } from './parts.ts';
 import { behind } from './reconciler/desired.ts';
-import { nextSnapshot } from './snapshot.ts';
+import { knownRun, nextSnapshot } from './snapshot.ts';
 
 /** Brings the owed record to MongoDB without holding the loop; one write at a time, each of the latest. */
 export function keepRecord(parts: Parts): void {
@@ -42,7 +42,10 @@ export function isTaken(
  * This run counts what was counted already, by a run that a reset of Temporal's undid, or by itself before it was replayed to another state:
  * it goes on above those numbers, and is marked.
  */
-export function takeNumbersAbove(parts: Parts, { ahead: { revision, step }, run: told }: Behind): void {
+export function takeNumbersAbove(
+  parts: Parts,
+  { ahead: { revision, step }, run: told }: Pick<Behind, 'ahead' | 'run'>,
+): void {
   const { position, outbox, run, calls } = parts;
   const { standing, life } = position;
   const isNews = told !== undefined && told !== calls.toldReset;
@@ -57,4 +60,11 @@ export function takeNumbersAbove(parts: Parts, { ahead: { revision, step }, run:
   outbox.note(position, 'reset', undefined, life);
   outbox.owe();
   run.wake();
+}
+
+/** To a fresh run nothing tells that a reset made this one: before it takes over, this one counts as told. */
+export function tellReset(parts: Parts): void {
+  const { runId } = workflowInfo();
+  const { revision } = parts.position.standing;
+  if (knownRun(parts) !== runId) takeNumbersAbove(parts, { ahead: { revision, step: parts.outbox.step }, run: runId });
 }

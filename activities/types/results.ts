@@ -62,8 +62,8 @@ export interface KeyChanged extends Recorded {
 }
 
 /**
- * MongoDB has greater numbers of the same life, of a run that a reset of Temporal's undid, or could not be asked whether it
- * has; nothing was sent.
+ * A reset of Temporal's undid a run of this life, and this one was not told so yet; nothing was sent. `ahead`: numbers that
+ * MongoDB has of the life undone, where it has greater ones, else those of the run itself.
  */
 export interface Behind extends Recorded {
   outcome: 'behind';

@@ -36,10 +36,10 @@ export interface Snapshot {
   /** The policy as WeChat Pay last showed it, of the fields that are ours, where MongoDB did not take that answer. */
   answer?: { policy: PolicyFields; at: number };
   /**
-   * The run was made by a reset of Temporal's and was not told yet where it stands: it may be behind what MongoDB has, and
-   * makes no request unless MongoDB can be asked. Absent in every other run.
+   * The run that scheduled the activity; of one that a reset of Temporal's made, and that was not told so yet, the run that it was
+   * made of. So the run that the activity belongs to is another one after a reset. Absent from workflows of an older build.
    */
-  reset?: true;
+  run?: string;
   /** What happened that others wait for and MongoDB may not have, the oldest first; written once each. */
   events?: EventEntry[];
 }

@@ -150,6 +150,38 @@ describe('while MongoDB is away', { timeout: 180_000 }, () => {
     await line.mend();
   });
 
+  it('so does a fresh run that takes over from it', async () => {
+    const policy = await approved();
+    const number = policy.out_insurance_no;
+    const workflow = `policy/${world.mchid}/${number}`;
+    const { address } = recordOf({}, {}).policy;
+    const { runId } = await world.temporal.workflow.getHandle(workflow).describe();
+    const first = world.temporal.workflow.getHandle(workflow, runId);
+    const same = () => world.client.amend(policy, { address });
+    while ((await first.describe()).historyLength < 485) await same();
+    const { events } = await first.fetchHistory();
+    const last = events?.findLast(({ workflowTaskCompletedEventAttributes: task }) => task)?.eventId;
+    await world.client.amend(policy, { address: 'B' });
+    // The server applies them all again: the run is too long at once.
+    for (let more = 0; more < 20; more++) await world.client.amend(policy, { address: 'B' });
+    await synced(number);
+    const asked = (await world.requests(number)).length;
+    await line.cut();
+    await world.temporal.workflowService.resetWorkflowExecution({
+      namespace: world.namespace,
+      workflowExecution: { workflowId: workflow, runId },
+      workflowTaskFinishEventId: last,
+      requestId: `reset-${number}`,
+      reason: 'a test',
+    } as never);
+    await world.until(number, ({ attention, sync }) => attention.includes('reset') && sync === 'SYNCED', 60_000);
+    const { events: fresh } = await world.temporal.workflow.getHandle(workflow).fetchHistory();
+    assert.ok(fresh?.[0]?.workflowExecutionStartedEventAttributes?.continuedExecutionRunId, 'a fresh run took over');
+    const sent = (await world.requests(number)).slice(asked).map(({ method, status }) => `${method} ${status}`);
+    assert.deepEqual(sent, ['GET 200']);
+    await line.mend();
+  });
+
   it('a life that is over ends once MongoDB is back, whatever came while its end could not be recorded', async () => {
     const policy = await approved({ reinstatement_within: '1s' });
     const number = policy.out_insurance_no;

@@ -94,9 +94,8 @@ export interface Summary {
 }
 
 async function planAll(options: Options): Promise<void> {
-  const [{ planFile }, { startProgress }] = await Promise.all([import('./plan_csv.ts'), import('./progress.ts')]);
-  const table = options.csv === undefined ? undefined : planFile(options.csv);
-  const progress = startProgress('planned', undefined, options.csv);
+  const table = options.csv === undefined ? undefined : (await import('./plan_csv.ts')).planFile(options.csv);
+  const progress = (await import('./progress.ts')).startProgress('planned', undefined, options.csv);
   const summary = await withMongodb('plan', async (storage) => {
     const told: Summary = {
       policies: 0,

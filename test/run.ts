@@ -65,7 +65,7 @@ async function testFiles(): Promise<string[]> {
 
 let interrupted = false;
 
-/** The exit code: that of the first part which failed. */
+/** The exit code: another than 0 where a part failed. */
 async function runParts(files: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const isAlone = (file: string): boolean => ALONE.includes(basename(file));
   const together = files.filter((file) => !isAlone(file));

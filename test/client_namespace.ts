@@ -51,7 +51,7 @@ export async function makeNamespace(): Promise<Namespace> {
  * Until it holds; an error counts as "not yet". Never longer than `limit` ms. What takes long is looked at more seldom: a
  * look at a policy is a query, which costs server and worker as much as a message does.
  */
-export async function until(holds: () => Promise<boolean>, limit = 30_000): Promise<void> {
+export async function until(holds: () => Promise<boolean>, limit = 60_000): Promise<void> {
   let last: unknown = 'it never held';
   const deadline = Date.now() + limit;
   for (let pause = 50; Date.now() < deadline; pause = longer(pause)) {

@@ -62,7 +62,8 @@ function withPassword(): NodeJS.ProcessEnv {
 
 const TEMPORAL = 'the Temporal server at HOST does not answer: start it, or set TEMPORAL_ADDRESS';
 const MONGODB = 'MongoDB at HOST is not available (WHY): check that it runs, and MONGODB_URI';
-const BEGINS = `no answer within 4 s: a worker cannot begin the policy yet, and does once it can: ${MONGODB}`;
+/** Why is known once an attempt of the first act has failed, which takes seconds. */
+const BEGINS = `no answer within 10 s: a worker cannot begin the policy yet, and does once it can: ${MONGODB}`;
 const UNKNOWN = `${MCHID}/Nobody1: no such policy is known to Temporal; open it first`;
 const MARKS = 'marks, held merchants and findings are not shown';
 
@@ -95,10 +96,10 @@ const COMMANDS: readonly (readonly [words: string, mongodb: Says, temporal: Says
   ['cancel number --signal', [0], [3, TEMPORAL]],
   ['decline declined --reason risk', [0], [3, TEMPORAL]],
   ['verify declined --timeout 30s', [0], [3, TEMPORAL]],
-  ['open FILE --timeout 4s', [3, BEGINS], [3, TEMPORAL]],
+  ['open FILE --timeout 10s', [3, BEGINS], [3, TEMPORAL]],
   ['show fresh', [0, MONGODB], [3, TEMPORAL]],
-  ['amend fresh plan_id=4711 --timeout 4s', [3, BEGINS], [3, TEMPORAL]],
-  ['resume stopped --timeout 4s', [3, BEGINS], [3, TEMPORAL]],
+  ['amend fresh plan_id=4711 --timeout 10s', [3, BEGINS], [3, TEMPORAL]],
+  ['resume stopped --timeout 10s', [3, BEGINS], [3, TEMPORAL]],
 ];
 /** They ask neither server; a worker waits for Temporal and says so (test/worker.test.ts). */
 const OTHERS = ['worker', 'codec-server', 'sandbox', 'keys', 'token'];

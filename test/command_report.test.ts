@@ -114,7 +114,7 @@ function watching(t: TestContext, ...words: string[]) {
 describe('watch', { timeout: 120_000 }, () => {
   it('tells a pipe how many policies there are of each sync, then each change, until Ctrl-C', async (t) => {
     const watch = watching(t, '--every', '200ms');
-    await until(async () => watch.lines.length > 0, 30_000);
+    await until(async () => watch.lines.length > 0, 60_000);
     assert.match(watch.lines[0] ?? '', /SYNCED \d+|no policy goes on/);
     const number = await opened({ policy_state: APPROVED });
     await run(['amend', number, 'address=another road', '--wait']);
@@ -128,7 +128,7 @@ describe('watch', { timeout: 120_000 }, () => {
   it('of one policy tells each turn of it', async (t) => {
     const number = await opened({ policy_state: APPROVED });
     const watch = watching(t, number, '--every', '100ms');
-    await until(async () => watch.lines.some((line) => line.includes('APPROVED; SYNCED; revision 1')), 30_000);
+    await until(async () => watch.lines.some((line) => line.includes('APPROVED; SYNCED; revision 1')), 60_000);
     await run(['cancel', number, '--wait']);
     await until(async () =>
       watch.lines.some((line) => line.includes('INACTIVE; SYNCED; revision 2, WeChat Pay holds 2')),
@@ -150,7 +150,7 @@ describe('watch', { timeout: 120_000 }, () => {
     child.stdout.on('data', (chunk) => {
       shown += chunk;
     });
-    await until(async () => /SYNC +POLICIES +SINCE/.test(shown) && shown.includes(number), 30_000);
+    await until(async () => /SYNC +POLICIES +SINCE/.test(shown) && shown.includes(number), 60_000);
     // It goes up the lines of the former table, and clears them.
     await until(async () => shown.includes('\u001b[1A'));
     const ended = once(child, 'close');

@@ -61,7 +61,7 @@ describe('an erasure by a worker', { timeout: 180_000 }, () => {
     const { end } = await retention(t);
     const asked = async () =>
       ((await handle.fetchHistory()).events ?? []).some((one) => one.workflowExecutionCancelRequestedEventAttributes);
-    await until(asked, 30_000);
+    await until(asked, 60_000);
     const late = new AbortController();
     const ended = end().then(() => 'ended');
     assert.equal(await Promise.race([ended, delay(15_000, 'late', { signal: late.signal })]), 'ended');
@@ -87,7 +87,7 @@ async function retention(t: TestContext) {
   return { said, end };
 }
 
-/** Its life is over. */
+/** Its life is over, and its workflow too, which ends after its record has its end. */
 async function declined(): Promise<string> {
   const number = uniqueNumber('D');
   const { insured_name_list, address } = personOf(number);
@@ -96,5 +96,6 @@ async function declined(): Promise<string> {
   await stage.client.openPolicy(record);
   await stage.client.decline(of(number), { reason: personOf(number).reason });
   await until(async () => (await storage.policies.findOne({ _id: `${MCHID}/${number}` }))?.end === 'DECLINED');
+  await stage.client.temporal.workflow.getHandle(workflowIdOf(MCHID, number)).result();
   return number;
 }

@@ -250,7 +250,7 @@ describe('kill -9 of a worker', { timeout: 300_000 }, () => {
   async function owedOf(policy: Policy, enough: number): Promise<number> {
     const look = async () =>
       (await stage.calls(policy)).reduce((sum, call) => sum + ('count' in call ? call.count : 0), 0);
-    return eventually(look, (count) => count >= enough, 30_000);
+    return eventually(look, (count) => count >= enough, 60_000);
   }
 
   /** On the wire: the outcome of a PATCH, written to `calls`. */

@@ -187,7 +187,7 @@ export function overlapping(log: readonly LoggedRequest[], gaveUp: ReadonlySet<n
 export async function eventually<T>(
   look: () => Promise<T>,
   wanted: (value: T) => boolean,
-  patience = 30_000,
+  patience = 60_000,
 ): Promise<T> {
   const from = Date.now();
   for (let pause = 50; ; pause = Math.min(pause * 1.5, 1000)) {

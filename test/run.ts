@@ -44,8 +44,10 @@ const [all, rest, again] = ['--all', '--rest', '--again'].map((option) => given.
 const unknown = given.find(
   (word) => word.startsWith('--') && !patterns.includes(word) && !/^--(all|rest|again)$/.test(word),
 );
-/** More than so many files do not fail by chance. */
-const MOST_AGAIN = 3;
+/** More than so many files do not fail by chance, on the slowest machine. */
+const MOST_AGAIN = 8;
+/** Long tests work more than they wait: they start servers, workers and browsers of their own. What failed has little beside it. */
+const [LONG_PROCESSES, AGAIN_PROCESSES] = ['4', '2'];
 
 function isChosen(file: string): boolean {
   if (wanted.length > 0) return wanted.some((part) => file.includes(part));
@@ -101,7 +103,7 @@ async function runAgain(files: string[], env: NodeJS.ProcessEnv): Promise<number
     if (code === 0 || interrupted || failed.length === 0) return code;
     if (failed.length !== names.length || failed.length > MOST_AGAIN) return code;
     console.error(`failed, and run once more, without the others: ${names.join(', ')}`);
-    const second = await run(failed, env);
+    const second = await run(failed, { ...env, TEST_PROCESSES: AGAIN_PROCESSES });
     if (second === 0) console.error(`UNSTEADY: passed the second time only: ${names.join(', ')}`);
     return second;
   } finally {
@@ -119,6 +121,7 @@ try {
   try {
     const { temporal, mongo } = servers;
     const own = {
+      ...(rest && { TEST_PROCESSES: LONG_PROCESSES }),
       TEST_TEMPORAL_ADDRESS: temporal.address,
       TEST_TEMPORAL_UI: temporal.uiUrl,
       TEST_MONGODB_URI: mongo.uri,

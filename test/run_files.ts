@@ -11,7 +11,7 @@ import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 
 /** Tests wait more than they work: for servers, for times that come, for what must not happen. */
-const PROCESSES = 6;
+const PROCESSES = Number(process.env.TEST_PROCESSES ?? 6);
 /** All that a process may take. */
 const MOST_MS = 55 * 60_000;
 

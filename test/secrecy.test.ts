@@ -178,14 +178,14 @@ async function wrongs({ client, sandboxUrl, env }: Stage): Promise<string[]> {
     const [before] = await listHolds(storage);
     await faults({ match: { method: 'GET' }, times: 1, do: denial });
     await probed();
-    await until(async () => (await listHolds(storage))[0]?.probed_at.getTime() !== before?.probed_at.getTime(), 30_000);
+    await until(async () => (await listHolds(storage))[0]?.probed_at.getTime() !== before?.probed_at.getTime(), 60_000);
     // Kept now: a database may not show any more what was in it.
     errors.push(JSON.stringify(await listHolds(storage)));
     const { stdout, stderr } = await line.run(['list', '--attention', '--json'], env);
     assert.match(stdout, /merchant held since \S+ NO_AUTH/, stderr);
     errors.push(stdout, stderr);
     await probed();
-    await until(async () => !(await held()), 30_000);
+    await until(async () => !(await held()), 60_000);
     return asked;
   };
   const quoting = '参数错误：张三 粤B·AB123 小狗 可保190种疾病,确诊一次性赔付';

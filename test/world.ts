@@ -211,7 +211,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       return number === undefined ? all : all.filter(({ path }) => path.endsWith(`/${number}`));
     },
     startWorkers,
-    until: async (number, wanted, patience = 20_000) => {
+    until: async (number, wanted, patience = 60_000) => {
       const from = Date.now();
       for (let pause = 50; ; pause = longer(pause)) {
         const status = await client.status({ mchid: merchant.mchid, out_insurance_no: number });

@@ -30,6 +30,8 @@ interface Script {
   /** How it is kept; `upload` where the engine brings it to WeChat Pay, which otherwise has it already. */
   settings?: (pace: number) => Omit<RecordInput, 'mchid' | 'policy'>;
   act?: (stage: Stage, policy: PolicyId, revision: number) => Promise<unknown>;
+  /** Amended last, once WeChat Pay has all before it: times of seconds are counted from then, however slow the machine is. */
+  term?: (now: number, pace: number) => PolicyFields;
   expected: PolicyFields;
   /** What must have been sent, in order, beside the fields of the end. */
   sent?: { what: string; is: (change: Received) => boolean }[];
@@ -76,9 +78,9 @@ const SCRIPTS: Script[] = [
   {
     title: 'renewal',
     outcome: 'timers opened its renewal window, ended its cover and closed the window',
-    fields: (now, pace) => ({ expired_time: wireTime(now + 12 * pace * SECOND) }),
     settings: (pace) => ({ renewal: { opens_before: `${8 * pace}s`, closes_after: `${4 * pace}s` } }),
     act: approve,
+    term: (now, pace) => ({ expired_time: wireTime(now + 12 * pace * SECOND) }),
     expected: { policy_state: INACTIVE, support_renewal: false },
     sent: [
       {
@@ -149,6 +151,11 @@ function lifeOf(stage: Stage, script: Script, pace: number, out_insurance_no: st
     isOpen = true;
     sayOpened();
     await script.act?.(stage, policy, revision);
+    if (!script.term) return;
+    await waitSynced(stage.client, policy, (await stage.client.status(policy)).revision);
+    const term = script.term(Date.now(), pace);
+    wanted = { ...wanted, ...term };
+    await stage.client.amend(policy, term);
   };
   const lacking = async (): Promise<string | undefined> => {
     const held = await stage.wechatpay.policy(out_insurance_no);

@@ -9,12 +9,15 @@ number=$(jq -r .policy.out_insurance_no <<<"$record")
 id="policy/$(jq -r .mchid <<<"$record")/$number"
 digest=$(openssl dgst -sha256 -r <<<"$record" | cut -d' ' -f1)
 
-# temporal KIND …: prints JSON; a failure in one line.
+# temporal KIND …: prints JSON; a failure in one line. A workflow that is just being written to may be busy: it is asked again.
 temporal() {
-  command temporal workflow "$@" --workflow-id "$id" --output json --color never 2>"$said" || {
-    echo "error: $(sed -E 's/^(Error: |time=.* level=ERROR msg=)//' "$said" | tr '\n' ' ')" >&2
-    exit 1
-  }
+  for _ in $(seq 10); do
+    if command temporal workflow "$@" --workflow-id "$id" --output json --color never 2>"$said"; then return; fi
+    grep -q 'Workflow is busy' "$said" || break
+    sleep 1
+  done
+  echo "error: $(sed -E 's/^(Error: |time=.* level=ERROR msg=)//' "$said" | tr '\n' ' ')" >&2
+  exit 1
 }
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT

@@ -69,11 +69,6 @@ export function addMessages(program: Command): void {
     'accept <NO>',
     "take WeChat Pay's record for ours (DIVERGED), or give up what it refused (BLOCKED)",
   ).action((number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.accept(...to)));
-  messageCommand(
-    program,
-    'resume <NO>',
-    'try again at once what is BLOCKED, DIVERGED or waits to be retried; go on with what is STOPPED',
-  ).action((number: string, options: MessageOptions) => send(number, options, (client, ...to) => client.resume(...to)));
 }
 
 type Flags<Name extends string> = MessageOptions & { [Key in Name]?: string };

@@ -16,6 +16,7 @@ import { addOpen } from './open.ts';
 import { addPlan } from './plan.ts';
 import { addReconcile } from './reconcile.ts';
 import { addReport } from './report.ts';
+import { addResume } from './resuming.ts';
 import { addSandbox } from './sandbox.ts';
 import { takeSecretFiles } from './secret_files.ts';
 import { addServe } from './serve.ts';
@@ -58,6 +59,7 @@ export function makeProgram(): Command {
     addOpen,
     addImport,
     addMessages,
+    addResume,
     addHolding,
     addShow,
     addList,

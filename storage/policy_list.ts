@@ -15,6 +15,8 @@ export interface PolicyFilter {
   expires_before?: Date;
   /** Something asks for a person: of a life that goes on, for nobody can take a mark off one that is over. */
   attention?: boolean;
+  /** The record bears this mark. */
+  mark?: string;
   /** Out of step, stopped, or marked. */
   asks_for_person?: boolean;
   /** How the life ended; null: it goes on. */
@@ -63,6 +65,7 @@ const OUT_OF_STEP: readonly Sync[] = ['RETRYING', 'BLOCKED', 'DIVERGED', 'STOPPE
 function queryOf({
   expires_before,
   attention,
+  mark,
   mchids,
   asks_for_person,
   ...equal
@@ -74,6 +77,7 @@ function queryOf({
     ...(expires_before && { 'record.policy.expired_time': { $lt: wireTime(expires_before.getTime()) } }),
     ...(attention === undefined ? {} : { 'attention.0': { $exists: attention } }),
     ...(attention && { end: null }),
+    ...(mark !== undefined && { attention: mark }),
     ...(mchids && { mchid: { $in: [...mchids], ...(equal.mchid !== undefined && { $eq: equal.mchid }) } }),
     // One that was erased is over for good, and asks for nobody.
     ...(asks_for_person && {

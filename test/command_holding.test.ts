@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import type { SentToAll } from '../command/holding.ts';
 import type { WechatPay } from '../command/story/wechatpay.ts';
+import type { SentToAll } from '../command/to_all.ts';
+import type { POLICY_TYPES } from '../policy/fields.ts';
+import { workflowIdOf } from '../policy/record.ts';
 import { APPROVED } from '../policy/state.ts';
 import { until } from './client_namespace.ts';
 import type { Stage } from './client_stage.ts';
@@ -62,6 +64,54 @@ describe('all that a filter finds', () => {
       assert.equal(code, 2, stderr);
       assert.match(stderr, /^policy-sync: [^\n]+\n$/);
     }
+  });
+});
+
+describe('resume of all that a filter finds', () => {
+  /** Opened with us alone: WeChat Pay does not know it, so it is BLOCKED. */
+  const blocked = async (policy_type: (typeof POLICY_TYPES)[number]): Promise<string> => {
+    const record = recordOf({ out_insurance_no: uniqueNumber(), policy_state: APPROVED, policy_type });
+    await stage.client.openPolicy(record);
+    const number = record.policy.out_insurance_no;
+    await until(async () => (await syncOf(number)) === 'BLOCKED');
+    await wechatpay.put(number, record.policy);
+    return number;
+  };
+
+  /** MongoDB has it a moment later than the policy itself says it. */
+  const resumed = (words: string[], accepted: number): Promise<void> =>
+    until(async () => (await json<SentToAll>(['resume', '--all', ...words])).accepted === accepted);
+
+  it('goes on with those that are BLOCKED, and with no other', async () => {
+    const [one, other] = [await blocked('POLICY_TYPE_PET'), await blocked('POLICY_TYPE_ACCIDENT')];
+    await resumed(['--sync', 'BLOCKED', '--type', 'POLICY_TYPE_PET'], 1);
+    await until(async () => (await syncOf(one)) === 'SYNCED');
+    assert.equal(await syncOf(other), 'BLOCKED');
+  });
+
+  it('goes on with those that are STOPPED', async () => {
+    const number = await opened({ policy_state: APPROVED });
+    const workflow = stage.client.temporal.workflow.getHandle(workflowIdOf(MCHID, number));
+    await workflow.cancel();
+    await assert.rejects(workflow.result());
+    await resumed(['--sync', 'STOPPED'], 1);
+    await until(async () => (await syncOf(number)) === 'SYNCED');
+  });
+
+  it('takes a mark off those that bear it', async () => {
+    const number = await opened();
+    const workflow = stage.client.temporal.workflow.getHandle(workflowIdOf(MCHID, number));
+    await workflow.signal('cancel', { cause: 'NONSENSE' });
+    const marks = async () => (await stage.client.status({ mchid: MCHID, out_insurance_no: number })).attention;
+    await until(async () => (await marks()).includes('refused-signal:enum'));
+    await resumed(['--mark', 'refused-signal:enum'], 1);
+    assert.deepEqual(await marks(), []);
+  });
+
+  it('is of nothing that nobody named', async () => {
+    const { code, stderr } = await run(['resume', '--all']);
+    assert.equal(code, 2);
+    assert.equal(stderr, 'policy-sync: resume: with --all, say which: --sync or --mark\n');
   });
 });
 

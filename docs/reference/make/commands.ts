@@ -191,19 +191,13 @@ const JSON_OF: Record<string, string> = {
     Object.entries(LINE_RULES).map(([name, [when, todo]]) => [code(name), when, todo]),
   )}\n\nColumns of CSV: ${COLUMN_NAMES.map(code).join(', ')}. How cells are written: [Operating](../operating.md#bringing-a-fleet-in).`,
   ...Object.fromEntries(
-    [
-      'approve',
-      'decline',
-      'withdraw',
-      'amend',
-      'renew',
-      'reinstate',
-      'hold',
-      'unhold',
-      'observe',
-      'accept',
-      'resume',
-    ].map((name) => [name, MESSAGE_JSON]),
+    ['approve', 'decline', 'withdraw', 'amend', 'renew', 'reinstate', 'accept'].map((name) => [name, MESSAGE_JSON]),
+  ),
+  ...Object.fromEntries(
+    ['hold', 'unhold', 'observe', 'resume'].map((name) => [
+      name,
+      `${MESSAGE_JSON}\n\nWith \`--all\`: how many policies answered with \`accepted\`, \`unchanged\` and \`superseded\`, and how many \`failed\`.`,
+    ]),
   ),
   cancel: `${MESSAGE_JSON}\n\nWith \`--signal\`: \`mchid\`, \`out_insurance_no\`, and the \`event_id\` of the signal.`,
   verify: words(FIELD, {

@@ -107,7 +107,7 @@ const MARKS: Record<string, Row> = {
   ],
   reset: [
     "Temporal's reset brought back an earlier state of the workflow, which MongoDB has later numbers of",
-    'look at what is DIVERGED, then `accept` or `resume`; `resume` takes the mark off',
+    'look at what is DIVERGED, then `accept` or `resume`; `resume` takes the mark off, of many at once `resume --all --mark reset`',
   ],
   'contested:FIELD': [
     'the field drifted three times in seven days, and is not pushed again',

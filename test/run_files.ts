@@ -85,8 +85,11 @@ function count(line = ''): boolean {
   return number !== undefined;
 }
 
-if (patterns.length > 0) await runAll(files);
-else {
+if (patterns.length > 0) {
+  // For the process of each file: the native part of Temporal's SDK now and then keeps one alive for ever.
+  process.execArgv.push('--test-force-exit');
+  await runAll(files);
+} else {
   await Promise.all(Array.from({ length: Math.min(PROCESSES, files.length) }, () => runAll([SOME_FILES])));
   for (const file of files.filter((one) => !existsSync(join(taken, basename(one), 'ended')))) {
     // Its process ended in the middle of it, or nobody was left to take it.

@@ -101,6 +101,11 @@ export async function orBehind<T>(run: () => Promise<T>): Promise<T | Behind> {
   }
 }
 
+const NOTHING_TOLD: Pick<Snapshot, 'commands' | 'confirmation' | 'discrepancies' | 'owed' | 'events'> = {
+  ...{ commands: [], confirmation: null, discrepancies: [] },
+  ...{ owed: [], events: [] },
+};
+
 /**
  * After a reset of Temporal's nobody knows what the run before has sent, and MongoDB may not have heard of it. So the first activity of
  * the new run tells it that it is behind, whatever MongoDB has; so does one that was scheduled before the reset.
@@ -109,8 +114,8 @@ export async function orBehind<T>(run: () => Promise<T>): Promise<T | Behind> {
 export async function expectOwnRun(place: Place, snapshot: Snapshot): Promise<void> {
   const run = activityInfo().workflowExecution?.runId;
   if (snapshot.run === undefined || snapshot.run === run) return;
-  // MongoDB may know how far the run before has come.
-  await recordSnapshot(place, snapshot);
+  // MongoDB may know how far the run before has come. What else the run has to tell, it tells once it knows: by ids of its own.
+  await recordSnapshot(place, { ...snapshot, ...NOTHING_TOLD });
   throw new RunIsBehind(snapshot);
 }
 

@@ -1,6 +1,6 @@
 import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
-import type { RestartedBy } from '../policy/state.ts';
+import type { End, RestartedBy } from '../policy/state.ts';
 import { StorageError, StorageUnavailable } from '../storage/errors.ts';
 import { claim, findPolicy, restore } from '../storage/policies.ts';
 import { checkFormat } from './failure.ts';
@@ -22,11 +22,20 @@ export function recordActivities({ payloadKey, ...place }: RecordSettings): Reco
     record: ({ format, snapshot, end }) =>
       taken(format, () =>
         orBehind(async () => {
-          await writeSnapshot(place, snapshot, end ? { end, ended_at: new Date() } : {});
+          if (end) await writeEnd(place, snapshot, end);
+          else await writeSnapshot(place, snapshot);
           return { payload_key: payloadKey, ...tellsEvents(place) };
         }),
       ),
   };
+}
+
+/**
+ * The last record of a life. Nobody is left to carry events on, so that they are written here, whatever this worker is set to. When it
+ * ended is MongoDB's time: what is erased long after the end goes by it, and a worker's own clock may be years behind.
+ */
+async function writeEnd(place: Place, snapshot: Snapshot, end: End): Promise<void> {
+  await writeSnapshot({ ...place, events: true }, snapshot, { end, ended_at: await place.storage.clock() });
 }
 
 async function claimed(place: Place, snapshot: Snapshot) {

@@ -7,7 +7,7 @@ import { workflowIdOf } from '../policy/workflow_id.ts';
 import type { ReadCommand } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import type { ReadDiscrepancy } from '../storage/discrepancies.ts';
-import type { Call } from '../storage/documents.ts';
+import type { Call, StoredDelivery, StoredEvent, StoredFinding } from '../storage/documents.ts';
 import type { ReadPolicy } from '../storage/policies.ts';
 import { policyOf } from './merchant.ts';
 import { type OfPolicy, ofPolicy } from './options.ts';
@@ -24,6 +24,11 @@ export interface Exported extends PolicyId {
   commands: ReadCommand[];
   calls: Call[];
   discrepancies: ReadDiscrepancy[];
+  /** Events that were told of it, and their deliveries, the first first; nothing personal. */
+  events: StoredEvent[];
+  deliveries: StoredDelivery[];
+  /** What the last audit found. */
+  findings: StoredFinding[];
   temporal: { workflow_id: string; runs: ExportedRun[] };
 }
 
@@ -59,19 +64,22 @@ export function addExport(program: Command): void {
 }
 
 async function exportOf(storage: Storage, client: PolicyClient, policy: PolicyId): Promise<Exported> {
-  const [{ findPolicy, documentId }, { listCalls }, { listCommands }, { listDiscrepancies }] = await Promise.all([
-    import('../storage/policies.ts'),
-    import('../storage/calls.ts'),
-    import('../storage/commands.ts'),
-    import('../storage/discrepancies.ts'),
-  ]);
+  const [{ findPolicy, documentId }, { listCalls }, { listCommands }, { listDiscrepancies }, { toldOf }] =
+    await Promise.all([
+      import('../storage/policies.ts'),
+      import('../storage/calls.ts'),
+      import('../storage/commands.ts'),
+      import('../storage/discrepancies.ts'),
+      import('../storage/told.ts'),
+    ]);
   const { mchid, out_insurance_no } = policy;
   const _id = documentId(mchid, out_insurance_no);
-  const [record, commands, calls, discrepancies, runs] = await Promise.all([
+  const [record, commands, calls, discrepancies, told, runs] = await Promise.all([
     findPolicy(storage, mchid, out_insurance_no),
     listCommands(storage, _id, ALL),
     listCalls(storage, _id, ALL),
     listDiscrepancies(storage, _id, ALL),
+    toldOf(storage, policy),
     runsOf(client, policy),
   ]);
   const workflow_id = workflowIdOf(mchid, out_insurance_no);
@@ -85,6 +93,7 @@ async function exportOf(storage: Storage, client: PolicyClient, policy: PolicyId
     commands,
     calls,
     discrepancies,
+    ...told,
     temporal: { workflow_id, runs },
   };
 }

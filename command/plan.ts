@@ -74,11 +74,16 @@ function textOf({ mchid, out_insurance_no, outlook, sync, revision, observed_at,
     one.fate,
     valueText(one.ours),
     valueText(one.theirs),
-    one.changed ? `${one.changed.command}${one.changed.by ? ` by ${one.changed.by}` : ''}` : 'as opened',
+    changeText(one.changed),
     timeText(one.changed?.at),
     timeText(one.found_at),
   ]);
   return `${head}\n${tableOf(['FIELD', 'FATE', 'OURS', 'WECHAT PAY', 'OURS BY', 'SINCE', 'THEIRS FOUND'], rows)}`;
+}
+
+function changeText(changed: Planned['fields'][number]['changed']): string {
+  if (!changed) return changed === null ? 'as opened' : 'not known any more';
+  return changed.by ? `${changed.command} by ${changed.by}` : changed.command;
 }
 
 function timeText(at: Date | null | undefined): string {

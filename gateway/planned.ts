@@ -11,8 +11,11 @@ const LOOKED_AT = 100;
 
 /** A field of the next PATCH, or one that is left as it is. */
 export interface PlannedRow extends PlannedField {
-  /** Which message or due time gave ours its value, of whom, and when; null where it is as opened. */
-  changed: { command: string; by: string | null; at: Date } | null;
+  /**
+   * Which message or due time gave ours its value, of whom, and when; null where it is as opened. Absent where it may have been one that
+   * is kept no more, or is older than the last hundred.
+   */
+  changed?: { command: string; by: string | null; at: Date } | null;
   /** When WeChat Pay's was found to be another; null where it was so from the start. */
   found_at: Date | null;
 }
@@ -77,11 +80,14 @@ function causeOf(
   commands: readonly ReadCommand[],
   discrepancies: readonly ReadDiscrepancy[],
 ): Pick<PlannedRow, 'changed' | 'found_at'> {
+  const from = commands.at(-1);
+  const isWhole = from === undefined ? false : from.command === 'open';
   // The opening gave every field its value.
   const of = commands.find(({ command, after, before }) => command !== 'open' && (field in after || field in before));
   const found = discrepancies.find((one) => one.field === field);
+  const changed = of ? { command: of.command, by: of.by === null ? null : String(of.by), at: of.at } : null;
   return {
-    changed: of ? { command: of.command, by: of.by === null ? null : String(of.by), at: of.at } : null,
+    ...((of || isWhole) && { changed }),
     found_at: found?.found_at ?? null,
   };
 }

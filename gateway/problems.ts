@@ -85,9 +85,10 @@ const AWAY: Readonly<Record<string, string>> = {
   StorageUnavailable: 'MongoDB does not answer',
 };
 const REFUSING: ReadonlySet<string> = new Set(['ServerRefused', 'StorageRefused']);
-/** Fastify's own, by status: its messages may quote what was sent. */
+/** Fastify's own, by status: its messages may quote what was sent. 403: a path that leaves the folder of the document's page. */
 const OF_FASTIFY: Readonly<Record<number, Matter>> = {
   400: 'request',
+  403: 'not-found',
   404: 'not-found',
   408: 'too-slow',
   413: 'body',

@@ -4,6 +4,7 @@ import { parse as parseQuery } from 'node:querystring';
 import helmet from '@fastify/helmet';
 import { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, fastify, LogController } from 'fastify';
 import { InvalidSetting } from '../client/errors.ts';
+import { utf8In } from '../policy/encoding.ts';
 import { parse } from '../policy/violation.ts';
 import { guard, isThisMachine } from './access.ts';
 import { addConsole } from './console.ts';
@@ -151,10 +152,15 @@ function tellOfRequests(app: FastifyInstance): void {
 
 function takeJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, undefined);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    const [, charset = 'utf-8'] = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(request.headers['content-type'] ?? '') ?? [];
+    if (!/^utf-?8$/i.test(charset)) return done(new Problem('media', 'expected JSON in UTF-8, found another charset'));
+    if (body.length === 0) return done(null, undefined);
+    // What could be read of GBK would be other text, and WeChat Pay would get that.
+    const { text, wrongLine } = utf8In(body as Buffer);
+    if (wrongLine !== undefined) return done(new Problem('json', 'expected JSON in UTF-8, found bytes that are not'));
     try {
-      done(null, objectIn(JSON.parse(String(body))));
+      done(null, objectIn(JSON.parse(text)));
     } catch (error) {
       // A parser's message quotes what it could not read.
       done(error instanceof SyntaxError ? new Problem('json', 'expected JSON') : (error as Error));

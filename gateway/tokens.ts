@@ -100,8 +100,13 @@ function digest(token: string): Buffer {
 
 /** Other where the file is: an editor may put another in its place. */
 function stampOf(file: string): string {
-  const { ino, size, mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? {};
-  return [ino, size, mtimeMs].join('/');
+  try {
+    const { ino, size, mtimeMs } = statSync(file);
+    return [ino, size, mtimeMs].join('/');
+  } catch (error) {
+    // Whoever reads it says so.
+    return (error as NodeJS.ErrnoException).code ?? 'unreadable';
+  }
 }
 
 function knownIn(file: string): Known[] {

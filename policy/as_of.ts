@@ -76,7 +76,9 @@ export function theirsAsOf(
     );
   }
   const line = lineOf(history);
-  const anchor = line.entries.filter((one) => one.confirmed_at !== null && one.confirmed_at <= at).at(-1);
+  // What changed nothing is confirmed without being asked for.
+  const told = line.entries.filter((one) => one.command === OPEN || fieldsOf(one).length > 0);
+  const anchor = told.filter((one) => one.confirmed_at !== null && one.confirmed_at <= at).at(-1);
   if (!anchor || anchor.confirmed_at === null) return null;
   const since = anchor.confirmed_at;
   const { revision } = anchor;

@@ -1,5 +1,6 @@
 import type { PolicyState, Sync } from '../policy/state.ts';
 import type { Storage } from './connection.ts';
+import type { StoredPolicy } from './documents.ts';
 import { grouped } from './grouped.ts';
 
 /** The fleet in numbers: policies whose life goes on. */
@@ -76,13 +77,12 @@ async function oldestChange(storage: Storage): Promise<Date | null> {
     for (let last = ''; left > 0; ) {
       const page = await storage.readPage(() =>
         storage.policies
-          .find({ sync, end: null, _id: { $gt: last } }, { projection: { _id: 1 } })
+          .find({ sync, end: null, _id: { $gt: last } }, { projection: { synced_revision: 1 } })
           .sort({ _id: 1 })
           .limit(PAGE)
           .toArray(),
       );
-      const among = { policy: { $in: page.map(({ _id }) => _id) }, confirmed_at: null, rule: null };
-      const first = page.length > 0 && (await storage.readPage(() => firstOf(storage, among)));
+      const first = page.length > 0 && (await storage.readPage(() => firstWaiting(storage, page)));
       if (first && (!oldest || first.at < oldest)) oldest = first.at;
       left -= page.length;
       last = page.at(-1)?._id ?? last;
@@ -91,10 +91,11 @@ async function oldestChange(storage: Storage): Promise<Date | null> {
   return oldest;
 }
 
-function firstOf({ commands }: Storage, among: object) {
-  return commands
-    .find(among, { projection: { at: 1 } })
-    .sort({ at: 1 })
-    .limit(1)
-    .next();
+/** A change whose confirmation MongoDB missed waits for nothing. */
+async function firstWaiting({ commands }: Storage, page: Pick<StoredPolicy, '_id' | 'synced_revision'>[]) {
+  const synced = new Map(page.map(({ _id, synced_revision }) => [_id, synced_revision]));
+  const among = { policy: { $in: [...synced.keys()] }, confirmed_at: null, rule: null };
+  const waiting = commands.find(among, { projection: { policy: 1, revision: 1, at: 1 } }).sort({ at: 1 });
+  for await (const one of waiting) if (one.revision > (synced.get(one.policy) ?? 0)) return one;
+  return undefined;
 }

@@ -7,10 +7,17 @@ const PAGE = 200;
 /**
  * Policies of which something is due at the endpoint, those that have waited longest first.
  * @param now by MongoDB's clock
+ * @param active policies that are being delivered: the backlog of one hides no other
  * @throws StorageError
  */
-export async function policiesDue(storage: Storage, endpoint: string, now: Date): Promise<string[]> {
-  const due = { endpoint, state: 'waiting' as const, due_at: { $lte: now } };
+export async function policiesDue(
+  storage: Storage,
+  endpoint: string,
+  now: Date,
+  active: readonly string[] = [],
+): Promise<string[]> {
+  const others = active.length > 0 && { policy: { $nin: [...active] } };
+  const due = { endpoint, state: 'waiting' as const, due_at: { $lte: now }, ...others };
   const found = await storage.readPage(() =>
     storage.deliveries
       .find(due, { projection: { policy: 1 } })

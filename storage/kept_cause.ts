@@ -46,9 +46,11 @@ async function diverged(storage: Storage, { _id, record, remote }: ReadPolicy): 
 }
 
 /** What waits, and what the last try came to. */
-async function retrying(storage: Storage, { _id }: ReadPolicy): Promise<Cause> {
+async function retrying(storage: Storage, { _id, synced_revision }: ReadPolicy): Promise<Cause> {
   const [calls, commands] = [await listCalls(storage, _id, LATEST), await listCommands(storage, _id, LATEST)];
-  const waits = commands.filter(({ rule, confirmed_at }) => rule === null && confirmed_at === null).at(-1);
+  const waits = commands
+    .filter(({ rule, confirmed_at, revision }) => rule === null && confirmed_at === null && revision > synced_revision)
+    .at(-1);
   const last = calls.find((call) => 'outcome' in call);
   const came = last && `${last.method} ${last.outcome}${last.status === null ? '' : `, HTTP ${last.status}`}`;
   return causeOf(last?.code ?? 'RETRYING', came ?? 'no call has been answered yet', waits?.at ?? calls.at(-1)?.at);

@@ -136,7 +136,7 @@ function namedOtherThan(own: string) {
  * @throws StorageError
  */
 export async function recordStop(storage: Storage, { _id, life }: Life): Promise<void> {
-  const at = new Date();
+  const at = await storage.clock();
   const told = await writeStopped(storage, { _id, life }, at);
   const stopped = { end: 'STOPPED' as const, sync: 'STOPPED' as const, ended_at: at, updated_at: at };
   const change = { $set: { ...stopped, ...(told !== undefined && { last_event: told }) } };

@@ -22,15 +22,48 @@ export async function* deleteOldCommands(storage: Storage, before: Date): AsyncG
 }
 
 /**
- * Deletes discrepancies that were found before `before`, but for those that are being healed. Tells after each batch how many went.
+ * Deletes discrepancies that were found before `before`, but for those that are being healed, and those for which a policy asks for a
+ * person still. Tells after each batch how many went.
  * @throws StorageError
  */
 export async function* deleteOldDiscrepancies(storage: Storage, before: Date): AsyncGenerator<number> {
-  const old = { found_at: { $lt: before }, became: { $ne: 'healing' as const } };
-  yield* inBatches(
-    () => storage.readPage(() => storage.discrepancies.find(old, ID).sort({ found_at: 1 }).limit(BATCH).toArray()),
-    (ids) => storage.write('old discrepancies', () => storage.discrepancies.deleteMany({ _id: { $in: ids } })),
-  );
+  for (let last: Place | undefined; ; ) {
+    const old = { ...after(last), became: { $ne: 'healing' as const }, found_at: { $lt: before } };
+    const projection = { policy: 1, became: 1, found_at: 1 } as const;
+    const page = await storage.readPage(() =>
+      storage.discrepancies.find(old, { projection }).sort({ found_at: 1, _id: 1 }).limit(BATCH).toArray(),
+    );
+    const left = page.filter(({ became }) => became === 'reported' || became === 'contested');
+    const asking = left.length > 0 ? await askingFor(storage, left) : new Set<string>();
+    const ids = page.filter((one) => !left.includes(one) || !asking.has(one.policy)).map(({ _id }) => _id);
+    if (ids.length > 0)
+      yield (await storage.write('old discrepancies', () => storage.discrepancies.deleteMany({ _id: { $in: ids } })))
+        .deletedCount;
+    if (page.length < BATCH) return;
+    last = page.at(-1);
+  }
+}
+
+type Place = { _id: string; found_at: Date };
+
+function after(last: Place | undefined) {
+  if (!last) return {};
+  const { _id, found_at } = last;
+  return { $or: [{ found_at: { $gt: found_at } }, { found_at, _id: { $gt: _id } }] };
+}
+
+/** Those of their policies that go on and differ, or may, or bear a mark: what was found is why. */
+async function askingFor(storage: Storage, found: readonly { policy: string }[]): Promise<ReadonlySet<string>> {
+  const such = {
+    _id: { $in: [...new Set(found.map(({ policy }) => policy))] },
+    end: null,
+    $or: [
+      { sync: { $in: ['DIVERGED' as const, 'HELD' as const, 'OBSERVED' as const] } },
+      { 'attention.0': { $exists: true } },
+    ],
+  };
+  const page = await storage.readPage(() => storage.policies.find(such, ID).toArray());
+  return new Set(page.map(({ _id }) => _id));
 }
 
 /**

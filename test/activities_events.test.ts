@@ -61,6 +61,15 @@ describe('events that a snapshot carries', () => {
     assert.deepEqual(claimed.result, { outcome: 'claimed' });
   });
 
+  it('are written by such a worker with the end of a life, for nobody is left to carry them on', async () => {
+    for (const end of ['INACTIVE', 'STOPPED'] as const) {
+      const snapshot = await stage.policy();
+      const carrying = { ...snapshot, events: [event(snapshot, 1), event(snapshot, 2)] };
+      await turn(activities(false).record, { format: FORMAT, snapshot: carrying, end });
+      assert.deepEqual(await told(snapshot), [1, 2]);
+    }
+  });
+
   it('are announced by the claim of a number, and by each call; not as written where MongoDB took nothing', async () => {
     const { result } = await turn(activities(true).claim, { format: FORMAT, snapshot: await stage.policy() });
     assert.deepEqual(result, { outcome: 'claimed', events: true });

@@ -202,6 +202,19 @@ describe('a run that a reset made, and that was not told so yet', () => {
 
   it('is told that it is behind, and makes no request, though MongoDB has nothing later', isTold);
 
+  it('brings nothing to MongoDB under ids that it is about to give up', async () => {
+    const snapshot: Snapshot = { ...(await stage.policy()), run: 'the run before' };
+    const { life, revision } = snapshot;
+    const command = { id: `${life}.7`, command: 'amend', before: {}, after: {}, revision, at: 1 };
+    const stands = { state: 'APPROVED', sync: 'SYNCED', revision, synced_revision: revision } as const;
+    const event = { id: `${life}_7`, type: 'policy.confirmed', sequence: 7, at: 1, ...stands } as const;
+    const told = await callsOf(stage, { events: true }).query({ ...snapshot, commands: [command], events: [event] });
+    assert.equal(told.result?.outcome, 'behind');
+    const policy = `${snapshot.mchid}/${snapshot.out_insurance_no}`;
+    assert.equal(await stage.storage.commands.countDocuments({ policy, command: 'amend' }), 0);
+    assert.equal(await stage.storage.events.countDocuments({ policy }), 0);
+  });
+
   it('and while MongoDB is away', async (t) => {
     await stage.line.cut();
     t.after(() => stage.line.mend());

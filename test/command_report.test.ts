@@ -113,13 +113,17 @@ function watching(t: TestContext, ...words: string[]) {
 
 describe('watch', { timeout: 120_000 }, () => {
   it('tells a pipe how many policies there are of each sync, then each change, until Ctrl-C', async (t) => {
-    const watch = watching(t, '--every', '200ms');
+    const watch = watching(t, '--every', '2s');
     await until(async () => watch.lines.length > 0, 60_000);
     assert.match(watch.lines[0] ?? '', /SYNCED \d+|no policy goes on/);
     const number = await opened({ policy_state: APPROVED });
     await run(['amend', number, 'address=another road', '--wait']);
     await until(async () => watch.lines.some((line) => line.includes(`${number}: amend (revision 2), confirmed`)));
     assert.ok(watch.lines.some((line) => line.includes(`${number}: open (revision 1)`)));
+    // More than a screen shows, between two looks.
+    const many = await Promise.all(Array.from({ length: 20 }, () => opened({ policy_state: APPROVED })));
+    const isTold = (one: string) => watch.lines.some((line) => line.includes(`${one}: open (revision 1), confirmed`));
+    await until(async () => many.every(isTold));
     assert.equal(await watch.end(), 0);
     assertNothingPersonal(watch.lines.join('\n'));
     assert.ok(!watch.lines.join('\n').includes('another road'));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { EventEntry } from '../policy/events.ts';
 import { connect, type Storage } from '../storage/connection.ts';
-import { settleDelivery } from '../storage/deliveries.ts';
+import { policiesDue, settleDelivery } from '../storage/deliveries.ts';
 import { assignEvents, deleteOldEvents, writeStopped } from '../storage/events.ts';
 import { claim, writePolicy } from '../storage/policies.ts';
 import { Endpoints } from '../worker/events/endpoints.ts';
@@ -46,6 +46,20 @@ describe('events in MongoDB', () => {
       left.map(({ sequence }) => sequence),
       [3],
     );
+  });
+
+  it('of one policy with a long backlog hide those of no other', async () => {
+    const [busy, other] = [uniqueNumber(), uniqueNumber()];
+    for (let from = 0; from < 250; from += 50)
+      await happened(
+        busy,
+        Array.from({ length: 50 }, (_, at) => entry(busy, from + at + 1)),
+      );
+    await happened(other, [entry(other, 1000)]);
+    while ((await assignEvents(storage, () => ['a'], new Date())) > 0);
+    const later = new Date(Date.now() + DAY);
+    assert.deepEqual(await policiesDue(storage, 'a', later), [idOf(busy)]);
+    assert.deepEqual(await policiesDue(storage, 'a', later, [idOf(busy)]), [idOf(other)]);
   });
 
   it('are assigned once to each endpoint that wants them, also by who was killed between delivery and mark', async () => {

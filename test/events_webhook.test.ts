@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setMaxListeners } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -8,9 +9,11 @@ import { readEndpoints } from '../worker/events/endpoints_file.ts';
 import { webhook } from '../worker/events/webhook.ts';
 import { SettingsError } from '../worker/settings.ts';
 import { deliveryOf, endpointsFolder, type Received, secretOf, startReceiver } from './events_fixture.ts';
+import { DAY } from './fixtures.ts';
 
 describe('an attempt to deliver', () => {
   const never = new AbortController().signal;
+  setMaxListeners(0, never);
   const secret = secretOf('one');
   const bytes = (text: string) => Buffer.from(text.replace('whsec_', ''), 'base64');
 
@@ -42,6 +45,8 @@ describe('an attempt to deliver', () => {
     }
   });
 
+  /** A whole second, as a date of HTTP's is. */
+  const NOW = Math.floor(Date.now() / 1000) * 1000;
   const answers: [answer: string, status: number, headers: Record<string, string>, sent: object][] = [
     ['any 2xx takes it', 202, {}, { outcome: 'taken' }],
     ['500 does not', 500, {}, { outcome: 'not-taken', reason: 'status 500' }],
@@ -51,13 +56,21 @@ describe('an attempt to deliver', () => {
       { 'retry-after': '7' },
       { outcome: 'not-taken', reason: 'status 429', retry_after_ms: 7000 },
     ],
+    [
+      'a date says it, too',
+      503,
+      { 'retry-after': new Date(NOW + 600_000).toUTCString() },
+      { outcome: 'not-taken', reason: 'status 503', retry_after_ms: 600_000 },
+    ],
+    ['what is no time says nothing', 503, { 'retry-after': 'soon' }, { outcome: 'not-taken', reason: 'status 503' }],
     ['a redirect is not followed', 307, { location: '/elsewhere' }, { outcome: 'not-taken', reason: 'status 307' }],
     ['410 says that the endpoint is gone', 410, {}, { outcome: 'gone', reason: 'status 410' }],
   ];
   for (const [answer, status, headers, expected] of answers)
     it(answer, async () => {
+      const at = new Date(NOW);
       const receiver = await startReceiver(secret, (_, response) => response.writeHead(status, headers).end('a text'));
-      const sent = await webhook({ url: receiver.url, secrets: [bytes(secret)] })(deliveryOf(), new Date(), never);
+      const sent = await webhook({ url: receiver.url, secrets: [bytes(secret)] })(deliveryOf(), at, never);
       await receiver.close();
       assert.deepEqual(sent, expected);
       assert.equal(receiver.received.length, 1);
@@ -98,7 +111,8 @@ describe('an event that was not taken', () => {
     );
     assert.equal(retryAfter(1, 0, 0), 2500);
     assert.equal(retryAfter(1, 60_000, 0), 60_000);
-    assert.equal(retryAfter(1, 1e12, 0), 3600_000);
+    assert.equal(retryAfter(1, 7_200_000, 0), 7_200_000);
+    assert.equal(retryAfter(1, 1e12, 0), 3 * DAY, 'no longer than it is tried at all');
   });
 });
 

@@ -20,6 +20,9 @@ before(async () => {
   ({ wechatpay } = await on.ready());
 });
 
+/** An amendment as a system writes it whose charset is GBK: 上海. */
+const GBK = Buffer.concat([Buffer.from('{"address":"'), Buffer.from([0xc9, 0xcf, 0xba, 0xa3]), Buffer.from('"}')]);
+
 describe('the gateway', { concurrency: 2 }, () => {
   it('carries a policy through its whole life', async () => {
     const { record, number, path } = await known();
@@ -145,6 +148,9 @@ describe('the gateway', { concurrency: 2 }, () => {
       [`GET ${path}/nothing`, undefined, 404, 'not-found'],
       [`DELETE ${path}`, undefined, 405, 'method'],
       ['GET /%zz', undefined, 400, 'request'],
+      ['GET /docs/static/%2e%2e/%2e%2e/package.json', undefined, 404, 'not-found'],
+      [`POST ${path}/amend`, GBK, 400, 'json'],
+      [`POST ${path}/amend`, Buffer.from([0xef, 0xbb, 0xbf, 0x5b]), 400, 'json'],
       [`POST ${path}/amend`, { coverage_detail: 'x'.repeat(140_000) }, 413, 'body'],
     ];
     for (const [words, body, status, rule] of wrong) {
@@ -154,8 +160,15 @@ describe('the gateway', { concurrency: 2 }, () => {
       assert.deepEqual([answer.body.status, answer.body.type], [status, `urn:policy-sync:problem:${rule}`]);
       assert.ok(!answer.text.includes('\\n'), answer.text);
     }
-    const media = await asked(`POST ${path}/amend`, { body: 'a=1', headers: { 'content-type': 'text/plain' } });
-    assert.deepEqual([media.status, media.body.rule], [415, 'media']);
+    for (const type of ['text/plain', 'application/json; charset=gbk', 'application/json; charset="GB18030"']) {
+      const media = await asked(`POST ${path}/amend`, { body: GBK, headers: { 'content-type': type } });
+      assert.deepEqual([media.status, media.body.rule], [415, 'media'], type);
+    }
+    for (const charset of ['utf-8', 'UTF8', '"utf-8"']) {
+      const headers = { 'content-type': `application/json; charset=${charset}` };
+      const body = JSON.stringify({ address: '上海' });
+      assert.equal((await asked(`POST ${path}/amend`, { body, headers })).status, 200, charset);
+    }
     const { violations } = (await asked(`POST ${path}/approve`, { body: { effective_time: 'soon' } })).body;
     assert.deepEqual(violations.map(({ field }: { field: string }) => field).sort(), ['effective_time', 'policy_code']);
     assert.equal((await asked(`DELETE ${path}`)).headers.get('allow'), 'GET, PUT');

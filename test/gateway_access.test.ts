@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { InvalidSetting } from '../client/errors.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import { type Servers, serversOf } from '../gateway/servers.ts';
+import { newToken, Tokens } from '../gateway/tokens.ts';
 import { until } from './client_namespace.ts';
 import { CommandLine } from './command_process.ts';
 import { MCHID } from './fixtures.ts';
@@ -104,6 +107,26 @@ describe('a gateway with tokens', { concurrency: true }, () => {
     assert.deepEqual(await Promise.all(own), [IN, IN]);
     const { body } = await ask(gateway.url, 'GET /me', { token });
     assert.deepEqual(body, { name: 'one', merchants: [MCHID], roles: ['read', 'write'] });
+  });
+
+  it('goes on with what was where the folder of the file is gone, and says so in a line', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'policy-sync-tokens-'));
+    const { token, entry } = newToken({ name: 'one', merchants: '*', roles: ['read'] });
+    const file = join(folder, 'inner', 'tokens.json');
+    await mkdir(join(folder, 'inner'));
+    await writeFile(file, JSON.stringify(entry));
+    const told: string[] = [];
+    const known = new Tokens(file, (fault) => told.push(fault));
+    await rm(join(folder, 'inner'), { recursive: true });
+    await writeFile(join(folder, 'inner'), '');
+    await delay(1_100);
+    for (const _ of [1, 2]) assert.equal(known.whose(token)?.name, 'one');
+    assert.deepEqual(told, [
+      `POLICY_SYNC_TOKENS: expected a JSON file of tokens at ${file}, found ENOTDIR; what was goes on`,
+    ]);
+    const starts = () => new Tokens(file, () => {});
+    assert.throws(starts, { name: 'InvalidSetting', message: /^POLICY_SYNC_TOKENS: [^\n]+ENOTDIR$/ });
+    await rm(folder, { recursive: true });
   });
 
   it('keeps hashes alone, and writes no token into its log', async () => {

@@ -48,6 +48,7 @@ const settings = fc.record(
     verification: fc.record({ every: duration, on_drift: fc.constantFrom('heal' as const, 'report' as const) }),
     retry_alert_after: duration,
     reinstatement_within: duration,
+    observe: fc.boolean(),
   },
   { requiredKeys: [] },
 );
@@ -77,6 +78,19 @@ describe('a record', () => {
         records.map((record, at) => ({ line: at + 2, record })),
       );
     assert.equal((await files.given('records', csvOf(records))).length, records.length);
+  });
+
+  it('may say in a column of CSV that it is observed', async () => {
+    const [head, row] = csvOf([recordOf({ out_insurance_no: 'A1' })]).split('\r\n');
+    const cells: [string, boolean | undefined][] = [
+      ['true', true],
+      ['FALSE', false],
+      ['', undefined],
+    ];
+    for (const [cell, observe] of cells) {
+      const [read] = await files.given('observe.csv', `${head},observe\n${row},${cell}\n`);
+      assert.equal(read && 'record' in read && read.record.observe, observe, cell);
+    }
   });
 
   it('is only reported on where it says nothing of adopt, and of the merchant who is meant where it names none', async () => {

@@ -30,3 +30,46 @@ describe('what MongoDB has not got of the commands', () => {
     assert.deepEqual(commands[0]?.after, {});
   });
 });
+
+describe('that WeChat Pay holds a revision', () => {
+  const noted = (journal: Journal, revision: number, at: number) =>
+    journal.note('life', { command: 'resume', revision, at });
+  const told = (journal: Journal): void => journal.recorded(journal.pending);
+
+  it('is told once, and again for what came later and changed nothing', () => {
+    const journal = new Journal();
+    noted(journal, 5, 1);
+    journal.confirmed(5, 2, { request_id: 'R1', still: true });
+    assert.deepEqual(journal.pending.confirmation, { revision: 5, at: 2, request_id: 'R1' });
+    told(journal);
+    journal.confirmed(5, 3, { still: true });
+    assert.equal(journal.pending.confirmation, null);
+    noted(journal, 5, 4);
+    journal.confirmed(5, 5, { still: true });
+    assert.deepEqual(journal.pending.confirmation, { revision: 5, at: 5 });
+    told(journal);
+    journal.confirmed(5, 6, { still: true });
+    assert.equal(journal.pending.confirmation, null);
+  });
+
+  it('is not told of what came while it may hold otherwise, before it is known to hold it', () => {
+    const journal = new Journal();
+    journal.confirmed(5, 2, { still: true });
+    told(journal);
+    noted(journal, 5, 4);
+    journal.confirmed(5, 5, { still: false });
+    assert.equal(journal.pending.confirmation, null);
+    journal.confirmed(5, 6, { still: true });
+    assert.deepEqual(journal.pending.confirmation, { revision: 5, at: 6 });
+  });
+
+  it('counts as told once MongoDB has it as it was told last', () => {
+    const journal = new Journal();
+    journal.confirmed(5, 2, { still: true });
+    const underWay = journal.pending;
+    noted(journal, 5, 4);
+    journal.confirmed(5, 5, { still: true });
+    journal.recorded(underWay);
+    assert.deepEqual(journal.pending.confirmation, { revision: 5, at: 5 });
+  });
+});

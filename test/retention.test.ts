@@ -9,7 +9,7 @@ import { listDiscrepancies, writeDiscrepancies } from '../storage/discrepancies.
 import type { StoredCommand, StoredDiscrepancy } from '../storage/documents.ts';
 import { emptyCommands } from '../storage/erasure.ts';
 import { deleteOldCommands, deleteOldDiscrepancies } from '../storage/old_entries.ts';
-import { claim, findPolicy } from '../storage/policies.ts';
+import { claim, findPolicy, writePolicy } from '../storage/policies.ts';
 import { resealAll } from '../storage/resealing.ts';
 import { keepSweeping } from '../worker/sweeping.ts';
 import { until } from './client_namespace.ts';
@@ -83,6 +83,37 @@ describe('commands and discrepancies older than they are kept', () => {
     await storage.discrepancies.insertMany([found({}), found({ became: 'reported' }), ...stay]);
     assert.equal(await counted(deleteOldDiscrepancies(storage, ago(90))), 2);
     assert.equal(await storage.discrepancies.countDocuments({}), 2);
+  });
+
+  it('stay where a policy asks for a person for them: reported or contested, while it goes on and differs, or bears a mark', async () => {
+    const policies = {
+      differs: 'DIVERGED',
+      observed: 'OBSERVED',
+      marked: 'SYNCED',
+      quiet: 'SYNCED',
+      over: 'DIVERGED',
+    } as const;
+    for (const [name, sync] of Object.entries(policies)) {
+      const made = opened({ out_insurance_no: name, sync, attention: name === 'marked' ? ['contested:plan_id'] : [] });
+      await claim(storage, made);
+      if (name === 'over')
+        await writePolicy(storage, { ...made, step: made.step + 2, end: 'INACTIVE', ended_at: ago(1) });
+    }
+    const all = Object.keys(policies).flatMap((name) =>
+      (['reported', 'contested', 'healed'] as const).flatMap((became) =>
+        Array.from({ length: 40 }, () => ({
+          ...{ _id: randomUUID(), policy: `${MCHID}/${name}`, mchid: MCHID, field: 'plan_id', kind: 'drift' as const },
+          ...{ became, found_at: ago(100), settled_at: null },
+        })),
+      ),
+    );
+    await storage.discrepancies.insertMany(all);
+    assert.equal(await counted(deleteOldDiscrepancies(storage, ago(90))), 5 * 40 + 2 * 80);
+    assert.deepEqual(
+      (await storage.discrepancies.distinct('policy')).sort(),
+      ['differs', 'marked', 'observed'].map((name) => `${MCHID}/${name}`),
+    );
+    assert.equal(await storage.discrepancies.countDocuments({ became: 'healed' }), 0);
   });
 
   it('are swept once a day by one worker, and never where they are kept for ever', async (context) => {

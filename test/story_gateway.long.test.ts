@@ -3,6 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { until } from './client_namespace.ts';
 import { policySync } from './command_process.ts';
 import { MCHID, recordOf, uniqueNumber } from './fixtures.ts';
 import { type Answered, ask } from './gateway_fixture.ts';
@@ -39,6 +41,15 @@ describe('what a plain npm start starts carries a policy through its whole life'
     const path = `/policies/${MCHID}/${out_insurance_no}`;
     const get = async (of: string) => (await ask(url, `GET ${path}${of}`)).body;
     const post = (message: string, body?: object) => ask(url, `POST ${path}/${message}`, { body });
+    /** What MongoDB keeps is there a moment after the policy itself says it. */
+    const comes = async (look: () => Promise<unknown>, expected: unknown): Promise<void> => {
+      let found: unknown;
+      const isSo = async (): Promise<boolean> => {
+        found = await look();
+        return isDeepStrictEqual(found, expected);
+      };
+      await until(isSo).catch(() => assert.deepEqual(found, expected));
+    };
     const stands = ({ status, body }: Answered) => [status, body.status?.state, body.status?.sync];
 
     const opened = await ask(url, `PUT ${path}?wait=60s`, { body: record });
@@ -49,18 +60,26 @@ describe('what a plain npm start starts carries a policy through its whole life'
     assert.equal((await post('hold', { reason: 'an incident' })).status, 200);
     const held = await post('amend?wait=60s', { address: '北京市海淀区中关村大街27号' });
     assert.deepEqual([held.status, held.body.not_synced.reason], [202, 'HELD'], held.text);
-    const waits = (await get('/plan')).fields.map(({ field, fate }: Record<string, string>) => [field, fate]);
-    assert.deepEqual(waits, [['address', 'held']]);
+    const planned = async () =>
+      (await get('/plan')).fields.map(({ field, fate }: Record<string, string>) => [field, fate]);
+    await comes(planned, [['address', 'held']]);
     assert.deepEqual(stands(await post('unhold?wait=60s')), [200, 'APPROVED', 'SYNCED']);
 
     assert.deepEqual(stands(await post('cancel?wait=60s', { cause: 'SURRENDER' })), [200, 'INACTIVE', 'SYNCED']);
-    const { kept } = await get('');
-    assert.deepEqual([kept.remote.policy_state, kept.differing], ['POLICY_STATE_INACTIVE', []]);
-    const messages = (await get('/changes')).changes.map(({ command }: { command: string }) => command);
-    assert.deepEqual(messages, ['cancel', 'unhold', 'amend', 'hold', 'amend', 'approve', 'open']);
-    const made = (await get('/calls')).calls.filter(({ outcome }: { outcome: string }) => outcome === 'confirmed');
-    const writing = made.map(({ method }: { method: string }) => method).filter((method: string) => method !== 'GET');
-    assert.deepEqual(writing, ['PATCH', 'PATCH', 'PATCH', 'PATCH', 'POST']);
+    const kept = async () => {
+      const { remote, differing } = (await get('')).kept;
+      return [remote.policy_state, differing];
+    };
+    await comes(kept, ['POLICY_STATE_INACTIVE', []]);
+    const messages = async () => (await get('/changes')).changes.map(({ command }: { command: string }) => command);
+    await comes(messages, ['cancel', 'unhold', 'amend', 'hold', 'amend', 'approve', 'open']);
+    const writing = async () => {
+      const { calls } = (await get('/calls')) as { calls: { method: string; outcome?: string }[] };
+      return calls
+        .filter(({ method, outcome }) => outcome === 'confirmed' && method !== 'GET')
+        .map(({ method }) => method);
+    };
+    await comes(writing, ['PATCH', 'PATCH', 'PATCH', 'PATCH', 'POST']);
   });
 
   it('by policy-sync, with the settings that it names', async (context) => {

@@ -18,6 +18,8 @@ import { describePolicy, isOpen, type PolicyOf } from './policy_workflows.ts';
 const STOP_MS = 45_000;
 /** An attempt of a workflow that was ended by force goes on for so long, and may write. */
 const ATTEMPT_MS = 21_000;
+/** One that stopped has awaited its calls; a record beside them may take so long. */
+const RECORD_MS = 11_000;
 const LOOK_MS = 200;
 
 /** What was erased. */
@@ -147,7 +149,8 @@ async function ended(temporal: Client, policy: PolicyOf, signal: AbortSignal | u
   const last = await describePolicy(temporal, policy);
   const { status, closeTime } = last ?? {};
   const byForce = status?.name === 'TERMINATED' || status?.name === 'TIMED_OUT';
-  const left = byForce && closeTime ? closeTime.getTime() + ATTEMPT_MS - Date.now() : 0;
+  const writes = byForce ? ATTEMPT_MS : status?.name === 'CANCELLED' ? RECORD_MS : 0;
+  const left = closeTime ? closeTime.getTime() + writes - Date.now() : 0;
   if (left > 0) await delay(left, undefined, { signal });
 }
 

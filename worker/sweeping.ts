@@ -1,3 +1,4 @@
+import { fault } from '../activities/log.ts';
 import type { Place } from '../activities/recording.ts';
 import type { StoredSweep } from '../storage/documents.ts';
 import { StorageError } from '../storage/errors.ts';
@@ -27,9 +28,10 @@ export async function keepSweeping(place: Place, sweep: Sweep, signal: AbortSign
       if (mine) await swept(place, sweep, signal);
       mine = false;
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
       const message = `old ${sweep.id} could not be taken away; it is tried again in an hour`;
-      place.log.warn({ reason: error.message }, message);
+      if (error instanceof StorageError) place.log.warn({ reason: error.message }, message);
+      // A fault of this program must not end the worker.
+      else place.log.error(fault(error), message);
     }
 }
 

@@ -112,7 +112,7 @@ async function absorb(parts: Parts, sent: PolicyFields | undefined, call: Promis
     else outbox.owe({ answer: true });
     takeResult(parts, result, sent);
     parts.asked.count(result, sent !== undefined);
-    outbox.noteConfirmation(position.standing, result.request_id);
+    outbox.noteConfirmation(position, result.request_id);
   } catch (error) {
     position.sending = undefined;
     // Cancelled while it waited, so certainly without effect.

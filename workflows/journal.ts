@@ -21,6 +21,8 @@ export interface Journaled {
   count: number;
   /** Which revision WeChat Pay confirmed last; `told` once MongoDB knows. */
   confirmation: (Confirmation & { told: boolean }) | null;
+  /** Something was noted since at a revision that WeChat Pay held by then: that it does is to be told again. */
+  late?: true;
 }
 
 /** What came of a message or due time. */
@@ -66,6 +68,7 @@ export class Journal {
       at,
     };
     state.entries = fitting([...state.entries, entry].slice(-MOST_ENTRIES), withoutValues);
+    if (rule === undefined && revision <= (state.confirmation?.revision ?? 0)) state.late = true;
   }
 
   /**
@@ -79,9 +82,13 @@ export class Journal {
     state.entries = state.entries.map((entry, index) => ({ ...entry, id: `${run}.${from + index + 1}` }));
   }
 
-  /** WeChat Pay holds this revision whole. */
-  confirmed(revision: number, at: number, request_id: string | undefined): void {
-    if (this.state.confirmation?.revision === revision) return;
+  /**
+   * WeChat Pay holds this revision whole.
+   * @param still it is known to do so now, and not since a time gone by alone: then it holds, too, what was noted since and changed nothing
+   */
+  confirmed(revision: number, at: number, { request_id, still }: { request_id?: string; still: boolean }): void {
+    if (this.state.confirmation?.revision === revision && !(this.state.late && still)) return;
+    delete this.state.late;
     this.state.confirmation = { revision, at, ...(request_id !== undefined && { request_id }), told: false };
   }
 
@@ -103,7 +110,7 @@ export class Journal {
     const written = new Set(commands.map(({ id }) => id));
     this.state.entries = this.state.entries.filter(({ id }) => !written.has(id));
     const last = this.state.confirmation;
-    if (last && confirmation?.revision === last.revision) last.told = true;
+    if (last && confirmation?.revision === last.revision && confirmation.at === last.at) last.told = true;
   }
 }
 

@@ -7,7 +7,6 @@ import { Journal } from './journal.ts';
 import { plainCopy } from './plain_copy.ts';
 import type { Position } from './reconciler/position.ts';
 import { toldOf } from './reconciler/settled.ts';
-import type { Standing } from './reconciler/standing.ts';
 
 /** Everything that MongoDB may lack, and by which numbers it is told. */
 export class Outbox {
@@ -36,8 +35,10 @@ export class Outbox {
     this.journal.note(this.lifeId, { command, message, ...change, revision: standing.revision, at: Date.now() });
   }
 
-  noteConfirmation({ synced_revision }: Standing, request_id?: string): void {
-    if (synced_revision > 0) this.journal.confirmed(synced_revision, Date.now(), request_id);
+  noteConfirmation({ standing, isInStep }: Position, request_id?: string): void {
+    const { synced_revision } = standing;
+    const told = { ...(request_id !== undefined && { request_id }), still: isInStep };
+    if (synced_revision > 0) this.journal.confirmed(synced_revision, Date.now(), told);
   }
 
   /** What MongoDB has not got yet, as far as is known. */

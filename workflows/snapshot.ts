@@ -10,7 +10,7 @@ export function nextSnapshot(parts: Parts): Snapshot {
   outbox.step += 2;
   const { life, standing, sync } = position;
   // A change that WeChat Pay holds already is confirmed without a call.
-  outbox.noteConfirmation(standing);
+  outbox.noteConfirmation(position);
   const { out_insurance_no } = life.record.policy;
   return {
     mchid: life.record.mchid,

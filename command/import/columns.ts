@@ -1,6 +1,6 @@
 import { POLICY_FIELDS, UPLOAD_FIELDS } from '../../policy/fields.ts';
 import { nearest } from '../../policy/names.ts';
-import { policyFieldsSchema } from '../../policy/record.ts';
+import { policyFieldsSchema, recordSchema } from '../../policy/record.ts';
 import { RECORD_WORDS, RENEWAL_WORDS, VERIFICATION_WORDS } from '../../policy/words.ts';
 
 // What a column of a CSV file may be called, and what its cells mean.
@@ -48,9 +48,12 @@ function noColumn(name: string): string {
     : `expected the names of columns: there is no ${JSON.stringify(name)}, the nearest is ${near}`;
 }
 
-const SHAPE = policyFieldsSchema.shape as Record<string, { safeParse(value: unknown): { success: boolean } }>;
+const SHAPE = { ...recordSchema.shape, ...policyFieldsSchema.shape } as Record<
+  string,
+  { safeParse(value: unknown): { success: boolean } }
+>;
 
-/** By what the schema of a field takes; settings are texts. */
+/** By what the schema of a field takes, or of a setting of the record; dotted ones are texts. */
 function kindOf(column: string): Kind {
   const takes = (value: unknown): boolean => SHAPE[column]?.safeParse(value).success ?? false;
   if (takes([0])) return 'numbers';
@@ -66,8 +69,8 @@ export function recordOfRow(columns: readonly Column[], cells: readonly string[]
     const cell = cells[at] ?? '';
     const [part = '', name] = path;
     if (cell === '') continue;
-    if (name === undefined) record[part] = cell;
-    else record[part] = { ...(record[part] as object), [name]: meaningOf(cell, kind) };
+    const value = meaningOf(cell, kind);
+    record[part] = name === undefined ? value : { ...(record[part] as object), [name]: value };
   }
   return record;
 }

@@ -22,10 +22,13 @@ export interface Delivering {
   isOurs: () => boolean;
 }
 
-/** Wait after so many attempts, in ms: 5 s, doubling to an hour, half of it by chance. */
+/**
+ * Wait after so many attempts, in ms: 5 s, doubling to an hour, half of it by chance; and as long as the endpoint asked for, if that
+ * is not longer than an event is tried at all.
+ */
 export function retryAfter(attempts: number, asked = 0, chance = Math.random()): number {
   const longest = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 20));
-  return Math.max(longest * (0.5 + chance / 2), Math.min(asked, LONGEST_RETRY_MS));
+  return Math.max(longest * (0.5 + chance / 2), Math.min(asked, PATIENCE_MS));
 }
 
 /**

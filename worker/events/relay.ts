@@ -115,7 +115,7 @@ async function serve(delivering: Delivering, endpoints: Endpoints, name: string)
     const endpoint = endpoints.all().find((one) => one.name === name);
     if (!endpoint) break;
     const sink = sinks(endpoint, endpoints.version);
-    const due = await policiesDue(storage, name, now()).catch(quietly(log));
+    const due = await policiesDue(storage, name, now(), [...active.keys()]).catch(quietly(log));
     for (const policy of due ?? []) {
       if (active.has(policy)) continue;
       while (active.size >= AT_ONCE) await Promise.race(active.values());

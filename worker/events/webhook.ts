@@ -54,7 +54,7 @@ export function webhook({ url, secrets }: Pick<Endpoint, 'url' | 'secrets'>, ans
         signal: AbortSignal.any([late, signal]),
       });
       await response.body?.cancel().catch(() => {});
-      return sentBy(response);
+      return sentBy(response, at);
     } catch (error) {
       if (signal.aborted) return { outcome: 'given-up' };
       return { outcome: 'not-taken', reason: late.aborted ? 'time-out' : reasonOf(error) };
@@ -62,12 +62,18 @@ export function webhook({ url, secrets }: Pick<Endpoint, 'url' | 'secrets'>, ans
   };
 }
 
-function sentBy({ status, headers }: Response): Sent {
+function sentBy({ status, headers }: Response, now: Date): Sent {
   if (status >= 200 && status < 300) return { outcome: 'taken' };
   const reason = `status ${status}`;
   if (status === 410) return { outcome: 'gone', reason };
-  const seconds = Number(headers.get('retry-after') ?? Number.NaN);
-  return { outcome: 'not-taken', reason, ...(seconds > 0 && { retry_after_ms: seconds * 1000 }) };
+  const asked = retryAfter(headers.get('retry-after')?.trim() ?? '', now);
+  return { outcome: 'not-taken', reason, ...(asked > 0 && { retry_after_ms: asked }) };
+}
+
+/** Seconds, or a date (RFC 9110), as ms from now on; NaN where it is neither. */
+function retryAfter(value: string, now: Date): number {
+  if (/^\d+$/.test(value)) return Number(value) * 1000;
+  return / GMT$/.test(value) ? Date.parse(value) - now.getTime() : Number.NaN;
 }
 
 /** The system's code: a message may quote the URL. */

@@ -157,7 +157,8 @@ const PLANNED_FIELD = {
   ours: 'The value that you want; personal ones are masked without `--reveal`.',
   theirs: 'The value that WeChat Pay holds; absent where it holds none.',
   fate: '`sent` with the next PATCH; `left` as it is until a person accepts or resumes; `accepted` so; `refused` by WeChat Pay; `held` or `observed`: the policy is.',
-  changed: 'Which message or due time gave ours its value: `{command, by, at}`; null where it is as opened.',
+  changed:
+    'Which message or due time gave ours its value: `{command, by, at}`; null where it is as opened; absent where that may be kept no more.',
   found_at:
     "When WeChat Pay's value was found to be another; null where it was so from the start, or was ours before a change.",
 } as const satisfies Record<keyof PlannedRow, string>;

@@ -66,6 +66,9 @@ const EXPORTED = {
   commands: 'All of [commands](storage.md#commands), the latest first.',
   calls: 'All of [calls](storage.md#calls) that are kept.',
   discrepancies: 'All of [discrepancies](storage.md#discrepancies).',
+  events: 'All of [events](storage.md#events) that are kept, the first first.',
+  deliveries: 'All of [deliveries](storage.md#deliveries) that are kept.',
+  findings: 'What the last audit found: [findings](storage.md#findings).',
   temporal: '`{workflow_id, runs}`: what Temporal keeps, see below.',
 } as const satisfies Record<keyof Exported, string>;
 

@@ -41,7 +41,10 @@ const SETTINGS: Record<string, readonly [readers: string, says: string]> = {
     'w',
     'The same of `commands`. A change that WeChat Pay has not confirmed stays. `reconcile` reaches back as far.',
   ],
-  POLICY_SYNC_DISCREPANCIES_KEPT: ['w', 'The same of `discrepancies`. What is being healed stays.'],
+  POLICY_SYNC_DISCREPANCIES_KEPT: [
+    'w',
+    'The same of `discrepancies`. What is being healed stays, and what a policy asks for a person for.',
+  ],
   POLICY_SYNC_PERSONAL_KEPT: [
     'w',
     'How long after their end the personal data of policies are kept that ended DECLINED or INACTIVE; then they are [erased](../privacy.md#erasure).',

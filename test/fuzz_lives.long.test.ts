@@ -162,7 +162,8 @@ describe(`${SEQUENCES} random lives on the time-skipping server (LIVES_SEED=${SE
     await pass(lives, MINUTE);
     await each(lives, async (one) => {
       const { policy_state: state } = (await world.held(one.number)) ?? {};
-      assert.ok(state === INACTIVE || state === DECLINED, one.told(`in force after a surrender: ${state}`));
+      if (state === INACTIVE || state === DECLINED) return;
+      assert.fail(`${one.told(`in force after a surrender: ${state}`)}\n${await one.stands(await now())}`);
     });
     await pass(lives, 32 * DAY);
     await each(lives, async (one) => {

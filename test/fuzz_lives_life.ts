@@ -213,6 +213,19 @@ export class Life {
     }
   }
 
+  /** What the engine and the server say of it, for whoever reads of a failure. */
+  async stands(now: number): Promise<string> {
+    const { raw } = await this.handle.describe();
+    const { events = [] } = await this.handle.fetchHistory();
+    const status = await this.#client.status(this.id).catch(String);
+    const last = events?.slice(-20).map(({ eventId, eventType, eventTime }) => {
+      const at = new Date(Number(eventTime?.seconds ?? 0) * 1000).toISOString();
+      return `${eventId} ${at} ${proto.temporal.api.enums.v1.EventType[eventType ?? 0]}`;
+    });
+    const waits = JSON.stringify(raw.pendingActivities);
+    return [new Date(now).toISOString(), JSON.stringify(status), waits, ...(last ?? [])].join('\n');
+  }
+
   told(what: string): string {
     return `${this.number}: ${what}\n${JSON.stringify({ changes: this.plan.changes, settings: this.plan.settings })}\n${this.story.join('\n')}`;
   }

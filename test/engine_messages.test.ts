@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { APPROVED, DECLINED } from '../policy/state.ts';
+import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import { findPolicy } from '../storage/policies.ts';
 import { SEARCH_ATTRIBUTES } from '../workflows/messages.ts';
 import { until } from './client_namespace.ts';
 import { fault, runEngine } from './engine_fixture.ts';
+import { recordOf, uniqueNumber } from './fixtures.ts';
 import { lastingEventNames } from './history_events.ts';
-import type { World } from './world.ts';
+import { startWorld, type World } from './world.ts';
 
 // On the dev server, in real time: what messages lead to.
 const engine = runEngine();
@@ -85,6 +86,24 @@ describe('messages', () => {
     await asked;
     await world.faults();
     await synced(number);
+  });
+
+  it('that are refused bring nothing about that a replay lacks, however long the history is by then', async () => {
+    const { policy, number, record } = await approved();
+    const handle = handleOf(number);
+    const { address } = record.policy;
+    const { runId } = await handle.describe();
+    const length = async (): Promise<number> => (await handle.describe()).historyLength;
+    // A task whose only message is refused is the first in which the run is long.
+    while ((await length()) < 498) await world.client.amend(policy, { address });
+    for (let more = 0; more < 3; more++)
+      await assert.rejects(world.client.decline(policy, { reason: 'x' }), { rule: 'illegal-transition' });
+    await world.replay(number, runId);
+    assert.ok(
+      await handsOver(number, () => world.client.amend(policy, { address })),
+      'a message that is taken lets it come',
+    );
+    await world.replay(number, runId);
   });
 
   it('an illegal update is refused with its rule and leaves no trace in the history', async () => {
@@ -251,5 +270,33 @@ describe('a policy that is waited for long, each beside the other', { concurrenc
     );
     await world.client.resume(policy);
     await world.until(number, ({ attention }) => attention.length === 0);
+  });
+});
+
+describe('callers of verify at a merchant whose rate is low', () => {
+  it('keep no surrender from leaving, however often they ask: who was answered goes behind it', async (t) => {
+    const slow = await startWorld({ requestsPerSecond: 2 });
+    t.after(() => slow.close());
+    await slow.startWorkers();
+    const out_insurance_no = uniqueNumber('V');
+    const policy = { mchid: slow.mchid, out_insurance_no };
+    const record = recordOf({ out_insurance_no, policy_state: APPROVED }, { mchid: slow.mchid });
+    await slow.put({ ...record.policy });
+    await slow.client.openPolicy(record);
+    await slow.until(out_insurance_no, ({ sync }) => sync === 'SYNCED');
+    let isOver = false;
+    const ask = async (): Promise<void> => {
+      while (!isOver) await slow.client.verify(policy).catch(() => delay(20));
+    };
+    const asking = [ask(), ask()];
+    await delay(1_000);
+    await slow.client.cancel(policy);
+    const left = slow.until(out_insurance_no, ({ state, sync }) => state === 'INACTIVE' && sync === 'SYNCED', 20_000);
+    await left.finally(() => {
+      isOver = true;
+    });
+    await Promise.all(asking);
+    assert.equal((await slow.held(out_insurance_no))?.policy_state, INACTIVE);
+    await slow.replay(out_insurance_no);
   });
 });

@@ -5,7 +5,6 @@ import { ms } from '../policy/duration.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { calls, failureOf } from './calls.ts';
 import { owedBy } from './debts.ts';
-import { handsOver } from './fresh_run.ts';
 import { interruptible } from './interruptible.ts';
 import type { Parts } from './parts.ts';
 import { takeAnswer, takeRefusal, takeUnknown, takeWait } from './reconciler/answers.ts';
@@ -24,13 +23,8 @@ type Result = CallResult | VerifyResult;
 export function nextAction({ position, asked }: Parts): Action {
   const next = position.next();
   if (position.life.hold) return next;
-  const inVain = next.call === 'push' && asked.inVain;
-  return asked.isWaited && !inVain ? { call: 'query', not_before: position.standing.stray_until ?? 0 } : next;
-}
-
-/** Whether the loop should look again: something came since, or made the history so long that a fresh run is due. */
-export function isWanted(parts: Parts, seen: number): boolean {
-  return parts.run.wakeups !== seen || handsOver(parts);
+  const goesFirst = (next.call === 'push' || next.call === 'upload') && asked.isBehind;
+  return asked.isWaited && !goesFirst ? { call: 'query', not_before: position.standing.stray_until ?? 0 } : next;
 }
 
 /** Makes the next call, until it ends or something else is wanted; then it is cancelled, and its real end awaited. */
@@ -39,8 +33,8 @@ export async function performNext(parts: Parts): Promise<void> {
   const action = nextAction(parts);
   const seen = run.wakeups;
   const decided = JSON.stringify(action);
-  // Decided anew whenever what it rests on has changed, be it that a caller of `verify` has given up.
-  const awaited = (): boolean => isWanted(parts, seen) || JSON.stringify(nextAction(parts)) !== decided;
+  // Decided anew whenever what it rests on has changed, be it that a caller of `verify` has given up. Never by time or length: `Run.heard`.
+  const awaited = (): boolean => run.wakeups !== seen || JSON.stringify(nextAction(parts)) !== decided;
   if (action.call === 'rest') {
     // No call will bring this standing to MongoDB, so a record of its own does.
     outbox.owe();
@@ -111,12 +105,14 @@ async function absorb(parts: Parts, sent: PolicyFields | undefined, call: Promis
     if (result.recorded) outbox.recorded(position, written, result);
     else outbox.owe({ answer: true });
     takeResult(parts, result, sent);
+    if (sent) parts.asked.wrote();
     parts.asked.count(result, sent !== undefined);
     outbox.noteConfirmation(position, result.request_id);
   } catch (error) {
     position.sending = undefined;
     // Cancelled while it waited, so certainly without effect.
     if (isCancellation(error)) return;
+    if (sent) parts.asked.wrote();
     const owed = owedBy(error, workflowInfo().runId);
     if (owed) outbox.debts.take(owed);
     if (failureOf(error) === 'queued-too-long') queuedTooLong(parts);

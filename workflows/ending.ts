@@ -3,7 +3,6 @@ import { FORMAT } from '../activities/types/inputs.ts';
 import type { Snapshot } from '../activities/types/snapshot.ts';
 import { dueTimes } from '../policy/life.ts';
 import { DECLINED, type End } from '../policy/state.ts';
-import { isWanted } from './call.ts';
 import { failureOf, records } from './calls.ts';
 import { interruptible } from './interruptible.ts';
 import type { Parts } from './parts.ts';
@@ -43,7 +42,7 @@ async function write(parts: Parts, end: 'DECLINED' | 'INACTIVE', seen: number): 
   try {
     const told = await interruptible(
       () => records(`record the end: ${end}`).record(input),
-      () => isWanted(parts, seen),
+      () => parts.run.wakeups !== seen,
     );
     return isTaken(parts, told, input.snapshot);
   } catch (error) {

@@ -17,7 +17,7 @@ export function freshRunAt(): number {
 }
 
 /**
- * A fresh run is to take over now. Those who asked WeChat Pay are answered first, as a run ends only once nobody waits for
+ * A fresh run is to take over now; asked where the loop looks, and nowhere else (`Run.heard`). Those who asked WeChat Pay are answered first, as a run ends only once nobody waits for
  * it; but who asks without end, and gets no answer, must not keep the run for ever.
  */
 export function handsOver({ asked, calls }: Parts): boolean {
@@ -25,12 +25,13 @@ export function handsOver({ asked, calls }: Parts): boolean {
   return due && (!asked.isWaited || isLong());
 }
 
-export function isLong(patience: number = PATIENT_EVENTS): boolean {
+function isLong(patience: number = PATIENT_EVENTS): boolean {
   return workflowInfo().historyLength >= RUN_EVENTS + patience;
 }
 
 /** Goes over into a fresh run, unless this one is being stopped. */
 export async function handOver(parts: Parts, timer: DueTimer): Promise<void> {
+  parts.asked.release();
   await condition(allHandlersFinished);
   if (parts.run.stopping) return;
   timer.cancel();

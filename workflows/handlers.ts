@@ -5,7 +5,6 @@ import { marked, settleDue } from '../policy/life.ts';
 import { withoutNulls } from '../policy/record.ts';
 import { parse, RuleViolation, refuse } from '../policy/violation.ts';
 import { applyDue } from './due.ts';
-import { isLong } from './fresh_run.ts';
 import { InOrder } from './in_order.ts';
 import * as messages from './messages.ts';
 import type { Parts } from './parts.ts';
@@ -23,7 +22,12 @@ type Decision = 'accept' | 'resume';
 /** Registers a handler for each message, and a validator that refuses, without a trace in the history, what is illegal now. */
 export function listen(parts: Parts): void {
   const inOrder = new InOrder();
-  const update = <M, A>(handler: (message: M) => Promise<A>) => inOrder.update(handler);
+  const { run } = parts;
+  const update = <M, A>(handler: (message: M) => Promise<A>) =>
+    inOrder.update((message: M) => {
+      run.heard();
+      return handler(message);
+    });
   const opening = update((message: Envelope & { digest: string }) => opened(parts, message));
   setHandler(messages.open, opening, { validator: (message) => checkOpen(parts, message) });
   const commands = {
@@ -47,7 +51,10 @@ export function listen(parts: Parts): void {
   // A signal can't be refused: an illegal one is ignored and marked for attention.
   setHandler(
     messages.cancelSignal,
-    inOrder.signal((message) => signalled(parts, message)),
+    inOrder.signal((message) => {
+      run.heard();
+      return signalled(parts, message);
+    }),
   );
   const decisions = {
     accept: { definition: messages.accept, validator: (message?: Envelope) => checkAccept(parts, message) },
@@ -208,10 +215,7 @@ async function verified(
   const { position, inbox, asked, run } = parts;
   const known = inbox.answerTo(message, position.standing.revision);
   if (known) return { ...known, differences: differencesNow(position) };
-  await asked.answer(
-    () => run.wake(),
-    () => isLong(),
-  );
+  await asked.answer(() => run.wake());
   return { revision: position.standing.revision, outcome: 'unchanged', differences: differencesNow(position) };
 }
 

@@ -1,5 +1,8 @@
 import { type ApplicationFailure, CancellationScope, condition } from '@temporalio/workflow';
 
+/** So many messages that change nothing add 50 events at most. */
+const MOST_UNSEEN = 10;
+
 /** Where the run of the workflow stands: begun, refused, or being stopped; and whether anything came that the loop should look at. */
 export class Run {
   /** The first act is over. */
@@ -10,10 +13,22 @@ export class Run {
   /** The end is being recorded, or has been. */
   ending = false;
   #wakeups = 0;
+  #unseen = 0;
 
   /** Has the loop look again. */
   wake(): void {
     this.#wakeups++;
+    this.#unseen = 0;
+  }
+
+  /**
+   * A message came, of whatever effect. By these the history grows, and a fresh run may be due: the loop looks after each few. They are
+   * counted, and no length or time is looked at where somebody waits: a task whose only message is refused leaves no trace of it, and a
+   * replay would not look there.
+   */
+  heard(): void {
+    this.#unseen++;
+    if (this.#unseen >= MOST_UNSEEN) this.wake();
   }
 
   /** How often it was to look again: another number than before means that something came since. */

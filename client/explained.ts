@@ -131,7 +131,8 @@ async function gone(cause: Error, { client, workflowId = '' }: Asked): Promise<u
     const why = status.name === 'FAILED' ? await failureOf(client, workflowId) : '';
     return new PolicyEnded(`${name} has ended: ${words}${why}`, status.name as Ending, { cause });
   } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError)) return cause;
+    // The server may have gone since.
+    if (!(error instanceof WorkflowNotFoundError)) return explained(error, { client, workflowId, timeout: LOOK_MS });
     return new UnknownPolicy(`${name}: no such policy is known to Temporal; open it first`, { cause });
   }
 }

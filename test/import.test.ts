@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -193,7 +194,8 @@ describe('while Temporal is away', () => {
     await delay(1_500);
     await way.mend();
     const { code, stdout, stderr } = await waiting;
-    assert.equal(code, 0, stderr);
+    const failures = code === 0 ? '' : await readFile(`${file}.report.jsonl`, 'utf8').catch(String);
+    assert.equal(code, 0, `${stderr}${failures}`);
     assert.match(stdout, /^24 records: \d+ opened, \d+ open already, 0 failed, 0 bad\n$/);
     // It may warn first that it could not ask who polls the merchant's queue.
     assert.match(stderr, /^policy-sync: [^\n]+; trying again$/m);

@@ -30,7 +30,8 @@ export async function* resealAll(storage: Storage, keyring: Keyring, fix: boolea
     each<StoredPolicy>(
       policies,
       (one) => inPolicy(keyring, one),
-      (one) => ({ updated_at: one.updated_at }),
+      // Two writes in one millisecond are told apart by what they wrote.
+      (one, changes) => ({ updated_at: one.updated_at, ...unchanged(one, changes) }),
     ),
     each<StoredCommand>(commands, (one) => inCommand(keyring, one), unchanged),
     each<StoredDiscrepancy>(discrepancies, (one) => inDiscrepancy(keyring, one), unchanged),

@@ -237,4 +237,24 @@ describe('what rests under a former payload key', () => {
     const [command] = await storage.commands.find({}).toArray();
     assert.deepEqual([command?.by, command?.before], [null, {}]);
   });
+
+  it('is left as it is where a policy is written meanwhile, be it in the millisecond of the write before', async () => {
+    const { mchid, out_insurance_no } = await written();
+    const _id = `${mchid}/${out_insurance_no}`;
+    const newer = { 'record.policy.address': 'what the newer write left there' };
+    const slow: Storage = Object.create(storage, {
+      write: {
+        value: async (id: string, operation: () => Promise<unknown>) => {
+          if (id === _id) await storage.policies.updateOne({ _id }, { $set: newer });
+          return storage.write(id, operation);
+        },
+      },
+    });
+    const told: number[] = [];
+    for await (const page of resealAll(slow, keyring(entries[1], entries[0]), true)) told.push(page.left);
+    assert.deepEqual(told, [1, 0, 0]);
+    const found = await storage.policies.findOne({ _id });
+    const { address } = (found?.record.policy ?? {}) as { address?: unknown };
+    assert.equal(address, newer['record.policy.address']);
+  });
 });

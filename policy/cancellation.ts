@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { allowed, changed, inForce, type Rule } from './command_rule.ts';
+import { allowed, changed, inForce, isSo, type Rule, termChanged } from './command_rule.ts';
 import { envelope } from './envelope.ts';
 import { givenId, reason, rfc3339 } from './field_types.ts';
 import { cancelled, closedWindow, expiryOf, type Life, unmarked } from './life.ts';
@@ -50,11 +50,11 @@ export const withdraw: Rule<typeof withdrawSchema> = (life) => {
 };
 
 export const reinstate: Rule<typeof reinstateSchema> = (life, { expired_time }, now) => {
-  const state = life.record.policy.policy_state;
-  if (state === APPROVED && changed(life, { expired_time }) === life) return life;
+  const { policy_state: state } = life.record.policy;
+  if (state === APPROVED && isSo(life.record.policy, { expired_time })) return life;
   allowed(life, 'reinstate', INACTIVE);
-  const { inactive: _over, ...rest } = changed(life, { expired_time, policy_state: APPROVED });
+  const { inactive: _over, ...rest } = termChanged(life, { expired_time, policy_state: APPROVED });
   const policy = rest.record.policy;
   inForce(expiryOf(policy), policy.expired_time, 'reinstate', now);
-  return { ...rest, ...plannedAnew(life, policy) };
+  return { ...rest, ...plannedAnew(rest, policy) };
 };

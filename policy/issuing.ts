@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { allowed, changed, type Rule } from './command_rule.ts';
+import { allowed, changed, isSo, type Rule, termChanged } from './command_rule.ts';
 import { envelope, withoutEnvelope } from './envelope.ts';
 import { givenId, reason, rfc3339 } from './field_types.ts';
 import { closedWindow, unmarked } from './life.ts';
@@ -19,9 +19,10 @@ export const declineSchema = only({ ...envelope(), reason: reason() });
 
 export const approve: Rule<typeof approveSchema> = (life, command) => {
   const fields = withoutEnvelope(command);
-  if (life.record.policy.policy_state === APPROVED && changed(life, fields) === life) return life;
+  const { policy } = life.record;
+  if (policy.policy_state === APPROVED && isSo(policy, fields)) return life;
   allowed(life, 'approve', ISSUING);
-  const approved = changed(life, { ...fields, policy_state: APPROVED });
+  const approved = termChanged(life, { ...fields, policy_state: APPROVED });
   return unmarked(replanned(life, approved), 'issuing-overdue', 'issuing-past-expiry');
 };
 

@@ -38,8 +38,8 @@ export const renew: Rule<typeof renewSchema> = (life, command, now) => {
     if (command.as === life.record.policy.out_insurance_no)
       refuse('continued-by-itself', 'renew: expected in as the number of another policy, found its own', 'as');
     allowed(life, 'renew', APPROVED, INACTIVE);
-    const window = life.window === 'none' ? 'none' : 'closed';
-    return { ...life, continued_as: command.as, window };
+    const continued = { ...life, continued_as: command.as };
+    return { ...continued, ...plannedAnew(continued, life.record.policy) };
   }
   return renewTerm(life, command, now);
 };

@@ -110,6 +110,20 @@ describe('accept', () => {
     assert.deepEqual(settleDue(position.life, late).applied, []);
   });
 
+  it('takes another end of cover, though the window that the record gave does not fit into it', () => {
+    const given = { start_renewal_time: wireTime(NOW + 320 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
+    const expired_time = wireTime(NOW + 700 * DAY);
+    const position = synced(given);
+    get(position, { ...position.held, expired_time });
+    assert.equal(accept(position, NOW), true);
+    assert.deepEqual(
+      [position.held.expired_time, position.sync, position.next().call],
+      [expired_time, 'SYNCED', 'verify'],
+    );
+    command(position, 'cancel', {});
+    assert.equal(position.held.support_renewal, false, 'a surrender closes what was left there');
+  });
+
   it('leaves nothing to send, whatever differed, now or by a time already past', () => {
     const time = fc.integer({ min: -400, max: 500 }).map((days) => wireTime(NOW + days * DAY));
     const absent = fc.constant(undefined);

@@ -4,8 +4,9 @@ import { differences } from './difference.ts';
 import { TIME_FIELDS } from './fields.ts';
 import { dueTimes, expiryOf, heldPolicy, type Life, type Window } from './life.ts';
 import { type Policy, type PolicyFields, policySchema } from './record.ts';
-import { APPROVED, INACTIVE } from './state.ts';
+import { APPROVED, INACTIVE, ISSUING } from './state.ts';
 import { toWireTime } from './time.ts';
+import { refuse } from './violation.ts';
 import { ofTerm, plannedAnew, replanned, WINDOW_FIELDS, WINDOW_TIMES } from './window_plan.ts';
 
 /**
@@ -24,10 +25,11 @@ export function adopted(life: Life, remote: PolicyFields, fields: readonly strin
   // A window that we gave, and that fits into their term no more, is no reason against their term.
   const ours = WINDOW_TIMES.filter((time) => !found.some(({ field }) => field === time));
   const accepted = inState(life, ofTerm(policy as PolicyFields, ours), now);
+  codeKept(life, accepted, remote);
   return withWindowThere(life, accepted, { remote, fields }, now);
 }
 
-/** The life with the policy as accepted. */
+/** The life with the policy as accepted. A cancellation to come stays for as long as there is cover that it can end. */
 function inState(life: Life, policy: Policy, now: number): Life {
   const { inactive, cancellation, expiry_waived: _former, ...rest } = life;
   const { policy_state: state, expired_time } = policy;
@@ -39,9 +41,17 @@ function inState(life: Life, policy: Policy, now: number): Life {
     ...rest,
     record: { ...life.record, policy },
     ...(over && { inactive: over }),
-    ...(cancellation && state === life.record.policy.policy_state && { cancellation }),
+    ...(cancellation && (state === ISSUING || state === APPROVED) && { cancellation }),
     ...(waived && { expiry_waived: expired_time }),
   };
+}
+
+/** Refuses to give up the number that goes with INACTIVE, where that is still to be sent. */
+function codeKept(before: Life, after: Life, remote: PolicyFields): void {
+  const { policy_state, policy_code } = after.record.policy;
+  const isToEnd = after.cancellation !== undefined || (policy_state === INACTIVE && remote.policy_state !== INACTIVE);
+  if (isToEnd && before.record.policy.policy_code && !policy_code)
+    refuse('policy-code', 'accept: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
 }
 
 /**

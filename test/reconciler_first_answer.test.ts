@@ -232,6 +232,14 @@ describe('the first answer', () => {
       assert.deepEqual(position.next(), { call: 'push', fields });
     });
 
+  it('adopt: remote takes the state, and keeps a surrender to come that was accepted before the first answer', () => {
+    const position = opened({ adopt: 'remote' });
+    command(position, 'cancel', { at: wireTime(NOW + 30 * DAY) });
+    get(position, { ...position.held, policy_state: APPROVED });
+    assert.deepEqual([position.held.policy_state, position.sync], [APPROVED, 'SYNCED']);
+    assert.equal(position.life.cancellation?.at, NOW + 30 * DAY);
+  });
+
   it('adopt: remote takes another end of cover, though the window that the record gave does not fit into it', () => {
     const given = { start_renewal_time: wireTime(NOW + 320 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
     const expired_time = wireTime(NOW + 700 * DAY);

@@ -220,6 +220,14 @@ export function settleDue(life: Life, now: number): { life: Life; applied: Due[]
   }
 }
 
+/** The life as all that has come due leaves it: while it is on hold, too, a date that has passed has come. */
+export function asDue(life: Life, now: number): Life {
+  const { hold, ...rest } = life;
+  if (!hold) return life;
+  const { life: come, applied } = settleDue(rest, now);
+  return applied.length > 0 ? { ...come, hold } : life;
+}
+
 /** A policy that ends before its time; a window that WeChat Pay was given closes in the same PATCH. */
 export function cancelled(life: Life, cause: Cause, since: number, businessDate?: string): Life {
   const { cancellation: _taken, ...rest } = life;

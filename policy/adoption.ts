@@ -4,10 +4,10 @@ import { differences } from './difference.ts';
 import { TIME_FIELDS } from './fields.ts';
 import { dueTimes, expiryOf, heldPolicy, type Life, type Window } from './life.ts';
 import { type Policy, type PolicyFields, policySchema } from './record.ts';
-import { APPROVED, INACTIVE } from './state.ts';
+import { APPROVED, INACTIVE, ISSUING } from './state.ts';
 import { toWireTime } from './time.ts';
-import { parse } from './violation.ts';
-import { plannedAnew, replanned, WINDOW_FIELDS } from './window_plan.ts';
+import { refuse } from './violation.ts';
+import { ofTerm, plannedAnew, replanned, WINDOW_FIELDS, WINDOW_TIMES } from './window_plan.ts';
 
 /**
  * The life after WeChat Pay's record was made ours in these fields: each that it holds otherwise takes its value, the
@@ -22,15 +22,36 @@ export function adopted(life: Life, remote: PolicyFields, fields: readonly strin
     if (theirs === undefined) delete policy[field];
     else policy[field] = TIME_FIELDS.has(field) && typeof theirs === 'string' ? toWireTime(theirs) : theirs;
   }
-  const record = { ...life.record, policy: parse(policySchema, policy) };
-  const taken = withWindowThere(life, { ...life, record }, { remote, fields }, now);
-  const { policy_state: state, expired_time } = record.policy;
-  const { inactive: was, cancellation, expiry_waived: _former, ...rest } = taken;
-  if (state === APPROVED && expired_time !== undefined && (expiryOf(record.policy) ?? Number.POSITIVE_INFINITY) <= now)
-    Object.assign(rest, { expiry_waived: expired_time });
-  if (state === life.record.policy.policy_state)
-    return { ...rest, ...(was && { inactive: was }), ...(cancellation && { cancellation }) };
-  return state === INACTIVE ? { ...rest, inactive: { cause: 'GIVEN', since: now } } : rest;
+  // A window that we gave, and that fits into their term no more, is no reason against their term.
+  const ours = WINDOW_TIMES.filter((time) => !found.some(({ field }) => field === time));
+  const accepted = inState(life, ofTerm(policy as PolicyFields, ours), now);
+  codeKept(life, accepted, remote);
+  return withWindowThere(life, accepted, { remote, fields }, now);
+}
+
+/** The life with the policy as accepted. A cancellation to come stays for as long as there is cover that it can end. */
+function inState(life: Life, policy: Policy, now: number): Life {
+  const { inactive, cancellation, expiry_waived: _former, ...rest } = life;
+  const { policy_state: state, expired_time } = policy;
+  const waived =
+    state === APPROVED && expired_time !== undefined && (expiryOf(policy) ?? Number.POSITIVE_INFINITY) <= now;
+  const theirs = state === INACTIVE ? ({ cause: 'GIVEN', since: now } as const) : undefined;
+  const over = state === life.record.policy.policy_state ? inactive : theirs;
+  return {
+    ...rest,
+    record: { ...life.record, policy },
+    ...(over && { inactive: over }),
+    ...(cancellation && (state === ISSUING || state === APPROVED) && { cancellation }),
+    ...(waived && { expiry_waived: expired_time }),
+  };
+}
+
+/** Refuses to give up the number that goes with INACTIVE, where that is still to be sent. */
+function codeKept(before: Life, after: Life, remote: PolicyFields): void {
+  const { policy_state, policy_code } = after.record.policy;
+  const isToEnd = after.cancellation !== undefined || (policy_state === INACTIVE && remote.policy_state !== INACTIVE);
+  if (isToEnd && before.record.policy.policy_code && !policy_code)
+    refuse('policy-code', 'accept: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   unknownNames,
   uploadSchema,
 } from './record.ts';
+import { INACTIVE } from './state.ts';
 import { parse, refuse } from './violation.ts';
 import { replanned } from './window_plan.ts';
 
@@ -42,7 +43,11 @@ export const amend: Rule<typeof amendSchema> = (life, command, _now, there) => {
   const replaced = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
   parse(policyFieldsSchema, replaced);
   const takenBack = Object.keys(fields).filter((field) => fields[field] === null);
-  return replanned(life, without(changed(upload, replaced), takenBack));
+  const amended = without(changed(upload, replaced), takenBack);
+  const ends = life.cancellation !== undefined || life.record.policy.policy_state === INACTIVE;
+  if (ends && takenBack.includes('policy_code') && life.record.policy.policy_code)
+    refuse('policy-code', 'amend: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
+  return replanned(life, amended);
 };
 
 /** So that a fault names the list as that of a record does. */

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { allowed, changed, inForce, type Rule } from './command_rule.ts';
+import { allowed, changed, inForce, isSo, type Rule, termChanged } from './command_rule.ts';
 import { envelope } from './envelope.ts';
 import { givenId, reason, rfc3339 } from './field_types.ts';
-import { cancelled, closedWindow, expiryOf, type Life, unmarked } from './life.ts';
+import { asDue, cancelled, closedWindow, expiryOf, type Life, unmarked } from './life.ts';
 import { only } from './record.ts';
 import { APPROVED, CAUSES, type Cause, INACTIVE, ISSUING } from './state.ts';
 import { instantOf } from './time.ts';
@@ -23,7 +23,8 @@ export const reinstateSchema = only({ ...envelope(), expired_time: rfc3339().opt
 
 export const cancel: Rule<typeof cancelSchema> = (life, { cause, at, policy_code }, now) => {
   const coded = changed(life, { policy_code });
-  if (life.record.policy.policy_state === INACTIVE) return cancelledAfterEnd(coded, cause);
+  const come = asDue(coded, now);
+  if (come.record.policy.policy_state === INACTIVE) return cancelledAfterEnd(come, cause);
   allowed(life, 'cancel', ISSUING, APPROVED);
   if (!coded.record.policy.policy_code)
     refuse('policy-code', 'cancel: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
@@ -41,20 +42,20 @@ function cancelledAfterEnd(life: Life, cause: Cause): Life {
   return { ...life, window, ...(inactive && { inactive: { ...inactive, cause } }) };
 }
 
-export const withdraw: Rule<typeof withdrawSchema> = (life) => {
-  const { cancellation, ...rest } = life;
-  if (cancellation) return rest;
-  if (life.record.policy.policy_state === INACTIVE)
+export const withdraw: Rule<typeof withdrawSchema> = (life, _message, now) => {
+  if (asDue(life, now).record.policy.policy_state === INACTIVE)
     refuse('illegal-transition', 'withdraw: the policy is INACTIVE already; reinstate it');
-  return life;
+  const { cancellation, ...rest } = life;
+  return cancellation ? rest : life;
 };
 
 export const reinstate: Rule<typeof reinstateSchema> = (life, { expired_time }, now) => {
-  const state = life.record.policy.policy_state;
-  if (state === APPROVED && changed(life, { expired_time }) === life) return life;
-  allowed(life, 'reinstate', INACTIVE);
-  const { inactive: _over, ...rest } = changed(life, { expired_time, policy_state: APPROVED });
+  const come = asDue(life, now);
+  const { policy_state: state } = come.record.policy;
+  if (state === APPROVED && isSo(come.record.policy, { expired_time })) return life;
+  allowed(come, 'reinstate', INACTIVE);
+  const { inactive: _over, ...rest } = termChanged(come, { expired_time, policy_state: APPROVED });
   const policy = rest.record.policy;
   inForce(expiryOf(policy), policy.expired_time, 'reinstate', now);
-  return { ...rest, ...plannedAnew(life, policy) };
+  return { ...rest, ...plannedAnew(rest, policy) };
 };

@@ -4,6 +4,7 @@ import { type Life, withPolicy } from './life.ts';
 import { type Policy, type PolicyFields, policySchema } from './record.ts';
 import { type PolicyState, shortState } from './state.ts';
 import { parse, refuse } from './violation.ts';
+import { ofTerm } from './window_plan.ts';
 
 /** Whether WeChat Pay holds a value of the field, or may. */
 export type MayHold = (field: string) => boolean;
@@ -28,6 +29,12 @@ export function changed(life: Life, fields: PolicyFields): Life {
   const policy = life.record.policy;
   if (isSo(policy, fields)) return life;
   return withPolicy(life, parse(policySchema, { ...policy, ...defined(fields) }));
+}
+
+/** The same for fields of its term: a window that was given, and does not fit into the term any more, is planned anew. */
+export function termChanged(life: Life, fields: PolicyFields): Life {
+  const policy = ofTerm({ ...life.record.policy, ...defined(fields) });
+  return { ...life, record: { ...life.record, policy } };
 }
 
 /** Whether the policy has every field that is given already. */

@@ -2,7 +2,7 @@ import { DAY, ms } from './duration.ts';
 import { LIFETIME } from './fields.ts';
 import { WINDOW_LIMIT } from './policy_rules.ts';
 import type { Policy, PolicyFields, PolicyRecord } from './record.ts';
-import { APPROVED, CAUSES, type Cause, INACTIVE, ISSUING } from './state.ts';
+import { APPROVED, CAUSES, type Cause, DECLINED, INACTIVE, ISSUING } from './state.ts';
 import { instantOf, wireTime, withinYears } from './time.ts';
 
 export { CAUSES, type Cause } from './state.ts';
@@ -44,7 +44,9 @@ export interface Life {
 /** The life of a record just opened. */
 export function openedLife(record: PolicyRecord, now: number): Life {
   const inactive = record.policy.policy_state === INACTIVE ? { cause: 'GIVEN' as const, since: now } : undefined;
-  const window = plannedWindow(record.policy);
+  const planned = plannedWindow(record.policy);
+  // An offer that is made of what is declined already would be closed by nobody.
+  const window = planned === 'given' && record.policy.policy_state === DECLINED ? 'closed' : planned;
   return {
     record,
     opened_at: now,
@@ -77,9 +79,17 @@ function windowIsThere({ window, window_sent }: Life): boolean {
   return window === 'open' || window === 'given' || (window === 'planned' && window_sent);
 }
 
-/** Where the window stands once it has lost its sense: one that WeChat Pay was given closes. */
+/** Where the window stands once it has lost its sense: one that WeChat Pay was given closes, an accepted stranger's, too. */
 export function closedWindow(life: Life): Window {
-  return windowIsThere(life) ? 'closed' : life.window;
+  const isStrange = life.window === 'none' && life.window_sent;
+  return windowIsThere(life) || isStrange ? 'closed' : life.window;
+}
+
+/** Whether nobody renews the policy: it was surrendered, or declined, or another one continues it. */
+export function offersNoRenewal({ record, inactive, continued_as }: Life): boolean {
+  const { policy_state } = record.policy;
+  const surrendered = policy_state === INACTIVE && CAUSES.some((cause) => cause === inactive?.cause);
+  return surrendered || policy_state === DECLINED || continued_as !== undefined;
 }
 
 /**
@@ -160,7 +170,8 @@ export function dueTimes(life: Life): Due[] {
   if (life.cancellation && (state === ISSUING || state === APPROVED)) add('cancellation', life.cancellation.at);
   // Times that WeChat Pay has of a window to come are an offer, too, once the policy has ended and nobody opens it any more.
   const offered = life.window === 'open' || life.window === 'given' || (state === INACTIVE && windowIsThere(life));
-  if (offered) add('window-closes', times?.closes);
+  // One of cover for life has no end of its own, and none later than the policy's.
+  if (offered) add('window-closes', times?.closes ?? life.inactive?.since);
   if (state === INACTIVE && life.inactive && !offered) add('end', life.inactive.since + reinstatementWithin(life));
   return due.sort((a, b) => a.at - b.at || ORDER.indexOf(a.what) - ORDER.indexOf(b.what));
 }
@@ -209,6 +220,14 @@ export function settleDue(life: Life, now: number): { life: Life; applied: Due[]
   }
 }
 
+/** The life as all that has come due leaves it: while it is on hold, too, a date that has passed has come. */
+export function asDue(life: Life, now: number): Life {
+  const { hold, ...rest } = life;
+  if (!hold) return life;
+  const { life: come, applied } = settleDue(rest, now);
+  return applied.length > 0 ? { ...come, hold } : life;
+}
+
 /** A policy that ends before its time; a window that WeChat Pay was given closes in the same PATCH. */
 export function cancelled(life: Life, cause: Cause, since: number, businessDate?: string): Life {
   const { cancellation: _taken, ...rest } = life;
@@ -222,9 +241,7 @@ export function cancelled(life: Life, cause: Cause, since: number, businessDate?
  * sense any more, it closes.
  */
 export function withWindowFound(life: Life): Life {
-  const { policy_state, coverage_term_type } = life.record.policy;
-  const ended = policy_state === INACTIVE && CAUSES.some((cause) => cause === life.inactive?.cause);
-  const senseless = ended || coverage_term_type === LIFETIME;
+  const senseless = offersNoRenewal(life) || life.record.policy.coverage_term_type === LIFETIME;
   return { ...life, window_sent: true, ...(senseless && { window: 'closed' }) };
 }
 

@@ -4,7 +4,7 @@ import { durationSchema, ms } from './duration.ts';
 import { envelope, withoutEnvelope } from './envelope.ts';
 import { givenId, rfc3339 } from './field_types.ts';
 import { LIFETIME } from './fields.ts';
-import { expiryOf, type Life } from './life.ts';
+import { asDue, expiryOf, type Life } from './life.ts';
 import { WINDOW_LIMIT } from './policy_rules.ts';
 import { only, policySchema } from './record.ts';
 import { APPROVED, INACTIVE } from './state.ts';
@@ -38,8 +38,8 @@ export const renew: Rule<typeof renewSchema> = (life, command, now) => {
     if (command.as === life.record.policy.out_insurance_no)
       refuse('continued-by-itself', 'renew: expected in as the number of another policy, found its own', 'as');
     allowed(life, 'renew', APPROVED, INACTIVE);
-    const window = life.window === 'none' ? 'none' : 'closed';
-    return { ...life, continued_as: command.as, window };
+    const continued = { ...life, continued_as: command.as };
+    return { ...continued, ...plannedAnew(continued, life.record.policy) };
   }
   return renewTerm(life, command, now);
 };
@@ -51,8 +51,9 @@ function renewTerm(life: Life, command: Exclude<z.output<typeof renewSchema>, { 
   const given = { start_renewal_time, end_renewal_time };
   const sameWindow = isSo(policy, given) && isPlanned(life, spans);
   if (sameWindow && isSo(policy, term) && policy.policy_state === APPROVED) return life;
-  const expiredByTime = policy.policy_state === INACTIVE && life.inactive?.cause === 'EXPIRY';
-  if (!expiredByTime) allowed(life, 'renew', APPROVED);
+  const come = asDue(life, now);
+  const expiredByTime = come.record.policy.policy_state === INACTIVE && come.inactive?.cause === 'EXPIRY';
+  if (!expiredByTime) allowed(come, 'renew', APPROVED);
   if (policy.coverage_term_type === LIFETIME) refuse('lifetime', 'renew: cover for life has no terms');
   const [until, next] = [expiryOf(policy) ?? 0, instantOf(term.expired_time) ?? 0];
   if (next < until || (next === until && sameWindow))

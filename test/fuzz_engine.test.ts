@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { CommandName } from '../policy/commands.ts';
 import { differences } from '../policy/difference.ts';
-import { dueTimes } from '../policy/life.ts';
+import { dueTimes, offersNoRenewal } from '../policy/life.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
@@ -52,8 +52,17 @@ const step = fc.oneof(
 );
 const reset = fc.record({ reset: fc.integer({ min: 0, max: 99 }).map((share) => share / 100) });
 
+const LIFETIME = { coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME' };
+const WINDOW_GIVEN = { start_renewal_time: wireTime(NOW + 310 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
+
 const sequences = fc.record({
-  changes: fc.record({ policy_state: fc.constantFrom(ISSUING, APPROVED), support_renewal: fc.boolean() }),
+  changes: fc
+    .record({
+      policy_state: fc.constantFrom(ISSUING, APPROVED, INACTIVE),
+      support_renewal: fc.boolean(),
+      term: fc.constantFrom({}, LIFETIME, WINDOW_GIVEN, { start_renewal_time: WINDOW_GIVEN.start_renewal_time }),
+    })
+    .map(({ term, ...changes }) => ({ ...changes, ...term })),
   settings: fc.record({
     adopt: fc.constantFrom('push', 'remote', 'report'),
     upload: fc.option(fc.constant({ appid: 'wx1', openid: 'o1' }), { freq: 5, nil: undefined }),
@@ -175,6 +184,57 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
           ['end'],
         );
         assert.equal(position.sync, 'SYNCED');
+      }),
+      parameters,
+    );
+  });
+
+  it('has every life that is INACTIVE end by itself, though nobody surrenders it', () => {
+    fc.assert(
+      fc.property(sequences, ({ changes, settings, steps }) => {
+        const stage = new Stage(changes, settings);
+        play(stage, steps);
+        rest(stage);
+        stage.pass(1500 * DAY);
+        rest(stage);
+        const { position } = stage;
+        if (position.held.policy_state !== INACTIVE || position.stateDiverged) return;
+        assert.deepEqual(
+          dueTimes(position.life).map(({ what }) => what),
+          ['end'],
+        );
+      }),
+      parameters,
+    );
+  });
+
+  it('keeps a surrender to come until it comes, a message takes it back, or cover ends', () => {
+    const dropping: readonly unknown[] = ['withdraw', 'renew', 'unhold', 'reinstate'];
+    fc.assert(
+      fc.property(sequences, ({ changes, settings, steps }) => {
+        const stage = new Stage(changes, settings);
+        for (const one of steps.filter((step) => !('reset' in step))) {
+          const { cancellation } = stage.position.life;
+          play(stage, [one]);
+          const { policy_state } = stage.position.held;
+          if (!cancellation || (policy_state !== ISSUING && policy_state !== APPROVED)) continue;
+          const sent = 'call' in one ? one.meanwhile?.send : 'send' in one && one.send;
+          assert.ok(stage.position.life.cancellation || dropping.includes(sent), 'it is gone');
+        }
+      }),
+      parameters,
+    );
+  });
+
+  it('offers no renewal of what was surrendered or declined, where nobody else writes', () => {
+    fc.assert(
+      fc.property(sequences, ({ changes, settings, steps }) => {
+        const stage = new Stage(changes, settings);
+        for (const one of steps.filter((step) => !('drift' in step || 'decide' in step || 'reset' in step))) {
+          play(stage, [one]);
+          const { life, held } = stage.position;
+          if (offersNoRenewal(life)) assert.ok(!held.support_renewal || !held.start_renewal_time, 'it is offered');
+        }
       }),
       parameters,
     );

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { obey } from '../policy/commands.ts';
+import { type CommandName, obey } from '../policy/commands.ts';
 import { patchOf } from '../policy/difference.ts';
 import { dueTimes, heldPolicy, type Life, openedLife, settleDue } from '../policy/life.ts';
 import { APPROVED, INACTIVE, ISSUING, POLICY_STATES } from '../policy/state.ts';
@@ -235,6 +235,22 @@ describe('cancellations', () => {
       NOW,
     );
     assert.equal(mended.record.policy.policy_code, 'C9');
+  });
+
+  it('the policy_code that goes with INACTIVE is not taken back while a surrender is to come, or may be on its way', () => {
+    const uncoded = openedLife(record({ policy_code: undefined }), NOW);
+    const obeyed = (life: Life, name: CommandName, input: object): Life => obey(life, name, input, NOW, () => false);
+    const cancelled = [undefined, wireTime(NOW + DAY)].map((at) =>
+      obeyed(uncoded, 'cancel', { at, policy_code: 'C9' }),
+    );
+    for (const life of cancelled)
+      assert.equal(
+        ruleOf(() => obeyed(life, 'amend', { policy_code: null })),
+        'policy-code',
+      );
+    const [, later = uncoded] = cancelled;
+    const withdrawn = obeyed(later, 'withdraw', {});
+    assert.equal(obeyed(withdrawn, 'amend', { policy_code: null }).record.policy.policy_code, undefined);
   });
 });
 

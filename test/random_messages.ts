@@ -1,11 +1,14 @@
 // Messages of every kind, as random lives send them.
 import fc from 'fast-check';
 import type { CommandName } from '../policy/commands.ts';
+import { CAUSES } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import { DAY } from './fixtures.ts';
 
 const days = fc.integer({ min: 1, max: 500 });
 const CHANGES = ['approve', 'decline', 'cancel', 'withdraw', 'amend', 'renew', 'reinstate'] as const;
+/** A lapse keeps a policy for two years, and a random life on a real server is watched for weeks. */
+const ENDS = CAUSES.filter((cause) => cause !== 'LAPSE');
 /** Messages that change the record. */
 export const change = fc.record({ send: fc.constantFrom<CommandName>(...CHANGES), days });
 /** The same, and those that say whether anything is sent. */
@@ -26,11 +29,17 @@ export function inputFor(name: CommandName, number: number, now: number): Record
     { coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME' },
     { expired_time: later },
     { free_insurance: number % 2 === 0 },
+    { coverage_term_type: 'COVERAGE_TERM_TYPE_LIFETIME', support_renewal: true },
+    { coverage_term_type: 'COVERAGE_TERM_TYPE_FIXED_DATE' },
+    { start_renewal_time: wireTime(now + (number - 20) * DAY), end_renewal_time: wireTime(now + (number + 10) * DAY) },
+    { start_renewal_time: later },
+    { end_renewal_time: later },
+    { policy_code: number % 2 ? `D${number}` : null },
   ];
   const inputs: Record<CommandName, Record<string, unknown>> = {
-    approve: { policy_code: `C${number}` },
+    approve: { policy_code: `C${number}`, ...(number % 4 === 0 && { expired_time: later }) },
     decline: { reason: 'r' },
-    cancel: number % 3 ? {} : { at: later },
+    cancel: { cause: ENDS[number % ENDS.length], ...(number % 3 === 0 && { at: later }) },
     withdraw: {},
     amend: amendments[number % amendments.length] ?? {},
     renew: number % 5 ? { expired_time: later, window: { start_renewal_time: later } } : { as: 'NEXT1' },

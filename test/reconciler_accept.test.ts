@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type CommandName, obey } from '../policy/commands.ts';
-import { settleDue } from '../policy/life.ts';
+import { dueTimes, settleDue } from '../policy/life.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
@@ -110,6 +110,50 @@ describe('accept', () => {
     assert.deepEqual(settleDue(position.life, late).applied, []);
   });
 
+  it('keeps a surrender to come where WeChat Pay has the policy in force, and what it sends with it', () => {
+    const position = opened({}, { policy_state: ISSUING, policy_code: undefined });
+    const { policy_code: _none, ...there } = position.held;
+    get(position, there as PolicyFields);
+    command(position, 'cancel', { at: wireTime(NOW + 10 * DAY), policy_code: 'C9' });
+    takeAnswer(position, { policy: there as PolicyFields, unreadable: [] }, { policy_code: 'C9' }, NOW);
+    assert.equal(position.standing.block?.code, 'NOT_TAKEN');
+    accept(position, NOW);
+    assert.deepEqual([position.sync, position.next().call], ['SYNCED', 'verify']);
+    get(position, { ...there, policy_code: 'C9', policy_state: APPROVED } as PolicyFields);
+    assert.equal(position.sync, 'DIVERGED');
+    accept(position, NOW);
+    assert.equal(position.held.policy_state, APPROVED);
+    const late = NOW + 11 * DAY;
+    change(position, settleDue(position.life, late).life, URGENCY.due, late);
+    assert.deepEqual(position.next(), { call: 'push', fields: { policy_state: INACTIVE, policy_code: 'C9' } });
+  });
+
+  it('never gives up the policy_code that a surrender on its way is sent with', () => {
+    const position = opened({}, { policy_state: ISSUING, policy_code: undefined });
+    const { policy_code: _none, ...there } = position.held;
+    get(position, there as PolicyFields);
+    command(position, 'cancel', { at: wireTime(NOW + 10 * DAY), policy_code: 'C9' });
+    takeAnswer(position, { policy: there as PolicyFields, unreadable: [] }, { policy_code: 'C9' }, NOW);
+    accept(position, NOW);
+    const late = NOW + 11 * DAY;
+    change(position, settleDue(position.life, late).life, URGENCY.due, late);
+    assert.deepEqual(position.next(), { call: 'push', fields: { policy_state: INACTIVE, policy_code: 'C9' } });
+  });
+
+  it('takes another end of cover, though the window that the record gave does not fit into it', () => {
+    const given = { start_renewal_time: wireTime(NOW + 320 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
+    const expired_time = wireTime(NOW + 700 * DAY);
+    const position = synced(given);
+    get(position, { ...position.held, expired_time });
+    assert.equal(accept(position, NOW), true);
+    assert.deepEqual(
+      [position.held.expired_time, position.sync, position.next().call],
+      [expired_time, 'SYNCED', 'verify'],
+    );
+    command(position, 'cancel', {});
+    assert.equal(position.held.support_renewal, false, 'a surrender closes what was left there');
+  });
+
   it('leaves nothing to send, whatever differed, now or by a time already past', () => {
     const time = fc.integer({ min: -400, max: 500 }).map((days) => wireTime(NOW + days * DAY));
     const absent = fc.constant(undefined);
@@ -131,7 +175,12 @@ describe('accept', () => {
       day: fc.integer({ min: 0, max: 420 }),
       given: fc.boolean(),
       support_renewal: fc.boolean(),
-      command: fc.constantFrom(undefined, ['renew', { as: 'NEXT1' }] as const, ['cancel', {}] as const),
+      command: fc.constantFrom(
+        undefined,
+        ['renew', { as: 'NEXT1' }] as const,
+        ['cancel', {}] as const,
+        ['cancel', { at: wireTime(NOW + 360 * DAY) }] as const,
+      ),
       attempted: fc.boolean(),
     });
     fc.assert(
@@ -145,6 +194,7 @@ describe('accept', () => {
         takeAnswer(position, { policy: position.held, unreadable: [] }, { ...position.held }, now);
         if (attempted) takeUnknown(position, { address: 'once' }, now);
         get(position, { ...position.held, ...theirs } as PolicyFields, now);
+        const { cancellation } = position.life;
         try {
           accept(position, now);
         } catch (error) {
@@ -158,6 +208,12 @@ describe('accept', () => {
           later.applied.filter(({ what }) => !what.startsWith('issuing-')),
           [],
         );
+        const { policy_state } = position.held;
+        if (policy_state === APPROVED || policy_state === ISSUING)
+          assert.deepEqual(position.life.cancellation, cancellation, 'a surrender to come stays');
+        if (policy_state !== INACTIVE) return;
+        const left = dueTimes(settleDue(position.life, now + 2000 * DAY).life).map(({ what }) => what);
+        assert.deepEqual(left, ['end'], 'every life ends');
       }),
       { numRuns: 500 },
     );

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { todoOf } from '../policy/blocks.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE, ISSUING } from '../policy/state.ts';
+import { wireTime } from '../policy/time.ts';
 import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
 import { resume } from '../workflows/reconciler/desired.ts';
 import type { Position } from '../workflows/reconciler/position.ts';
@@ -230,6 +231,22 @@ describe('the first answer', () => {
       const fields = { address: 'B', policy_state: APPROVED, policy_code };
       assert.deepEqual(position.next(), { call: 'push', fields });
     });
+
+  it('adopt: remote takes the state, and keeps a surrender to come that was accepted before the first answer', () => {
+    const position = opened({ adopt: 'remote' });
+    command(position, 'cancel', { at: wireTime(NOW + 30 * DAY) });
+    get(position, { ...position.held, policy_state: APPROVED });
+    assert.deepEqual([position.held.policy_state, position.sync], [APPROVED, 'SYNCED']);
+    assert.equal(position.life.cancellation?.at, NOW + 30 * DAY);
+  });
+
+  it('adopt: remote takes another end of cover, though the window that the record gave does not fit into it', () => {
+    const given = { start_renewal_time: wireTime(NOW + 320 * DAY), end_renewal_time: wireTime(NOW + 380 * DAY) };
+    const expired_time = wireTime(NOW + 700 * DAY);
+    const position = opened({ adopt: 'remote' }, { policy_state: APPROVED, ...given });
+    get(position, { ...position.held, expired_time });
+    assert.deepEqual([position.held.expired_time, position.sync], [expired_time, 'SYNCED']);
+  });
 
   it('an upload of unknown outcome is over after its time: what it carried can be taken back', () => {
     const position = opened({ upload: { appid: 'wx1', openid: 'o1' } });

@@ -128,6 +128,23 @@ describe('a refusal', () => {
     assert.equal(gone.verificationRefused, false);
   });
 
+  it('by 404 is asked about: the policy may be gone, or what the update names does not exist', () => {
+    const changed = (): Position => {
+      const position = opened();
+      get(position, position.held);
+      command(position, 'amend', { address: 'B' });
+      takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, { address: 'B' }, NOW);
+      assert.equal(position.next().call, 'query');
+      return position;
+    };
+    const gone = changed();
+    takeRefusal(gone, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    assert.deepEqual([gone.sync, gone.standing.block, gone.next().call], ['DIVERGED', null, 'verify']);
+    const there = changed();
+    get(there, { ...there.held, address: SEED.address });
+    assert.deepEqual([there.sync, there.standing.block?.code, there.next().call], ['BLOCKED', 'NOT_FOUND', 'verify']);
+  });
+
   it('of the GET itself leaves nothing to do before a person acts', () => {
     const position = opened();
     takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, undefined, NOW);

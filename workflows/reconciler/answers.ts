@@ -64,8 +64,9 @@ export function takeAnswer(
   }
   // What an upload of ours made there, or may have, was not there before us.
   const baseline = standing.baseline && !sent;
-  const { unseen = [] } = standing;
-  const isFirst = ({ field }: Difference): boolean => baseline || (unseen.includes(field) && !(sent && field in sent));
+  const { unseen = [], lagging } = standing;
+  const isFirst = ({ field }: Difference): boolean =>
+    !lagging && (baseline || (unseen.includes(field) && !(sent && field in sent)));
   for (const difference of found.filter((one) => !isFirst(one))) judge(position, difference, before, sent, now);
   adopt(position, found.filter(isFirst), now);
   standing.unseen = answer.unreadable.filter((field) => baseline || unseen.includes(field));
@@ -105,6 +106,7 @@ function forgetChanged(position: Position, { policy, unreadable }: RemoteAnswer,
       ? sent !== undefined && field in sent && sameValue(field, sent[field], held[field])
       : sameValue(field, held[field], policy[field]);
   position.standing.changed = position.standing.changed.filter((field) => field in held && !isThere(field));
+  if (!position.standing.changed.includes('policy_state')) delete position.standing.revives;
 }
 
 /** Refusals, reports and healings that the answer has made pointless. */

@@ -1,5 +1,6 @@
-import { sameValue, sameWish } from '../../policy/difference.ts';
+import { comparable, sameValue, sameWish } from '../../policy/difference.ts';
 import { type Life, marked, unmarked } from '../../policy/life.ts';
+import { APPROVED, INACTIVE, isTransition, type PolicyState } from '../../policy/state.ts';
 import type { Position } from './position.ts';
 import { settle, unblock, unmark } from './settled.ts';
 import { URGENCY, type Urgency } from './standing.ts';
@@ -38,12 +39,23 @@ export function change(position: Position, life: Life, urgency: Urgency, now: nu
   if (standing.absent && !standing.confirmed && standing.block) standing.must_query = true;
   retryChanged(position, differs);
   delete standing.absence_accepted;
+  if (differs('policy_state')) takeState(position, before.policy_state);
   for (const field of Object.keys(standing.reported))
-    if (differs(field) && (agrees(field) || position.mayPush(field))) delete standing.reported[field];
+    if (differs(field) && (field !== 'policy_state' || agrees(field))) delete standing.reported[field];
   // A new value has not been contested yet.
   for (const field of Object.keys(standing.drifts)) if (differs(field)) delete standing.drifts[field];
   settle(position);
   unmark(position);
+}
+
+/** Back to APPROVED leads only what puts in force again what was INACTIVE with us: an approval never revives what WeChat Pay has surrendered. */
+function takeState(position: Position, before: PolicyState): void {
+  const { standing, held } = position;
+  const theirs = standing.confirmed?.policy_state;
+  if (before === INACTIVE && held.policy_state === APPROVED) standing.revives = true;
+  else delete standing.revives;
+  if (position.follows(theirs)) delete standing.reported.policy_state;
+  else if (isTransition(theirs, held.policy_state)) standing.reported.policy_state = comparable('policy_state', theirs);
 }
 
 /**
@@ -92,6 +104,8 @@ function hurry(position: Position, urgency: Urgency, now: number): void {
  */
 export function behind(position: Position, revision: number, now: number): void {
   const standing = position.standing;
+  // More was accepted than this run knows of, and may have taken back what is on its way here: none of it counts as changed since.
+  if (revision > standing.revision) standing.changed = [];
   standing.revision = Math.max(standing.revision, revision) + 1;
   Object.assign(standing, { must_query: true, not_before: now + ATTEMPT, rounds: 0, lagging: true });
   standing.stray_until = now + ATTEMPT;

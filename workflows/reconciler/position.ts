@@ -1,4 +1,4 @@
-import { comparable, differences, patchOf, sameValue, sameWish } from '../../policy/difference.ts';
+import { comparable, type Difference, differences, patchOf, sameValue, sameWish } from '../../policy/difference.ts';
 import { ms } from '../../policy/duration.ts';
 import { isPersonal, UPLOAD_ONLY } from '../../policy/fields.ts';
 import { heldPolicy, type Life } from '../../policy/life.ts';
@@ -43,10 +43,19 @@ export class Position {
     return heldPolicy(this.life);
   }
 
-  /** A reported state is sent after all only where our new one follows from it without undoing anything. */
-  mayPush(field: string): boolean {
-    const theirs = this.standing.confirmed?.policy_state;
-    return field !== 'policy_state' || isForward(theirs, this.held.policy_state);
+  /**
+   * Whether our state may be sent where WeChat Pay shows `theirs`: it follows from it without undoing anything, or what was INACTIVE
+   * with us, too, was put in force again.
+   */
+  follows(theirs: unknown): boolean {
+    const ours = this.held.policy_state;
+    return isForward(theirs, ours) || (this.standing.revives === true && isTransition(theirs, ours));
+  }
+
+  /** Ours was changed since WeChat Pay was last known to hold it, and is on its way, whatever it shows now. */
+  leaves({ field, theirs }: Difference): boolean {
+    if (this.life.observed || !this.standing.changed.includes(field)) return false;
+    return field !== 'policy_state' || this.follows(theirs);
   }
 
   /** Fields that are left different for good, as far as neither side has changed them since. */
@@ -155,6 +164,13 @@ export class Position {
       unreadable: unreadable.filter((field) => !changed.includes(field)),
       withheld: (field) => this.isRefused(field) || reported[field] === comparable(field, confirmed[field]),
     });
+  }
+
+  /** Something that was accepted since is left as WeChat Pay has it: nobody may be told that it is there. */
+  get withholdsChange(): boolean {
+    const { changed, reported } = this.standing;
+    const accepted = this.accepted;
+    return changed.some((field) => field in reported && !accepted.includes(field));
   }
 
   /** Until when an attempt of ours may still land; undefined where none is under way. */

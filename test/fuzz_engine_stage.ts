@@ -110,9 +110,11 @@ export class Stage {
     const action = position.next();
     if (action.call === 'rest') return action.call;
     position.sending = 'fields' in action ? action.fields : undefined;
+    position.hurried = false;
     meanwhile();
     position.sending = undefined;
     if (ending === 'no-effect') takeWait(position, { wait: RETRY_AFTER }, now);
+    else if (!('fields' in action) && ending === 'refused') takeRefusal(position, REFUSED, undefined, now);
     else if (!('fields' in action)) this.#answer();
     else this.#write(action, ending);
     settle(position);
@@ -174,6 +176,8 @@ export class Stage {
   settle(): void {
     for (let calls = 0; calls < 30; calls++) {
       this.pass(16 * MINUTE);
+      // A refused GET waits for a person, or for the next change, and says so.
+      if (this.position.next().call === 'rest' && this.position.sync === 'BLOCKED') return;
       const quiet = this.call('confirmed') === 'verify' && this.position.next().call === 'verify';
       if (quiet && this.position.landsBy === undefined) return;
     }

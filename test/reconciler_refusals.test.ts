@@ -5,7 +5,8 @@ import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
 import { behind, resume } from '../workflows/reconciler/desired.ts';
 import type { Position } from '../workflows/reconciler/position.ts';
-import { SEED } from './fixtures.ts';
+import { settle } from '../workflows/reconciler/settled.ts';
+import { DAY, SEED } from './fixtures.ts';
 import { command, get, NOW, opened } from './reconciler_fixture.ts';
 
 describe('a refusal', () => {
@@ -145,6 +146,62 @@ describe('a refusal', () => {
     assert.deepEqual([there.sync, there.standing.block?.code, there.next().call], ['BLOCKED', 'NOT_FOUND', 'verify']);
   });
 
+  it('of what was taken back while the call ran blocks nothing: it is there as it should be', () => {
+    const position = opened({}, { policy_state: APPROVED });
+    get(position, position.held);
+    command(position, 'amend', { address: 'bad' });
+    position.sending = { address: 'bad' };
+    command(position, 'amend', { address: SEED.address });
+    position.sending = undefined;
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, { address: 'bad' }, NOW);
+    settle(position);
+    assert.deepEqual([position.sync, position.standing.refused], ['SYNCED', {}]);
+    command(position, 'amend', { address: 'bad', pet_name: 'bad' });
+    const sent = { address: 'bad', pet_name: 'bad' };
+    command(position, 'amend', { address: 'better' });
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, sent, NOW);
+    assert.deepEqual([position.sync, position.standing.refused], ['BLOCKED', { pet_name: '"bad"' }]);
+    assert.deepEqual(position.next(), { call: 'push', fields: { address: 'better' } });
+  });
+
+  it('of the GET itself is tried anew by any change, whatever else was refused, also by one that comes while it runs', () => {
+    const rests = (hurried = false): Position => {
+      const position = refused();
+      command(position, 'amend', { car_number: 'B' });
+      takeUnknown(position, { car_number: 'B' }, NOW);
+      position.hurried = hurried;
+      takeRefusal(position, { status: 403, code: 'RULE_LIMIT', message: 'no' }, undefined, NOW);
+      return position;
+    };
+    assert.equal(rests().next().call, 'rest');
+    assert.equal(rests(true).next().call, 'query');
+    const reset = rests();
+    behind(reset, 9, NOW);
+    const held = rests();
+    command(held, 'hold', { reason: 'r' });
+    command(held, 'unhold', {});
+    const observed = rests();
+    command(observed, 'observe', { on: true });
+    const surrendered = rests();
+    command(surrendered, 'cancel', {}, NOW + DAY);
+    for (const position of [reset, held, observed, surrendered]) assert.equal(position.next().call, 'query');
+  });
+
+  it('to tell what an observed policy is has it BLOCKED, until one is answered', () => {
+    const rule = { status: 403, code: 'RULE_LIMIT', message: 'no' };
+    const first = opened({ observe: true });
+    const later = opened({ observe: true });
+    get(later, later.held);
+    for (const position of [first, later]) {
+      takeRefusal(position, rule, undefined, NOW);
+      assert.equal(position.sync, 'BLOCKED');
+      resume(position, NOW);
+      assert.notEqual(position.next().call, 'rest');
+      get(position, position.held);
+      assert.equal(position.sync, 'OBSERVED');
+    }
+  });
+
   it('of the GET itself leaves nothing to do before a person acts', () => {
     const position = opened();
     takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, undefined, NOW);
@@ -206,57 +263,5 @@ describe('an attempt that may still land', () => {
     assert.equal(position.next().call, 'verify', 'nothing is carried again');
     get(position, { ...position.held, address: 'B' }, NOW + MINUTE);
     assert.deepEqual(position.next(), { call: 'push', fields: { address: 'D' } });
-  });
-});
-
-describe("a run that Temporal's reset brought back", () => {
-  it('to before its first answer reports what it finds otherwise: adopt does not overwrite what was confirmed since', () => {
-    for (const adopt of ['push', 'remote', 'report']) {
-      const position = opened({ adopt }, { policy_state: APPROVED });
-      behind(position, 5, NOW);
-      command(position, 'amend', { pet_name: 'since' });
-      const there = { ...position.held, pet_name: SEED.pet_name };
-      get(position, { ...there, address: 'amended and confirmed by the run before' });
-      assert.deepEqual(position.diverged, ['address']);
-      assert.deepEqual(
-        position.next(),
-        { call: 'push', fields: { pet_name: 'since' } },
-        'what was changed since leaves',
-      );
-    }
-  });
-
-  it('and that knows less than was accepted does not repeat a surrender, which may have been taken back since', () => {
-    const position = opened({}, { policy_state: APPROVED });
-    get(position, position.held);
-    const there = { ...position.held };
-    command(position, 'cancel', {});
-    behind(position, position.standing.revision + 1, NOW);
-    get(position, there);
-    assert.deepEqual([position.sync, position.next().call], ['DIVERGED', 'verify']);
-  });
-
-  it('and to which all messages were applied again sends what they changed', () => {
-    const position = opened({}, { policy_state: APPROVED });
-    get(position, position.held);
-    const there = { ...position.held };
-    command(position, 'cancel', {});
-    behind(position, position.standing.revision, NOW);
-    get(position, there);
-    assert.equal((position.next() as { fields: PolicyFields }).fields.policy_state, INACTIVE);
-  });
-
-  it('makes no call beside the attempt of the run before, which ends within 20 s, whatever comes meanwhile', () => {
-    const position = opened({}, { policy_state: APPROVED });
-    get(position, position.held);
-    behind(position, 7, NOW);
-    const waits = { call: 'query', not_before: NOW + 20_000 };
-    assert.deepEqual(position.next(), waits);
-    command(position, 'amend', { address: 'meanwhile' });
-    assert.deepEqual(position.next(), waits);
-    get(position, position.held, NOW + 20_000);
-    takeUnknown(position, { address: 'later' }, NOW + 30_000);
-    command(position, 'amend', { address: 'later still' }, NOW + 30_000);
-    assert.deepEqual(position.next(), { call: 'query', not_before: 0 });
   });
 });

@@ -142,10 +142,10 @@ export function takeUnknown(
 }
 
 /** Nothing is sent before a GET, later with each round that nothing came of. */
-function askFirst({ standing }: Position, now: number): void {
+function askFirst({ standing, hurried }: Position, now: number): void {
   standing.must_query = true;
   standing.rounds += 1;
-  standing.not_before = now + roundBackoff(standing.rounds);
+  if (!hurried) standing.not_before = now + roundBackoff(standing.rounds);
 }
 
 /** A call certainly without effect, to be made again in `wait` ms; unless `early`, its wait is to be told of. */
@@ -155,7 +155,7 @@ export function takeWait(
   now: number,
 ): void {
   if (!early) alert(position);
-  position.standing.not_before = now + wait;
+  if (!position.hurried) position.standing.not_before = now + wait;
 }
 
 /** A signed refusal. `sent` is what a PATCH or an upload carried. */
@@ -165,8 +165,8 @@ export function takeRefusal(position: Position, refusal: Refusal, sent: PolicyFi
   else queryRefused(position, refusal, now);
 }
 
-function queryRefused({ standing }: Position, refusal: Refusal, now: number): void {
-  standing.query_refused = standing.must_query;
+function queryRefused({ standing, hurried }: Position, refusal: Refusal, now: number): void {
+  standing.query_refused = standing.must_query && !hurried;
   if (!standing.must_query) standing.verify_refused ??= { blocks: standing.block === null };
   // What a person has to mend comes before what a verification was refused for.
   if (standing.must_query || standing.verify_refused?.blocks) standing.block = blockOf(refusal, now);
@@ -181,11 +181,15 @@ function uploadRefused(position: Position, refusal: Refusal, sent: PolicyFields,
 }
 
 function updateRefused(position: Position, refusal: Refusal, sent: PolicyFields, now: number): void {
-  const { standing } = position;
-  standing.block = blockOf(refusal, now);
+  const { standing, held } = position;
   delete standing.unverified;
-  for (const [field, value] of Object.entries(sent)) standing.refused[field] = comparable(field, value);
-  if ('policy_state' in sent) standing.refused_with_state = true;
+  // What was changed while the call ran has not been refused, and what was taken back is there already.
+  const wanted = Object.entries(sent).filter(([field, value]) => sameValue(field, value, held[field]));
+  if (wanted.some(([field, value]) => !sameValue(field, value, standing.confirmed?.[field]))) {
+    standing.block = blockOf(refusal, now);
+    for (const [field, value] of wanted) standing.refused[field] = comparable(field, value);
+    if ('policy_state' in sent) standing.refused_with_state = true;
+  }
   // An earlier attempt may have landed, and the refusal be of the repetition; of a 404 nobody knows whether it is of the policy.
   if (position.carriedAgain.length > 0 || refusal.status === 404) askFirst(position, now);
 }

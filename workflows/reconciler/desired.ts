@@ -96,6 +96,9 @@ function hurry(position: Position, urgency: Urgency, now: number): void {
   standing.urgency = Math.min(standing.urgency, urgency) as Urgency;
   standing.waiting_since ??= now;
   standing.not_before = Math.min(standing.not_before, standing.stray_until ?? 0);
+  // What WeChat Pay refuses to tell it may tell by now.
+  standing.query_refused = false;
+  position.hurried = true;
 }
 
 /**
@@ -107,7 +110,13 @@ export function behind(position: Position, revision: number, now: number): void 
   // More was accepted than this run knows of, and may have taken back what is on its way here: none of it counts as changed since.
   if (revision > standing.revision) standing.changed = [];
   standing.revision = Math.max(standing.revision, revision) + 1;
-  Object.assign(standing, { must_query: true, not_before: now + ATTEMPT, rounds: 0, lagging: true });
+  Object.assign(standing, {
+    must_query: true,
+    query_refused: false,
+    not_before: now + ATTEMPT,
+    rounds: 0,
+    lagging: true,
+  });
   standing.stray_until = now + ATTEMPT;
   position.life = marked(position.life, RESET);
 }

@@ -32,6 +32,8 @@ export class Position {
   readonly standing: Standing;
   /** What a call that runs now carries: until it has ended, nobody knows what WeChat Pay holds. */
   sending: PolicyFields | undefined;
+  /** Something has asked for haste since the call began that runs: what its end says of waiting was not said of that. */
+  hurried = false;
 
   constructor(life: Life, standing: Standing) {
     this.life = life;
@@ -219,12 +221,19 @@ export class Position {
   get sync(): PolicySync {
     const standing = this.standing;
     if (this.life.hold) return 'HELD';
-    if (this.life.observed) return 'OBSERVED';
+    // Whom WeChat Pay tells nothing observes nothing.
+    if (this.life.observed && !this.isDeaf) return 'OBSERVED';
     if (standing.block) return 'BLOCKED';
     if (this.diverged.length > 0 || this.isMissed) return 'DIVERGED';
     const waits = standing.must_query || this.isLacking || standing.synced_revision < standing.revision;
     if (waits || Object.keys(this.sendable()).length > 0) return standing.alerted ? 'RETRYING' : 'PENDING';
     return 'SYNCED';
+  }
+
+  /** WeChat Pay refuses to tell what it holds, and nothing else is wrong. */
+  get isDeaf(): boolean {
+    const { query_refused, verify_refused } = this.standing;
+    return query_refused || verify_refused?.blocks === true;
   }
 
   /** WeChat Pay holds what it should; of a policy that is observed, by whose doing ever. */

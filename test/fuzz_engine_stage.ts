@@ -104,6 +104,14 @@ export class Stage {
     }
   }
 
+  /** The GET of who asks, whatever call is next; refused on hold. */
+  ask(): void {
+    if (this.position.life.hold) return;
+    this.position.hurried = false;
+    this.#answer();
+    settle(this.position);
+  }
+
   /** Makes the call that is next, and lets it end so; what comes `meanwhile` finds it under way. */
   call(ending: Ending, meanwhile: () => void = () => {}): string {
     const { position, now } = this;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
-import { behind, resume } from '../workflows/reconciler/desired.ts';
+import { behind, goOn, resume } from '../workflows/reconciler/desired.ts';
 import type { Position } from '../workflows/reconciler/position.ts';
 import { settle } from '../workflows/reconciler/settled.ts';
 import { DAY, SEED } from './fixtures.ts';
@@ -184,7 +184,9 @@ describe('a refusal', () => {
     command(observed, 'observe', { on: true });
     const surrendered = rests();
     command(surrendered, 'cancel', {}, NOW + DAY);
-    for (const position of [reset, held, observed, surrendered]) assert.equal(position.next().call, 'query');
+    const restored = rests();
+    goOn(restored, { revision: 9, lagging: false });
+    for (const position of [reset, held, observed, surrendered, restored]) assert.equal(position.next().call, 'query');
   });
 
   it('to tell what an observed policy is has it BLOCKED, until one is answered', () => {

@@ -10,6 +10,8 @@ export const IGNORED = 'refused-signal:';
 const RESET = 'reset';
 /** For how long the attempt of a run goes on that a reset of Temporal's has ended: the start-to-close time of a call. */
 const ATTEMPT = 20_000;
+/** Nothing is sent before a GET, though one was refused before. */
+const ASK_ANEW = { must_query: true, query_refused: false, rounds: 0 } as const;
 /** What goes with a state. */
 const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 
@@ -65,7 +67,7 @@ function takeState(position: Position, before: PolicyState): void {
  */
 function takeUp(position: Position, { handedOver }: { handedOver: boolean }, urgency: Urgency, now: number): void {
   const { standing, life } = position;
-  if (!life.hold) Object.assign(standing, { must_query: true, rounds: 0, waiting_since: null });
+  if (!life.hold) Object.assign(standing, { ...ASK_ANEW, waiting_since: null });
   if (handedOver) {
     unblock(position);
     Object.assign(standing, { baseline: true, reported: {}, drifts: {} });
@@ -110,15 +112,17 @@ export function behind(position: Position, revision: number, now: number): void 
   // More was accepted than this run knows of, and may have taken back what is on its way here: none of it counts as changed since.
   if (revision > standing.revision) standing.changed = [];
   standing.revision = Math.max(standing.revision, revision) + 1;
-  Object.assign(standing, {
-    must_query: true,
-    query_refused: false,
-    not_before: now + ATTEMPT,
-    rounds: 0,
-    lagging: true,
-  });
+  Object.assign(standing, { ...ASK_ANEW, not_before: now + ATTEMPT, lagging: true });
   standing.stray_until = now + ATTEMPT;
   position.life = marked(position.life, RESET);
+}
+
+/**
+ * Another life goes on from what MongoDB has: whatever was known is old by now, so it begins with a GET. `lagging`: the record may lag
+ * behind what was accepted, and nothing that differs is taken for a stranger's by chance.
+ */
+export function goOn({ standing }: Position, { revision, lagging }: { revision: number; lagging: boolean }): void {
+  Object.assign(standing, { ...ASK_ANEW, not_before: 0, revision, lagging });
 }
 
 /**

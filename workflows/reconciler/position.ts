@@ -230,7 +230,7 @@ export class Position {
     return 'SYNCED';
   }
 
-  /** WeChat Pay refuses to tell what it holds, and nothing else is wrong. */
+  /** WeChat Pay refuses to tell what it holds. */
   get isDeaf(): boolean {
     const { query_refused, verify_refused } = this.standing;
     return query_refused || verify_refused?.blocks === true;

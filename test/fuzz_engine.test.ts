@@ -49,6 +49,7 @@ const step = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ blind: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.constant({ ask: true }) },
 );
 const reset = fc.record({ reset: fc.integer({ min: 0, max: 99 }).map((share) => share / 100) });
 
@@ -74,6 +75,12 @@ const sequences = fc.record({
   steps: fc.array(fc.oneof({ weight: 24, arbitrary: step }, { weight: 1, arbitrary: reset }), { maxLength: 30 }),
 });
 
+/** What a stranger writes while a change of ours is on its way, and what has WeChat Pay asked before it leaves. */
+const races = fc.record({
+  drift: fc.constantFrom<PolicyFields>({}, { address: 'a stranger' }, { policy_state: APPROVED }),
+  asked: fc.constantFrom('verify' as const, 'unhold' as const, 'lost' as const, 'late' as const),
+});
+
 type Step = (typeof sequences extends fc.Arbitrary<infer T> ? T : never)['steps'][number];
 
 function play(stage: Stage, steps: readonly Step[]): void {
@@ -87,6 +94,7 @@ function play(stage: Stage, steps: readonly Step[]): void {
     else if ('reset' in one) stage.reset(one.reset);
     else if ('pass' in one) stage.pass(one.pass);
     else if ('drift' in one) stage.drift(one.drift);
+    else if ('ask' in one) stage.ask();
     else stage.blind = one.blind;
     assert.deepEqual(stage.illegal, []);
     const { life, sync } = stage.position;
@@ -95,6 +103,13 @@ function play(stage: Stage, steps: readonly Step[]): void {
       assert.ok(!['push', 'upload'].includes(stage.position.next().call), 'an observed policy is written');
     if (life.hold) assert.deepEqual([stage.position.next().call, dueTimes(life)], ['rest', []]);
     if (stage.position.sync === 'SYNCED' && !stage.stale) assert.deepEqual(lacking(stage), [], 'SYNCED, but');
+    const { revision, synced_revision, changed } = stage.position.standing;
+    if (synced_revision === revision && !stage.stale)
+      assert.deepEqual(
+        lacking(stage).filter((field) => changed.includes(field)),
+        [],
+        'called synced, but',
+      );
   }
 }
 
@@ -146,6 +161,34 @@ describe(`the engine, over ${SEQUENCES} random lives (ENGINE_SEED=${SEED})`, () 
         assert.equal(position.sync, 'SYNCED');
         assert.deepEqual(lacking(stage), []);
         assert.equal(position.standing.synced_revision, position.standing.revision);
+      }),
+      parameters,
+    );
+  });
+
+  it('sends what was accepted, though a stranger writes meanwhile, and whoever asks first', () => {
+    fc.assert(
+      fc.property(sequences, races, ({ changes, settings, steps }, { drift, asked }) => {
+        const stage = new Stage(changes, settings);
+        play(
+          stage,
+          steps.filter((one) => !('reset' in one)),
+        );
+        rest(stage);
+        const { position } = stage;
+        const { policy_state } = position.held;
+        if (position.sync !== 'SYNCED' || position.standing.absent || policy_state === DECLINED) return;
+        if (asked === 'unhold') stage.send('hold', { reason: 'r' });
+        stage.send('amend', { address: 'accepted' });
+        stage.send('cancel', {});
+        // Where it is INACTIVE already, that is what a stranger could undo: no change of ours is on its way.
+        stage.drift(policy_state === INACTIVE && 'policy_state' in drift ? {} : drift);
+        if (asked === 'verify') stage.ask();
+        else if (asked === 'unhold') stage.send('unhold', {});
+        else stage.call(asked);
+        stage.settle();
+        assert.deepEqual([position.sync, lacking(stage)], ['SYNCED', []]);
+        assert.deepEqual([stage.remote.policy_state, stage.remote.address], [INACTIVE, 'accepted']);
       }),
       parameters,
     );

@@ -104,15 +104,25 @@ export class Stage {
     }
   }
 
+  /** The GET of who asks, whatever call is next; refused on hold. */
+  ask(): void {
+    if (this.position.life.hold) return;
+    this.position.hurried = false;
+    this.#answer();
+    settle(this.position);
+  }
+
   /** Makes the call that is next, and lets it end so; what comes `meanwhile` finds it under way. */
   call(ending: Ending, meanwhile: () => void = () => {}): string {
     const { position, now } = this;
     const action = position.next();
     if (action.call === 'rest') return action.call;
     position.sending = 'fields' in action ? action.fields : undefined;
+    position.hurried = false;
     meanwhile();
     position.sending = undefined;
     if (ending === 'no-effect') takeWait(position, { wait: RETRY_AFTER }, now);
+    else if (!('fields' in action) && ending === 'refused') takeRefusal(position, REFUSED, undefined, now);
     else if (!('fields' in action)) this.#answer();
     else this.#write(action, ending);
     settle(position);
@@ -174,6 +184,8 @@ export class Stage {
   settle(): void {
     for (let calls = 0; calls < 30; calls++) {
       this.pass(16 * MINUTE);
+      // A refused GET waits for a person, or for the next change, and says so.
+      if (this.position.next().call === 'rest' && this.position.sync === 'BLOCKED') return;
       const quiet = this.call('confirmed') === 'verify' && this.position.next().call === 'verify';
       if (quiet && this.position.landsBy === undefined) return;
     }

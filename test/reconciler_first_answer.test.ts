@@ -164,6 +164,21 @@ describe('the first answer', () => {
     assert.equal(next.call === 'upload' && next.fields.address, 'better');
   });
 
+  it('a 404 to an upload is of something that it names: it blocks with its code, and nothing is uploaded again by itself', () => {
+    const position = opened({ upload: { appid: 'wx1', openid: 'o1' } });
+    takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    const upload = position.next();
+    assert.ok(upload.call === 'upload');
+    takeRefusal(position, { status: 404, code: 'RESOURCE_NOT_EXISTS', message: 'openid' }, upload.fields, NOW);
+    assert.deepEqual([position.sync, position.standing.block?.code], ['BLOCKED', 'RESOURCE_NOT_EXISTS']);
+    assert.equal(position.next().call, 'verify');
+    takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW + DAY);
+    assert.deepEqual([position.next().call, position.standing.block?.code], ['verify', 'RESOURCE_NOT_EXISTS']);
+    resume(position, NOW + DAY);
+    takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW + DAY);
+    assert.equal(position.next().call, 'upload', 'a person has it tried again');
+  });
+
   it('amended after a refused upload, it is asked for before it is uploaded: it may have become known since', () => {
     const position = opened({ upload: { appid: 'wx1', openid: 'o1' } }, { address: 'refused' });
     takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);

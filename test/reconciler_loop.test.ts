@@ -8,13 +8,13 @@ import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
 import { RuleViolation } from '../policy/violation.ts';
-import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
+import { takeAnswer, takeRefusal, takeUnknown, takeWait } from '../workflows/reconciler/answers.ts';
 import { change, resume } from '../workflows/reconciler/desired.ts';
 import type { Position } from '../workflows/reconciler/position.ts';
 import { settle } from '../workflows/reconciler/settled.ts';
 import { URGENCY } from '../workflows/reconciler/standing.ts';
 import { DAY, SEED } from './fixtures.ts';
-import { bring, call, command, type Ending, get, NOW, opened, Remote } from './reconciler_fixture.ts';
+import { bring, call, command, type Ending, get, NOW, opened, Remote, synced } from './reconciler_fixture.ts';
 
 /** A command with inputs that fit; where the state refuses it, nothing happens. */
 function tried(position: Position, name: CommandName, days: number, now: number): void {
@@ -225,10 +225,34 @@ describe('the loop', () => {
     ]);
   });
 
+  for (const [what, comes] of [
+    ['a surrender', (position: Position) => command(position, 'cancel', {}, NOW + 1000)],
+    ['resume', (position: Position) => resume(position, NOW + 1000)],
+  ] as const)
+    it(`${what} that comes while an attempt runs waits neither for its Retry-After nor behind its unknown outcome`, () => {
+      const running = (): Position => {
+        const position = synced();
+        command(position, 'amend', { address: 'B' });
+        for (let round = 0; round < 5; round++) takeUnknown(position, { address: 'B' }, NOW);
+        position.hurried = false;
+        comes(position);
+        return position;
+      };
+      const asked = running();
+      takeWait(asked, { wait: 60 * 60_000, early: true }, NOW + 2000);
+      const unknown = running();
+      takeUnknown(unknown, { address: 'B' }, NOW + 2000);
+      for (const position of [asked, unknown]) assert.deepEqual(position.next(), { call: 'query', not_before: 0 });
+      asked.hurried = false;
+      takeWait(asked, { wait: 60_000, early: true }, NOW + 3000);
+      assert.equal(asked.standing.not_before, NOW + 63_000, 'the next attempt is told for itself');
+    });
+
   it('rounds of unknown outcome back off to an hour, and a new change tries at once', () => {
     const position = opened();
     get(position, position.held);
     command(position, 'amend', { address: 'B' });
+    position.hurried = false;
     const waits = Array.from({ length: 16 }, () => {
       takeUnknown(position, { address: 'B' }, NOW);
       return position.standing.not_before - NOW;

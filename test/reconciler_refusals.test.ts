@@ -3,9 +3,10 @@ import { describe, it } from 'node:test';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
 import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
-import { behind, resume } from '../workflows/reconciler/desired.ts';
+import { behind, goOn, resume } from '../workflows/reconciler/desired.ts';
 import type { Position } from '../workflows/reconciler/position.ts';
-import { SEED } from './fixtures.ts';
+import { settle } from '../workflows/reconciler/settled.ts';
+import { DAY, SEED } from './fixtures.ts';
 import { command, get, NOW, opened } from './reconciler_fixture.ts';
 
 describe('a refusal', () => {
@@ -128,6 +129,81 @@ describe('a refusal', () => {
     assert.equal(gone.verificationRefused, false);
   });
 
+  it('by 404 is asked about: the policy may be gone, or what the update names does not exist', () => {
+    const changed = (): Position => {
+      const position = opened();
+      get(position, position.held);
+      command(position, 'amend', { address: 'B' });
+      takeRefusal(position, { status: 404, code: 'NOT_FOUND', message: 'no' }, { address: 'B' }, NOW);
+      assert.equal(position.next().call, 'query');
+      return position;
+    };
+    const gone = changed();
+    takeRefusal(gone, { status: 404, code: 'NOT_FOUND', message: 'no' }, undefined, NOW);
+    assert.deepEqual([gone.sync, gone.standing.block, gone.next().call], ['DIVERGED', null, 'verify']);
+    const there = changed();
+    get(there, { ...there.held, address: SEED.address });
+    assert.deepEqual([there.sync, there.standing.block?.code, there.next().call], ['BLOCKED', 'NOT_FOUND', 'verify']);
+  });
+
+  it('of what was taken back while the call ran blocks nothing: it is there as it should be', () => {
+    const position = opened({}, { policy_state: APPROVED });
+    get(position, position.held);
+    command(position, 'amend', { address: 'bad' });
+    position.sending = { address: 'bad' };
+    command(position, 'amend', { address: SEED.address });
+    position.sending = undefined;
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, { address: 'bad' }, NOW);
+    settle(position);
+    assert.deepEqual([position.sync, position.standing.refused], ['SYNCED', {}]);
+    command(position, 'amend', { address: 'bad', pet_name: 'bad' });
+    const sent = { address: 'bad', pet_name: 'bad' };
+    command(position, 'amend', { address: 'better' });
+    takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, sent, NOW);
+    assert.deepEqual([position.sync, position.standing.refused], ['BLOCKED', { pet_name: '"bad"' }]);
+    assert.deepEqual(position.next(), { call: 'push', fields: { address: 'better' } });
+  });
+
+  it('of the GET itself is tried anew by any change, whatever else was refused, also by one that comes while it runs', () => {
+    const rests = (hurried = false): Position => {
+      const position = refused();
+      command(position, 'amend', { car_number: 'B' });
+      takeUnknown(position, { car_number: 'B' }, NOW);
+      position.hurried = hurried;
+      takeRefusal(position, { status: 403, code: 'RULE_LIMIT', message: 'no' }, undefined, NOW);
+      return position;
+    };
+    assert.equal(rests().next().call, 'rest');
+    assert.equal(rests(true).next().call, 'query');
+    const reset = rests();
+    behind(reset, 9, NOW);
+    const held = rests();
+    command(held, 'hold', { reason: 'r' });
+    command(held, 'unhold', {});
+    const observed = rests();
+    command(observed, 'observe', { on: true });
+    const surrendered = rests();
+    command(surrendered, 'cancel', {}, NOW + DAY);
+    const restored = rests();
+    goOn(restored, { revision: 9, lagging: false });
+    for (const position of [reset, held, observed, surrendered, restored]) assert.equal(position.next().call, 'query');
+  });
+
+  it('to tell what an observed policy is has it BLOCKED, until one is answered', () => {
+    const rule = { status: 403, code: 'RULE_LIMIT', message: 'no' };
+    const first = opened({ observe: true });
+    const later = opened({ observe: true });
+    get(later, later.held);
+    for (const position of [first, later]) {
+      takeRefusal(position, rule, undefined, NOW);
+      assert.equal(position.sync, 'BLOCKED');
+      resume(position, NOW);
+      assert.notEqual(position.next().call, 'rest');
+      get(position, position.held);
+      assert.equal(position.sync, 'OBSERVED');
+    }
+  });
+
   it('of the GET itself leaves nothing to do before a person acts', () => {
     const position = opened();
     takeRefusal(position, { status: 400, code: 'PARAM_ERROR', message: 'no' }, undefined, NOW);
@@ -189,21 +265,5 @@ describe('an attempt that may still land', () => {
     assert.equal(position.next().call, 'verify', 'nothing is carried again');
     get(position, { ...position.held, address: 'B' }, NOW + MINUTE);
     assert.deepEqual(position.next(), { call: 'push', fields: { address: 'D' } });
-  });
-});
-
-describe("a run that Temporal's reset brought back", () => {
-  it('makes no call beside the attempt of the run before, which ends within 20 s, whatever comes meanwhile', () => {
-    const position = opened({}, { policy_state: APPROVED });
-    get(position, position.held);
-    behind(position, 7, NOW);
-    const waits = { call: 'query', not_before: NOW + 20_000 };
-    assert.deepEqual(position.next(), waits);
-    command(position, 'amend', { address: 'meanwhile' });
-    assert.deepEqual(position.next(), waits);
-    get(position, position.held, NOW + 20_000);
-    takeUnknown(position, { address: 'later' }, NOW + 30_000);
-    command(position, 'amend', { address: 'later still' }, NOW + 30_000);
-    assert.deepEqual(position.next(), { call: 'query', not_before: 0 });
   });
 });

@@ -131,6 +131,25 @@ describe('verification', () => {
     assert.equal((position.next() as { fields: PolicyFields }).fields.pet_name, position.held.pet_name);
   });
 
+  it('a life restored from a record that is older than the answer beside it revives nothing', () => {
+    const position = synced();
+    const there = { ...position.held, policy_state: INACTIVE } as const;
+    Object.assign(position.standing, { must_query: true, lagging: true, confirmed: there });
+    get(position, there);
+    assert.deepEqual([position.sync, position.next().call], ['DIVERGED', 'verify']);
+  });
+
+  it('on_drift report leaves what a stranger makes of a false or 0, which answers leave out', () => {
+    const record = { policy_state: APPROVED, free_insurance: false, first_period_amount: 0 } as const;
+    const position = opened({ verification: { on_drift: 'report' } }, record);
+    const { free_insurance: _false, first_period_amount: _zero, ...there } = position.held;
+    get(position, there as PolicyFields);
+    assert.equal(position.sync, 'SYNCED');
+    get(position, { ...there, free_insurance: true, first_period_amount: 100 } as PolicyFields);
+    assert.deepEqual(position.diverged.sort(), ['first_period_amount', 'free_insurance']);
+    assert.equal(position.next().call, 'verify');
+  });
+
   it('a state that drifts is reported and never undone silently, unless the record says heal', () => {
     const position = synced();
     get(position, { ...position.held, policy_state: INACTIVE });

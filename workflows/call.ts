@@ -44,6 +44,7 @@ export async function performNext(parts: Parts): Promise<void> {
   }
   parts.calls.current = action.call;
   position.sending = 'fields' in action ? action.fields : undefined;
+  position.hurried = false;
   await absorb(
     parts,
     position.sending,

@@ -12,6 +12,7 @@ import { Journal } from './journal.ts';
 import { REFUSALS, type StartOptions } from './messages.ts';
 import type { Parts } from './parts.ts';
 import { showRefused } from './presentation.ts';
+import { goOn } from './reconciler/desired.ts';
 import { Position } from './reconciler/position.ts';
 import { newStanding } from './reconciler/standing.ts';
 import { checkId, failure, keptBy, refuseUnfit } from './refusal.ts';
@@ -85,16 +86,9 @@ async function restore(parts: Parts, from: NonNullable<StartOptions['restore']>)
   }
   const carried = withRecord(fromCarried(JSON.parse(restored.carried)), restored.record, restored.remote);
   carryOn(parts, { ...carried, life_id: life, step: Math.max(carried.step, restored.step) });
-  // Whatever was known is old by now: this life begins with a GET, and nothing in it is taken for ours by chance.
   const { position, outbox } = parts;
   const lagging = restored.end === null;
-  Object.assign(position.standing, {
-    must_query: true,
-    not_before: 0,
-    rounds: 0,
-    revision: restored.revision,
-    lagging,
-  });
+  goOn(position, { revision: restored.revision, lagging });
   const { state } = outbox.events;
   state.last = Math.max(state.last, restored.last_event ?? 0);
   outbox.note(position, 'restored', { by }, position.life);

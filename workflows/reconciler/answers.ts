@@ -64,8 +64,9 @@ export function takeAnswer(
   }
   // What an upload of ours made there, or may have, was not there before us.
   const baseline = standing.baseline && !sent;
-  const { unseen = [] } = standing;
-  const isFirst = ({ field }: Difference): boolean => baseline || (unseen.includes(field) && !(sent && field in sent));
+  const { unseen = [], lagging } = standing;
+  const isFirst = ({ field }: Difference): boolean =>
+    !lagging && (baseline || (unseen.includes(field) && !(sent && field in sent)));
   for (const difference of found.filter((one) => !isFirst(one))) judge(position, difference, before, sent, now);
   adopt(position, found.filter(isFirst), now);
   standing.unseen = answer.unreadable.filter((field) => baseline || unseen.includes(field));
@@ -105,6 +106,7 @@ function forgetChanged(position: Position, { policy, unreadable }: RemoteAnswer,
       ? sent !== undefined && field in sent && sameValue(field, sent[field], held[field])
       : sameValue(field, held[field], policy[field]);
   position.standing.changed = position.standing.changed.filter((field) => field in held && !isThere(field));
+  if (!position.standing.changed.includes('policy_state')) delete position.standing.revives;
 }
 
 /** Refusals, reports and healings that the answer has made pointless. */
@@ -134,11 +136,16 @@ export function takeUnknown(
   const same = comparable('', sent);
   const others = standing.unconfirmed.filter(({ fields }) => comparable('', fields) !== same);
   standing.unconfirmed = [...others, { fields: sent, at: now }];
-  standing.must_query = true;
-  standing.rounds += 1;
-  standing.not_before = now + roundBackoff(standing.rounds);
+  askFirst(position, now);
   // Where GETs are answered in between, no call waits for so long that it would tell of it.
   if (position.alertAt !== undefined && now >= position.alertAt) alert(position);
+}
+
+/** Nothing is sent before a GET, later with each round that nothing came of. */
+function askFirst({ standing, hurried }: Position, now: number): void {
+  standing.must_query = true;
+  standing.rounds += 1;
+  if (!hurried) standing.not_before = now + roundBackoff(standing.rounds);
 }
 
 /** A call certainly without effect, to be made again in `wait` ms; unless `early`, its wait is to be told of. */
@@ -148,35 +155,51 @@ export function takeWait(
   now: number,
 ): void {
   if (!early) alert(position);
-  position.standing.not_before = now + wait;
+  if (!position.hurried) position.standing.not_before = now + wait;
 }
 
 /** A signed refusal. `sent` is what a PATCH or an upload carried. */
 export function takeRefusal(position: Position, refusal: Refusal, sent: PolicyFields | undefined, now: number): void {
-  const standing = position.standing;
-  if (refusal.status === 404) {
-    missing(position, refusal, now);
-    return;
-  }
-  // What was amended while an upload ran has not been refused, and goes up in the next.
-  if (sent && standing.absent && comparable('', sent) !== comparable('', position.uploaded)) return;
-  const verification = !sent && !standing.must_query;
-  if (verification) standing.verify_refused ??= { blocks: standing.block === null };
+  if (sent) (position.standing.absent ? uploadRefused : updateRefused)(position, refusal, sent, now);
+  else if (refusal.status === 404) missing(position, refusal, now);
+  else queryRefused(position, refusal, now);
+}
+
+function queryRefused({ standing, hurried }: Position, refusal: Refusal, now: number): void {
+  standing.query_refused = standing.must_query && !hurried;
+  if (!standing.must_query) standing.verify_refused ??= { blocks: standing.block === null };
   // What a person has to mend comes before what a verification was refused for.
-  if (!verification || standing.verify_refused?.blocks) standing.block = blockOf(refusal, now);
-  if (!sent) standing.query_refused = standing.must_query;
-  if (sent) delete standing.unverified;
-  if (!sent || standing.absent) return;
-  for (const [field, value] of Object.entries(sent)) standing.refused[field] = comparable(field, value);
-  if ('policy_state' in sent) standing.refused_with_state = true;
-  // An earlier attempt may have landed, and the refusal be of the repetition.
-  if (position.carriedAgain.length > 0) standing.must_query = true;
+  if (standing.must_query || standing.verify_refused?.blocks) standing.block = blockOf(refusal, now);
+}
+
+/** A 404 here is of something else that the upload names: that the policy is unknown was known before. */
+function uploadRefused(position: Position, refusal: Refusal, sent: PolicyFields, now: number): void {
+  // What was amended while an upload ran has not been refused, and goes up in the next.
+  if (comparable('', sent) !== comparable('', position.uploaded)) return;
+  position.standing.block = blockOf(refusal, now);
+  delete position.standing.unverified;
+}
+
+function updateRefused(position: Position, refusal: Refusal, sent: PolicyFields, now: number): void {
+  const { standing, held } = position;
+  delete standing.unverified;
+  // What was changed while the call ran has not been refused, and what was taken back is there already.
+  const wanted = Object.entries(sent).filter(([field, value]) => sameValue(field, value, held[field]));
+  if (wanted.some(([field, value]) => !sameValue(field, value, standing.confirmed?.[field]))) {
+    standing.block = blockOf(refusal, now);
+    for (const [field, value] of wanted) standing.refused[field] = comparable(field, value);
+    if ('policy_state' in sent) standing.refused_with_state = true;
+  }
+  // An earlier attempt may have landed, and the refusal be of the repetition; of a 404 nobody knows whether it is of the policy.
+  if (position.carriedAgain.length > 0 || refusal.status === 404) askFirst(position, now);
 }
 
 function missing(position: Position, refusal: Refusal, now: number): void {
   const standing = position.standing;
   const known = standing.absent;
   answeredAgain(position);
+  // It was refused for that, and for nothing that a person could mend in it.
+  if (!known && standing.block?.code === refusal.code) unblock(position);
   if (!known || standing.must_query) standing.absent_since = now;
   standing.absent = true;
   standing.must_query = false;

@@ -1,5 +1,6 @@
-import { sameValue, sameWish } from '../../policy/difference.ts';
+import { comparable, sameValue, sameWish } from '../../policy/difference.ts';
 import { type Life, marked, unmarked } from '../../policy/life.ts';
+import { APPROVED, INACTIVE, isTransition, type PolicyState } from '../../policy/state.ts';
 import type { Position } from './position.ts';
 import { settle, unblock, unmark } from './settled.ts';
 import { URGENCY, type Urgency } from './standing.ts';
@@ -9,6 +10,8 @@ export const IGNORED = 'refused-signal:';
 const RESET = 'reset';
 /** For how long the attempt of a run goes on that a reset of Temporal's has ended: the start-to-close time of a call. */
 const ATTEMPT = 20_000;
+/** Nothing is sent before a GET, though one was refused before. */
+const ASK_ANEW = { must_query: true, query_refused: false, rounds: 0 } as const;
 /** What goes with a state. */
 const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 
@@ -38,12 +41,23 @@ export function change(position: Position, life: Life, urgency: Urgency, now: nu
   if (standing.absent && !standing.confirmed && standing.block) standing.must_query = true;
   retryChanged(position, differs);
   delete standing.absence_accepted;
+  if (differs('policy_state')) takeState(position, before.policy_state);
   for (const field of Object.keys(standing.reported))
-    if (differs(field) && (agrees(field) || position.mayPush(field))) delete standing.reported[field];
+    if (differs(field) && (field !== 'policy_state' || agrees(field))) delete standing.reported[field];
   // A new value has not been contested yet.
   for (const field of Object.keys(standing.drifts)) if (differs(field)) delete standing.drifts[field];
   settle(position);
   unmark(position);
+}
+
+/** Back to APPROVED leads only what puts in force again what was INACTIVE with us: an approval never revives what WeChat Pay has surrendered. */
+function takeState(position: Position, before: PolicyState): void {
+  const { standing, held } = position;
+  const theirs = standing.confirmed?.policy_state;
+  if (before === INACTIVE && held.policy_state === APPROVED) standing.revives = true;
+  else delete standing.revives;
+  if (position.follows(theirs)) delete standing.reported.policy_state;
+  else if (isTransition(theirs, held.policy_state)) standing.reported.policy_state = comparable('policy_state', theirs);
 }
 
 /**
@@ -53,7 +67,7 @@ export function change(position: Position, life: Life, urgency: Urgency, now: nu
  */
 function takeUp(position: Position, { handedOver }: { handedOver: boolean }, urgency: Urgency, now: number): void {
   const { standing, life } = position;
-  if (!life.hold) Object.assign(standing, { must_query: true, rounds: 0, waiting_since: null });
+  if (!life.hold) Object.assign(standing, { ...ASK_ANEW, waiting_since: null });
   if (handedOver) {
     unblock(position);
     Object.assign(standing, { baseline: true, reported: {}, drifts: {} });
@@ -84,6 +98,9 @@ function hurry(position: Position, urgency: Urgency, now: number): void {
   standing.urgency = Math.min(standing.urgency, urgency) as Urgency;
   standing.waiting_since ??= now;
   standing.not_before = Math.min(standing.not_before, standing.stray_until ?? 0);
+  // What WeChat Pay refuses to tell it may tell by now.
+  standing.query_refused = false;
+  position.hurried = true;
 }
 
 /**
@@ -92,10 +109,20 @@ function hurry(position: Position, urgency: Urgency, now: number): void {
  */
 export function behind(position: Position, revision: number, now: number): void {
   const standing = position.standing;
+  // More was accepted than this run knows of, and may have taken back what is on its way here: none of it counts as changed since.
+  if (revision > standing.revision) standing.changed = [];
   standing.revision = Math.max(standing.revision, revision) + 1;
-  Object.assign(standing, { must_query: true, not_before: now + ATTEMPT, rounds: 0, lagging: true });
+  Object.assign(standing, { ...ASK_ANEW, not_before: now + ATTEMPT, lagging: true });
   standing.stray_until = now + ATTEMPT;
   position.life = marked(position.life, RESET);
+}
+
+/**
+ * Another life goes on from what MongoDB has: whatever was known is old by now, so it begins with a GET. `lagging`: the record may lag
+ * behind what was accepted, and nothing that differs is taken for a stranger's by chance.
+ */
+export function goOn({ standing }: Position, { revision, lagging }: { revision: number; lagging: boolean }): void {
+  Object.assign(standing, { ...ASK_ANEW, not_before: 0, revision, lagging });
 }
 
 /**

@@ -46,10 +46,7 @@ export function noteWindow(position: Position, { start_renewal_time, end_renewal
 
 /** The first answer of a life: what became of the record as opened. What was changed since is on its way. */
 export function adopt(position: Position, differing: Difference[], now: number): void {
-  const { changed } = position.standing;
-  const leaves = ({ field, theirs }: Difference): boolean =>
-    changed.includes(field) && (field !== 'policy_state' || isTransition(theirs, position.held.policy_state));
-  const found = differing.filter((difference) => !leaves(difference));
+  const found = differing.filter((difference) => !position.leaves(difference));
   if (found.length === 0) return;
   const { record, observed } = position.life;
   const adopt = observed ? 'report' : record.adopt;
@@ -103,11 +100,14 @@ export function judge(
     noteDiscrepancy(position, difference, 'not-taken', 'reported', now);
     return;
   }
-  // A field that is ours since it was last seen, and WeChat Pay has held otherwise all the time, is known too.
-  const isNew =
-    !(field in (before?.policy ?? {}) || field in standing.reported) &&
-    (!before?.unreadable.includes(field) || standing.changed.includes(field));
-  const known = before !== null && (sameValue(field, before.policy[field], theirs) || isNew);
+  if (position.leaves(difference) || standing.reported[field] === comparable(field, theirs)) return;
+  const state = field === 'policy_state';
+  // It may be a later change of ours, though it was known before: what is ours was changed since, and leaves.
+  if (standing.lagging) {
+    report(position, difference, state ? 'state' : 'drift', now);
+    return;
+  }
+  const known = before !== null && sameValue(field, before.policy[field], theirs);
   const attempted = standing.unconfirmed.some(
     ({ fields }) => field in fields && sameValue(field, fields[field], theirs),
   );
@@ -116,12 +116,11 @@ export function judge(
   if (known || attempted || carried) return;
   const { record, observed } = position.life;
   const { on_drift, on_state_drift } = record.verification;
-  const state = field === 'policy_state';
-  const heal = state
-    ? on_state_drift === 'heal' && isTransition(theirs, position.held.policy_state)
-    : on_drift === 'heal';
+  // A state that was changed since, and does not follow from theirs, is none that was there and could be restored.
+  const mayHeal = !standing.changed.includes(field) && isTransition(theirs, position.held.policy_state);
+  const heal = state ? on_state_drift === 'heal' && mayHeal : on_drift === 'heal';
   // What was left for a person stays so, whatever WeChat Pay makes of it.
-  if (!heal || observed || standing.lagging || field in standing.reported) {
+  if (!heal || observed || field in standing.reported) {
     report(position, difference, state ? 'state' : 'drift', now);
     return;
   }

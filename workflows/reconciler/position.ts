@@ -1,4 +1,4 @@
-import { comparable, differences, patchOf, sameValue, sameWish } from '../../policy/difference.ts';
+import { comparable, type Difference, differences, patchOf, sameValue, sameWish } from '../../policy/difference.ts';
 import { ms } from '../../policy/duration.ts';
 import { isPersonal, UPLOAD_ONLY } from '../../policy/fields.ts';
 import { heldPolicy, type Life } from '../../policy/life.ts';
@@ -32,6 +32,8 @@ export class Position {
   readonly standing: Standing;
   /** What a call that runs now carries: until it has ended, nobody knows what WeChat Pay holds. */
   sending: PolicyFields | undefined;
+  /** Something has asked for haste since the call began that runs: what its end says of waiting was not said of that. */
+  hurried = false;
 
   constructor(life: Life, standing: Standing) {
     this.life = life;
@@ -43,10 +45,19 @@ export class Position {
     return heldPolicy(this.life);
   }
 
-  /** A reported state is sent after all only where our new one follows from it without undoing anything. */
-  mayPush(field: string): boolean {
-    const theirs = this.standing.confirmed?.policy_state;
-    return field !== 'policy_state' || isForward(theirs, this.held.policy_state);
+  /**
+   * Whether our state may be sent where WeChat Pay shows `theirs`: it follows from it without undoing anything, or what was INACTIVE
+   * with us, too, was put in force again.
+   */
+  follows(theirs: unknown): boolean {
+    const ours = this.held.policy_state;
+    return isForward(theirs, ours) || (this.standing.revives === true && isTransition(theirs, ours));
+  }
+
+  /** Ours was changed since WeChat Pay was last known to hold it, and is on its way, whatever it shows now. */
+  leaves({ field, theirs }: Difference): boolean {
+    if (this.life.observed || !this.standing.changed.includes(field)) return false;
+    return field !== 'policy_state' || this.follows(theirs);
   }
 
   /** Fields that are left different for good, as far as neither side has changed them since. */
@@ -157,6 +168,13 @@ export class Position {
     });
   }
 
+  /** Something that was accepted since is left as WeChat Pay has it: nobody may be told that it is there. */
+  get withholdsChange(): boolean {
+    const { changed, reported } = this.standing;
+    const accepted = this.accepted;
+    return changed.some((field) => field in reported && !accepted.includes(field));
+  }
+
   /** Until when an attempt of ours may still land; undefined where none is under way. */
   get landsBy(): number | undefined {
     const { unconfirmed } = this.standing;
@@ -203,12 +221,19 @@ export class Position {
   get sync(): PolicySync {
     const standing = this.standing;
     if (this.life.hold) return 'HELD';
-    if (this.life.observed) return 'OBSERVED';
+    // Whom WeChat Pay tells nothing observes nothing.
+    if (this.life.observed && !this.isDeaf) return 'OBSERVED';
     if (standing.block) return 'BLOCKED';
     if (this.diverged.length > 0 || this.isMissed) return 'DIVERGED';
     const waits = standing.must_query || this.isLacking || standing.synced_revision < standing.revision;
     if (waits || Object.keys(this.sendable()).length > 0) return standing.alerted ? 'RETRYING' : 'PENDING';
     return 'SYNCED';
+  }
+
+  /** WeChat Pay refuses to tell what it holds. */
+  get isDeaf(): boolean {
+    const { query_refused, verify_refused } = this.standing;
+    return query_refused || verify_refused?.blocks === true;
   }
 
   /** WeChat Pay holds what it should; of a policy that is observed, by whose doing ever. */

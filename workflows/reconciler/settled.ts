@@ -11,7 +11,7 @@ export function settle(position: Position): void {
   const standing = position.standing;
   if (position.sending) return;
   if (standing.must_query || position.isLacking || standing.block || position.stateDiverged) return;
-  if (Object.keys(position.sendable()).length > 0) return;
+  if (Object.keys(position.sendable()).length > 0 || position.withholdsChange) return;
   standing.synced_revision = standing.revision;
   delete standing.unverified;
   standing.waiting_since = null;

@@ -32,6 +32,8 @@ export interface Standing {
    * them is a change on its way, and `adopt` and `accept` have no say in it.
    */
   changed: string[];
+  /** Our state among them is APPROVED again after it was INACTIVE with us: only then does it follow from INACTIVE. */
+  revives?: true;
   /** Nothing is sent before a GET has shown where WeChat Pay stands. */
   must_query: boolean;
   /** WeChat Pay refuses the GET itself: nothing can be known before a person acts. */

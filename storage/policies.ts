@@ -51,7 +51,7 @@ export async function claim(storage: Storage, policy: NewPolicy): Promise<Claime
 }
 
 export type Restored =
-  /** `document.life` is the new one by now; `document.end` is how the life before ended. */
+  /** `document.life` is the new one by now; `document.end` is how the life before ended, where its workflow wrote that itself. */
   | { outcome: 'restored'; document: PolicyDocument }
   | { outcome: 'unknown' }
   /** Nothing is left to begin from. */
@@ -81,7 +81,7 @@ export async function restore(storage: Storage, life: NewLife): Promise<Restored
   if (found.erased) return { outcome: 'erased' };
   if (found.life !== life.life) return { outcome: 'exists', life: found.life, ...elsewhere(found, life.namespace) };
   const document = whole(storage.keyring, found);
-  return { outcome: 'restored', document: { ...document, end: document.end ?? found.taken_over?.end ?? null } };
+  return { outcome: 'restored', document: { ...document, end: found.taken_over?.end ?? null } };
 }
 
 /** The document after the try: its `life` tells who has it. */
@@ -95,13 +95,12 @@ async function takeOver(
   if (!adopt && elsewhere(found, namespace)) return found;
   // Before it is taken: a life that cannot read its record must not keep others from it.
   whole(storage.keyring, found);
-  const { life: before, end } = found;
+  const { life: before, end, ended_by } = found;
   const at = new Date();
+  const taken_over = { life: before, end: ended_by === undefined ? end : null, at };
+  const anew = { life, namespace, end: null, ended_at: null, updated_at: at, taken_over };
   // The guard is the very end and life that were read: another restart in between matches nothing.
-  await storage.policies.updateOne(
-    { _id, life: before, end },
-    { $set: { life, namespace, end: null, ended_at: null, updated_at: at, taken_over: { life: before, end, at } } },
-  );
+  await storage.policies.updateOne({ _id, life: before, end }, { $set: anew, $unset: { ended_by: '' } });
   return storage.policies.findOne({ _id });
 }
 

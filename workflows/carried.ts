@@ -1,3 +1,4 @@
+import type { RestoredRecord } from '../activities/types/results.ts';
 import type { OwedAttempts } from '../activities/types/snapshot.ts';
 import type { Life } from '../policy/life.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
@@ -97,4 +98,18 @@ export function withoutRecord(carried: Carried): unknown {
 export function withRecord(carried: Carried, record: PolicyRecord, confirmed: PolicyFields | null): Carried {
   const standing = { ...carried.standing, confirmed, discrepancies: [] };
   return { ...carried, life: { ...carried.life, record }, standing };
+}
+
+/**
+ * What a life that restarts begins from. Whatever was known is old by now: it begins with a GET, and nothing in it is taken for ours by
+ * chance. Its record lags where no workflow wrote its end; that of a life that lagged itself does so until an answer has come.
+ */
+export function restarted(
+  former: Carried,
+  { record, remote, revision, end }: Pick<RestoredRecord, 'record' | 'remote' | 'revision' | 'end'>,
+): Carried {
+  const carried = withRecord(former, record, remote);
+  const lagging = end === null || carried.standing.lagging === true;
+  const anew = { must_query: true, not_before: 0, rounds: 0, revision, lagging };
+  return { ...carried, standing: { ...carried.standing, ...anew } };
 }

@@ -4,7 +4,7 @@ import { openedLife } from '../policy/life.ts';
 import { parsedRecord, type RecordInput, workflowIdOf } from '../policy/record.ts';
 import { refuse } from '../policy/violation.ts';
 import { claim, records } from './calls.ts';
-import { type Carried, fromCarried, withRecord } from './carried.ts';
+import { type Carried, fromCarried, restarted } from './carried.ts';
 import { Debts } from './debts.ts';
 import { Events } from './events.ts';
 import { Inbox } from './inbox.ts';
@@ -83,18 +83,9 @@ async function restore(parts: Parts, from: NonNullable<StartOptions['restore']>)
     };
     refuse(NOT_RESTORED[restored.outcome], `${out_insurance_no} ${reasons[restored.outcome]}`);
   }
-  const carried = withRecord(fromCarried(JSON.parse(restored.carried)), restored.record, restored.remote);
+  const carried = restarted(fromCarried(JSON.parse(restored.carried)), restored);
   carryOn(parts, { ...carried, life_id: life, step: Math.max(carried.step, restored.step) });
-  // Whatever was known is old by now: this life begins with a GET, and nothing in it is taken for ours by chance.
   const { position, outbox } = parts;
-  const lagging = restored.end === null;
-  Object.assign(position.standing, {
-    must_query: true,
-    not_before: 0,
-    rounds: 0,
-    revision: restored.revision,
-    lagging,
-  });
   const { state } = outbox.events;
   state.last = Math.max(state.last, restored.last_event ?? 0);
   outbox.note(position, 'restored', { by }, position.life);

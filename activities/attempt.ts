@@ -14,6 +14,7 @@ import { later } from './failure.ts';
 import { fault } from './log.ts';
 import { type Debt, oweAhead, settleOwed } from './owed.ts';
 import { type Place, recordIntent, recordOutcome, recordSnapshot, tellsEvents } from './recording.ts';
+import { standstill } from './standstill.ts';
 import type { Confirmed, Refused } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
 
@@ -68,10 +69,11 @@ const SEND_WITHIN_MS = 8_000;
 
 /**
  * Records the intent, makes one request, records what came of it. A merchant that is held makes no request. Neither does an
- * attempt of a worker that stood still, frozen with its machine: it was given up long ago, and others may have been made since.
+ * attempt of a worker that stood still, frozen with its machine, before it took the attempt or since: it was given up long ago, and others
+ * may have been made since.
  */
 export async function attempt(settings: CallSettings, snapshot: Snapshot, request: Request): Promise<Attempted> {
-  const taken = Date.now();
+  const taken = standstill.handedOut();
   const { mchid, out_insurance_no } = snapshot;
   const client = settings.wechatPay();
   if (typeof client !== 'object') {

@@ -1,20 +1,14 @@
 import { activityInfo } from '@temporalio/activity';
 import type { PolicyFields } from '../policy/record.ts';
 import type { End } from '../policy/state.ts';
+import { writeAnswer, writeNextVerification, writeVerification } from '../storage/answers.ts';
 import { writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
 import { type ConfirmedCommand, writeCommands } from '../storage/commands.ts';
 import type { Storage } from '../storage/connection.ts';
 import { type FoundDiscrepancy, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageError } from '../storage/errors.ts';
 import { writeEvents } from '../storage/events.ts';
-import {
-  documentId,
-  type Pair,
-  type PolicySnapshot,
-  pairAhead,
-  writePolicy,
-  writeVerification,
-} from '../storage/policies.ts';
+import { documentId, type Pair, type PolicySnapshot, pairAhead, writePolicy } from '../storage/policies.ts';
 import { fault, type Log } from './log.ts';
 import type { Behind, TellsEvents } from './types/results.ts';
 import type { OwedAttempts, Snapshot } from './types/snapshot.ts';
@@ -50,7 +44,7 @@ export interface CallRecord {
 }
 
 /** The snapshot as MongoDB's document has it. */
-export function documentOf(snapshot: Snapshot): PolicySnapshot & Required<Pick<PolicySnapshot, 'record'>> {
+export function documentOf(snapshot: Snapshot): PolicySnapshot {
   const { record, block, due, cancellation, answer } = snapshot;
   return {
     mchid: snapshot.mchid,
@@ -119,11 +113,10 @@ export async function expectOwnRun(place: Place, snapshot: Snapshot): Promise<vo
   throw new RunIsBehind(snapshot);
 }
 
-/** Runs a write that the call must not depend on. False, and a line, when MongoDB did not take it. */
+/** Runs a write that the call must not depend on. False when MongoDB has not got it: with a line, where it did not take it. */
 export async function written(place: Place, what: string, write: () => Promise<unknown>): Promise<boolean> {
   try {
-    await write();
-    return true;
+    return (await write()) !== 'older';
   } catch (error) {
     if (error instanceof RunIsBehind) throw error;
     const message = 'MongoDB did not take a record; the call goes on';
@@ -142,7 +135,7 @@ export async function writeSnapshot(
   { storage, noted, ...place }: Place,
   snapshot: Snapshot,
   changes: Partial<PolicySnapshot> & { end?: End | null } = {},
-): Promise<void> {
+): Promise<'written' | 'older'> {
   const { mchid, out_insurance_no, discrepancies, commands = [], confirmation = null, owed = [] } = snapshot;
   const events = place.events ? snapshot.events : undefined;
   const of = { mchid, policy: documentId(mchid, out_insurance_no) };
@@ -156,27 +149,31 @@ export async function writeSnapshot(
   noted?.({ confirmed, found });
   const last = events?.at(-1);
   const document = { ...documentOf(snapshot), ...(last && { last_event: last.sequence }), ...changes };
-  if ((await writePolicy(storage, document)) === 'written') return;
+  if ((await writePolicy(storage, document)) === 'written') return 'written';
   const ahead = await pairAhead(storage, document);
   if (ahead) throw new RunIsBehind(ahead);
+  return 'older';
 }
 
 /** The snapshot alone, where no request is made. */
-export function recordSnapshot(
-  place: Place,
-  snapshot: Snapshot,
-  changes: Partial<PolicySnapshot> = {},
-): Promise<boolean> {
-  return written(place, 'snapshot', () => writeSnapshot(place, snapshot, changes));
+export function recordSnapshot(place: Place, snapshot: Snapshot): Promise<boolean> {
+  return written(place, 'snapshot', async () => {
+    // An older one has nothing to add to what the same run has told since.
+    await writeSnapshot(place, snapshot);
+  });
+}
+
+/** The snapshot, and when the first verification comes: no later snapshot says so. */
+export function recordNextVerification(place: Place, snapshot: Snapshot, next_verification_at: Date): Promise<boolean> {
+  return written(place, 'snapshot', async () => {
+    if ((await writeSnapshot(place, snapshot, { next_verification_at })) === 'written') return;
+    return writeNextVerification(place.storage, { ...identityOf(snapshot), next_verification_at });
+  });
 }
 
 /** A verification that found nothing, and when the next one comes. */
-export function recordVerification(
-  place: Place,
-  { mchid, out_insurance_no, revision, step }: Snapshot,
-  next_verification_at: Date,
-): Promise<boolean> {
-  const quiet = { mchid, out_insurance_no, revision, step, verified_at: new Date(), next_verification_at };
+export function recordVerification(place: Place, snapshot: Snapshot, next_verification_at: Date): Promise<boolean> {
+  const quiet = { ...identityOf(snapshot), verified_at: new Date(), next_verification_at };
   return written(place, 'verification', () => writeVerification(place.storage, quiet));
 }
 
@@ -200,12 +197,10 @@ export async function recordOutcome(
 ): Promise<{ attempt: boolean; all: boolean }> {
   const { status = null, code = null, request_id = null, host = null, ...rest } = call;
   const outcome = { ...intentOf(snapshot, method), ...rest, status, code, request_id, host };
-  const seen = remote && { remote, observed_at: new Date() };
+  const seen = remote && { ...identityOf(snapshot), step: snapshot.step + 1, remote, observed_at: new Date() };
   const [attempt, answer] = await Promise.all([
     written(place, 'outcome', () => writeOutcome(place.storage, outcome)),
-    written(place, 'answer', async () => {
-      if (seen) await writePolicy(place.storage, { ...identityOf(snapshot), ...seen, step: snapshot.step + 1 });
-    }),
+    written(place, 'answer', async () => seen && writeAnswer(place.storage, seen)),
   ]);
   return { attempt, all: attempt && answer };
 }

@@ -4,7 +4,7 @@ import type { PolicyFields } from '../policy/record.ts';
 import { again, attempt, type CallSettings, proven, waited } from './attempt.ts';
 import { backoff, nextVerification } from './backoff.ts';
 import { checkFormat, later, quiet } from './failure.ts';
-import { expectOwnRun, recordSnapshot, recordVerification, tellsEvents } from './recording.ts';
+import { expectOwnRun, recordNextVerification, recordSnapshot, recordVerification, tellsEvents } from './recording.ts';
 import type { VerifyInput } from './types/inputs.ts';
 import type { Confirmed, VerifyResult } from './types/results.ts';
 import type { Snapshot } from './types/snapshot.ts';
@@ -60,14 +60,12 @@ export class Verifications {
     const usual = nextVerification(out_insurance_no, activityInfo().attempt, input.age + waited(), input.every, of);
     const next = settled ? usual : Math.min(usual, settles_in - waited());
     if (found.outcome === 'refused' && found.status !== 404) throw later('refused', `${found.code}, as before`, next);
-    return this.#quiet(input.snapshot, found.outcome, attempted.recorded, next);
+    return this.#quiet(input.snapshot, attempted.recorded, next);
   }
 
   /** Before the first verification is due: what was settled reaches MongoDB. */
   async #arm({ snapshot, age, expect_absent }: VerifyInput, due: number): Promise<never> {
-    const recorded = await recordSnapshot(this.#settings, snapshot, {
-      next_verification_at: new Date(Date.now() + due),
-    });
+    const recorded = await recordNextVerification(this.#settings, snapshot, new Date(Date.now() + due));
     const wait = recorded ? due : Math.min(due, backoff(activityInfo().attempt), RECORD_AGAIN_MS);
     throw quiet(
       expect_absent ? 'verified' : 'confirmed',
@@ -77,11 +75,9 @@ export class Verifications {
   }
 
   /** Nothing new was found: the server keeps the timer to the next verification. */
-  async #quiet(snapshot: Snapshot, outcome: 'confirmed' | 'refused', recorded: boolean, next: number): Promise<never> {
-    // WeChat Pay's answer was written one step further: that is the pair which stands now.
-    const pair = { ...snapshot, step: snapshot.step + (outcome === 'confirmed' ? 1 : 0) };
+  async #quiet(snapshot: Snapshot, recorded: boolean, next: number): Promise<never> {
     const at = Date.now();
-    const noted = await recordVerification(this.#settings, pair, new Date(at + next));
+    const noted = await recordVerification(this.#settings, snapshot, new Date(at + next));
     // No attempt knows what those before it could not record, so the record comes with a verification.
     const isRecorded = recorded && noted;
     const wait = isRecorded ? next : Math.min(next, VERIFY_AGAIN_MS);

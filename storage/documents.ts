@@ -44,6 +44,8 @@ export interface PolicyDocument {
   updated_at: Date;
   end: End | null;
   ended_at: Date | null;
+  /** Who wrote the end, where its workflow did not: what that did last may not be on record. */
+  ended_by?: 'audit';
   /** Its personal data were erased: all of it since `done_at`. */
   erased?: { at: Date; done_at: Date | null };
   /** The sequence of the last event that `events` was given of the policy; absent before any. */
@@ -57,6 +59,7 @@ export type StoredPolicy = Omit<PolicyDocument, 'record' | 'remote' | 'carried'>
   record: Record<string, unknown>;
   remote: Record<string, unknown> | null;
   carried: unknown;
+  /** `end`: as its own workflow wrote it. */
   taken_over?: { life: string; end: End | null; at: Date };
 };
 

@@ -15,7 +15,7 @@ const PAGE = 100;
 /** What an erasure is decided by. */
 export type Standing = Pick<
   StoredPolicy,
-  '_id' | 'life' | 'namespace' | 'revision' | 'synced_revision' | 'policy_state' | 'end' | 'erased'
+  '_id' | 'life' | 'namespace' | 'revision' | 'synced_revision' | 'policy_state' | 'sync' | 'end' | 'erased'
 >;
 
 /**
@@ -23,8 +23,24 @@ export type Standing = Pick<
  * @throws StorageError
  */
 export function standingOf(storage: Storage, _id: string): Promise<Standing | null> {
-  const projection = { life: 1, namespace: 1, revision: 1, synced_revision: 1, policy_state: 1, end: 1, erased: 1 };
+  const numbers = { revision: 1, synced_revision: 1 };
+  const projection = { life: 1, namespace: 1, ...numbers, policy_state: 1, sync: 1, end: 1, erased: 1 };
   return storage.read(() => storage.policies.findOne({ _id }, { projection }));
+}
+
+/** Outcomes after which nothing of an attempt takes effect later. */
+const KNOWN = ['confirmed', 'no-effect', 'refused', 'merchant'];
+
+/**
+ * Whether a PATCH or POST was made within the last `landing` ms, by MongoDB's clock, of which nobody knows what became; it may take
+ * effect yet, whatever was confirmed since.
+ * @throws StorageError
+ */
+export async function mayLand(storage: Storage, policy: string, landing: number): Promise<boolean> {
+  const since = new Date((await storage.clock()).getTime() - landing);
+  // Of attempts that MongoDB missed there is a summary, which does not say of which kind they were.
+  const open = { policy, at: { $gt: since }, method: { $ne: 'GET' }, outcome: { $nin: KNOWN } };
+  return (await storage.read(() => storage.calls.findOne(open, { projection: { _id: 1 } }))) !== null;
 }
 
 /**
@@ -32,8 +48,8 @@ export function standingOf(storage: Storage, _id: string): Promise<Standing | nu
  * not as it was when that was decided.
  * @throws StorageError
  */
-export async function emptyRecord(storage: Storage, { _id, life, revision, end }: Standing): Promise<boolean> {
-  const as = { _id, life, revision, end };
+export async function emptyRecord(storage: Storage, { _id, life, revision, sync, end }: Standing): Promise<boolean> {
+  const as = { _id, life, revision, sync, end };
   return storage.write(_id, async () => {
     const found = await storage.policies.findOne(as);
     if (!found) return false;

@@ -81,7 +81,8 @@ export async function lifeOnRecord(storage: Storage, _id: string): Promise<strin
  * @throws StorageError
  */
 export async function giveRecord(storage: Storage, _id: string, from: string, to: string): Promise<void> {
-  const change = { $set: { life: to, end: null, ended_at: null, updated_at: new Date() } };
+  const anew = { life: to, end: null, ended_at: null, updated_at: new Date() };
+  const change = { $set: anew, $unset: { ended_by: '' as const } };
   const of = { _id, life: from, erased: { $exists: false } };
   await storage.write(_id, () => storage.policies.updateOne(of, change));
 }
@@ -132,14 +133,14 @@ function namedOtherThan(own: string) {
 }
 
 /**
- * Writes that a life was stopped, where its record knows no end yet.
+ * Writes that a life was stopped, where its record knows no end yet; and that its workflow did not write it.
  * @throws StorageError
  */
 export async function recordStop(storage: Storage, { _id, life }: Life): Promise<void> {
   const at = await storage.clock();
   const told = await writeStopped(storage, { _id, life }, at);
   const stopped = { end: 'STOPPED' as const, sync: 'STOPPED' as const, ended_at: at, updated_at: at };
-  const change = { $set: { ...stopped, ...(told !== undefined && { last_event: told }) } };
+  const change = { $set: { ...stopped, ended_by: 'audit' as const, ...(told !== undefined && { last_event: told }) } };
   await storage.write(_id, () => storage.policies.updateOne({ _id, life, end: null }, change));
 }
 

@@ -17,8 +17,10 @@ export type Pair = Pick<PolicyDocument, 'revision' | 'step'>;
 
 /** A policy just opened: everything but how it ends. */
 export type NewPolicy = Omit<Mutable, 'end' | 'ended_at'>;
-/** A write of the workflow: whose, which, and the fields that it says anything about. */
-export type PolicySnapshot = Identity & Pick<Mutable, 'revision' | 'step' | 'life'> & Partial<Mutable>;
+/** A write of the workflow: whose, which, the record of that revision, and the fields that it says anything about. */
+export type PolicySnapshot = Identity &
+  Pick<Mutable, 'revision' | 'step' | 'life' | 'record' | 'workflow_run'> &
+  Partial<Mutable>;
 
 export function documentId(mchid: string, outInsuranceNo: string): string {
   return `${mchid}/${outInsuranceNo}`;
@@ -51,7 +53,7 @@ export async function claim(storage: Storage, policy: NewPolicy): Promise<Claime
 }
 
 export type Restored =
-  /** `document.life` is the new one by now; `document.end` is how the life before ended. */
+  /** `document.life` is the new one by now; `document.end` is how the life before ended, where its workflow wrote that itself. */
   | { outcome: 'restored'; document: PolicyDocument }
   | { outcome: 'unknown' }
   /** Nothing is left to begin from. */
@@ -81,7 +83,7 @@ export async function restore(storage: Storage, life: NewLife): Promise<Restored
   if (found.erased) return { outcome: 'erased' };
   if (found.life !== life.life) return { outcome: 'exists', life: found.life, ...elsewhere(found, life.namespace) };
   const document = whole(storage.keyring, found);
-  return { outcome: 'restored', document: { ...document, end: document.end ?? found.taken_over?.end ?? null } };
+  return { outcome: 'restored', document: { ...document, end: found.taken_over?.end ?? null } };
 }
 
 /** The document after the try: its `life` tells who has it. */
@@ -95,13 +97,12 @@ async function takeOver(
   if (!adopt && elsewhere(found, namespace)) return found;
   // Before it is taken: a life that cannot read its record must not keep others from it.
   whole(storage.keyring, found);
-  const { life: before, end } = found;
+  const { life: before, end, ended_by } = found;
   const at = new Date();
+  const taken_over = { life: before, end: ended_by === undefined ? end : null, at };
+  const anew = { life, namespace, end: null, ended_at: null, updated_at: at, taken_over };
   // The guard is the very end and life that were read: another restart in between matches nothing.
-  await storage.policies.updateOne(
-    { _id, life: before, end },
-    { $set: { life, namespace, end: null, ended_at: null, updated_at: at, taken_over: { life: before, end, at } } },
-  );
+  await storage.policies.updateOne({ _id, life: before, end }, { $set: anew, $unset: { ended_by: '' } });
   return storage.policies.findOne({ _id });
 }
 
@@ -113,20 +114,17 @@ function elsewhere({ namespace }: StoredPolicy, own: string | undefined): { name
 /**
  * Writes the fields given, over a smaller `(revision, step)` of the same life only, so that a write run twice or late
  * changes nothing (`older`). Nor does a run over a greater step of another one, whatever its revision: steps go on from run to run, so
- * that it does not know what that step was. Makes the document where it lacks, given a record to make it of.
+ * that it does not know what that step was. Makes the document where it lacks.
  * @throws StorageError
  */
 export async function writePolicy(storage: Storage, snapshot: PolicySnapshot): Promise<'written' | 'older'> {
   const { mchid, out_insurance_no, revision, step, life, workflow_run } = snapshot;
   const _id = documentId(mchid, out_insurance_no);
   const former = { revision: { $lt: revision } };
-  const known =
-    workflow_run === undefined
-      ? [former]
-      : [
-          { ...former, workflow_run },
-          { ...former, step: { $lte: step } },
-        ];
+  const known = [
+    { ...former, workflow_run },
+    { ...former, step: { $lte: step } },
+  ];
   const over = { _id, life, $or: [...known, { revision, step: { $lt: step } }] };
   const fields = sealed(storage.keyring, _id, snapshot);
   return storage.write(_id, async () => {
@@ -136,7 +134,7 @@ export async function writePolicy(storage: Storage, snapshot: PolicySnapshot): P
       return matchedCount + upsertedCount > 0 ? 'written' : 'older';
     };
     try {
-      return await update(snapshot.record !== undefined);
+      return await update(true);
     } catch (error) {
       if (!isDuplicate(error)) throw error;
     }
@@ -168,32 +166,6 @@ export async function pairAhead(
     storage.policies.findOne({ _id, life, $or: ahead }, { projection: { revision: 1, step: 1 } }),
   );
   return found ? { revision: Math.max(found.revision, revision), step: found.step } : undefined;
-}
-
-/** A verification that found nothing: it changes no pair, and says something about exactly one. */
-export interface QuietVerification extends Identity {
-  revision: number;
-  step: number;
-  verified_at: Date;
-  next_verification_at: Date | null;
-}
-
-/**
- * Records a quiet verification where the document's pair is still the one verified, and only forward in time.
- * @throws StorageError
- */
-export async function writeVerification(
-  storage: Storage,
-  { mchid, out_insurance_no, revision, step, verified_at, next_verification_at }: QuietVerification,
-): Promise<'written' | 'older'> {
-  const _id = documentId(mchid, out_insurance_no);
-  const { matchedCount } = await storage.write(_id, () =>
-    storage.policies.updateOne(
-      { _id, revision, step, $or: [{ verified_at: null }, { verified_at: { $lt: verified_at } }] },
-      { $set: { verified_at, next_verification_at, updated_at: new Date() } },
-    ),
-  );
-  return matchedCount > 0 ? 'written' : 'older';
 }
 
 /** @throws StorageError */

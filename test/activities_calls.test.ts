@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { Standstill, standstill } from '../activities/standstill.ts';
 import { freePort } from '../embedded/ports.ts';
 import type { PolicyFields } from '../policy/record.ts';
 import { documentId, findPolicy } from '../storage/policies.ts';
@@ -34,6 +35,40 @@ describe('a worker that stood still between taking a call and making it', () => 
     assert.match(failure?.message ?? '', /^LATE: the worker stood still/);
     assert.deepEqual(await sent(stage.bench, snapshot), []);
     assert.equal((await lastCall(stage))?.outcome, 'no-effect');
+  });
+});
+
+describe('a worker that stood still while it waited for a call', () => {
+  it('does not make the call that was handed to it meanwhile, and goes on a moment later', async (t) => {
+    const snapshot = await stage.policy();
+    let later = 0;
+    const now = Date.now;
+    t.mock.method(Date, 'now', () => now() + later);
+    standstill.tick();
+    later = 60_000;
+    const { failure } = await callsOf(stage).push(snapshot, APPROVAL);
+    assert.match(failure?.message ?? '', /^LATE: the worker stood still/);
+    assert.deepEqual(await sent(stage.bench, snapshot), []);
+    later += 1_900;
+    standstill.tick();
+    later += 1_900;
+    standstill.tick();
+    later += 1_900;
+    assert.equal((await callsOf(stage).push(snapshot, APPROVAL)).result?.outcome, 'confirmed');
+  });
+
+  it('counts the time from the first of two standstills, and none where its clock was set back', () => {
+    let now = 100_000;
+    const watched = new Standstill(() => now);
+    now += 1_500;
+    assert.equal(watched.handedOut(), now, 'it was busy');
+    const before = now;
+    now += 30_000;
+    assert.equal(watched.handedOut(), before);
+    now += 4_000;
+    assert.equal(watched.handedOut(), before);
+    now -= 20_000;
+    assert.equal(watched.handedOut(), now);
   });
 });
 

@@ -6,11 +6,12 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
 import { type Mongo, startMongo } from '../embedded/mongodb.ts';
+import { writeAnswer, writeVerification } from '../storage/answers.ts';
 import { writeIntent, writeOutcome, writeOwed } from '../storage/calls.ts';
 import { writeCommands } from '../storage/commands.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
-import { claim, documentId, findPolicy, writePolicy, writeVerification } from '../storage/policies.ts';
+import { claim, documentId, findPolicy, writePolicy } from '../storage/policies.ts';
 import { opened, withDatabase } from './storage_fixture.ts';
 
 // On a server of its own: what PostgreSQL counts is this file's alone.
@@ -46,12 +47,20 @@ async function live(number: number): Promise<void> {
   await writeIntent(storage, attempt);
   const outcome = { outcome: 'confirmed', status: 200, code: null, request_id: 'R', duration_ms: 1, host: null };
   await writeOutcome(storage, { ...attempt, ...outcome });
-  await writePolicy(storage, { mchid, out_insurance_no, life, revision: 1, step: 4, remote: {} });
+  await writeAnswer(storage, {
+    mchid,
+    out_insurance_no,
+    life,
+    revision: 1,
+    step: 4,
+    remote: {},
+    observed_at: new Date(),
+  });
   await writeCommands(storage, { policy: id, mchid, commands: [], confirmation: { revision: 1, at: 2 } });
   const note = { id: 'd1', field: 'address', kind: 'drift', ours: 'A', theirs: 'B', found_at: 1 } as const;
   await writeDiscrepancies(storage, { policy: id, mchid, discrepancies: [{ ...note, became: 'healed' }] });
   await writeOwed(storage, { ...of, count: 1, last_code: null, last_request_id: null, at: new Date() });
-  const quiet = { mchid, out_insurance_no, revision: 1, step: 4, next_verification_at: null };
+  const quiet = { mchid, out_insurance_no, life, revision: 1, next_verification_at: null };
   await writeVerification(storage, { ...quiet, verified_at: new Date() });
   assert.equal((await findPolicy(storage, mchid, out_insurance_no))?.step, 4);
 }

@@ -251,7 +251,7 @@ describe('records', () => {
 async function makeFormer(number: string, format: number): Promise<void> {
   const found = await findPolicy(world.storage, world.mchid, number);
   assert.ok(found);
-  const { mchid, out_insurance_no, life, revision, step } = found;
+  const { _id, unreadable: _all, ...whole } = found;
   const { journal, owed, ...kept } = JSON.parse(String(found.carried));
   const { changed: _since3, drifts, ...standing } = kept.standing;
   const former =
@@ -259,6 +259,6 @@ async function makeFormer(number: string, format: number): Promise<void> {
       ? { ...kept, format, standing }
       : { ...kept, journal, owed, format, standing: { ...standing, drifts, changed_before: ['address'] } };
   const carried = JSON.stringify(former);
-  await writePolicy(world.storage, { mchid, out_insurance_no, life, revision, step: step + 1, carried });
-  await world.storage.policies.updateOne({ _id: `${mchid}/${out_insurance_no}` }, { $unset: { namespace: 1 } });
+  await writePolicy(world.storage, { ...whole, step: whole.step + 1, carried });
+  await world.storage.policies.updateOne({ _id }, { $unset: { namespace: 1 } });
 }

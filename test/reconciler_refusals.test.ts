@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, INACTIVE } from '../policy/state.ts';
+import { type Carried, restarted } from '../workflows/carried.ts';
 import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
-import { behind, goOn, resume } from '../workflows/reconciler/desired.ts';
-import type { Position } from '../workflows/reconciler/position.ts';
+import { behind, resume } from '../workflows/reconciler/desired.ts';
+import { Position } from '../workflows/reconciler/position.ts';
 import { settle } from '../workflows/reconciler/settled.ts';
 import { DAY, SEED } from './fixtures.ts';
 import { command, get, NOW, opened } from './reconciler_fixture.ts';
@@ -184,9 +185,25 @@ describe('a refusal', () => {
     command(observed, 'observe', { on: true });
     const surrendered = rests();
     command(surrendered, 'cancel', {}, NOW + DAY);
-    const restored = rests();
-    goOn(restored, { revision: 9, lagging: false });
+    const { life, standing, held: there } = rests();
+    const kept = { record: life.record, remote: there, revision: 9, end: 'STOPPED' } as const;
+    const anew = restarted({ life, standing } as Carried, kept);
+    const restored = new Position(anew.life, anew.standing);
     for (const position of [reset, held, observed, surrendered, restored]) assert.equal(position.next().call, 'query');
+  });
+
+  it('to tell what it holds, and then to take a change, leaves it BLOCKED for the change, though the next GET is answered', () => {
+    const position = opened({}, { policy_state: APPROVED });
+    const { held } = position;
+    get(position, held);
+    const no = { status: 400, code: 'PARAM_ERROR', message: 'no' };
+    takeRefusal(position, no, undefined, NOW);
+    assert.equal(position.sync, 'BLOCKED');
+    command(position, 'amend', { address: 'bad' });
+    takeRefusal(position, no, { address: 'bad' }, NOW);
+    get(position, held);
+    assert.deepEqual([position.sync, position.standing.block?.code], ['BLOCKED', no.code]);
+    assert.ok(position.standing.synced_revision < position.standing.revision);
   });
 
   it('to tell what an observed policy is has it BLOCKED, until one is answered', () => {

@@ -3,10 +3,11 @@ import { describe, it } from 'node:test';
 import type { PolicyFields } from '../policy/record.ts';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import { RuleViolation } from '../policy/violation.ts';
+import { type Carried, restarted } from '../workflows/carried.ts';
 import { accept } from '../workflows/reconciler/accept.ts';
 import { takeAnswer, takeRefusal, takeUnknown } from '../workflows/reconciler/answers.ts';
 import { resume } from '../workflows/reconciler/desired.ts';
-import type { Position } from '../workflows/reconciler/position.ts';
+import { Position } from '../workflows/reconciler/position.ts';
 import { DAY } from './fixtures.ts';
 import { command, get, NOW, opened, synced } from './reconciler_fixture.ts';
 
@@ -148,6 +149,20 @@ describe('verification', () => {
     get(position, { ...there, free_insurance: true, first_period_amount: 100 } as PolicyFields);
     assert.deepEqual(position.diverged.sort(), ['first_period_amount', 'free_insurance']);
     assert.equal(position.next().call, 'verify');
+  });
+
+  it('a life stopped before its lagging record was held against an answer lags still when it is resumed', () => {
+    for (const [end, lagging] of [
+      ['STOPPED', true],
+      [null, undefined],
+    ] as const) {
+      const { life, standing, held } = synced({ verification: { on_state_drift: 'heal' } });
+      const former = { life, standing: { ...standing, lagging } } as Carried;
+      const anew = restarted(former, { record: life.record, remote: held, revision: standing.revision, end });
+      const position = new Position(anew.life, anew.standing);
+      get(position, { ...held, policy_state: INACTIVE });
+      assert.deepEqual([position.sync, position.next().call], ['DIVERGED', 'verify']);
+    }
   });
 
   it('a state that drifts is reported and never undone silently, unless the record says heal', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { connect, type Storage } from '../storage/connection.ts';
 import { StorageUnreadable } from '../storage/errors.ts';
+import { recordStop } from '../storage/lives.ts';
 import { claim, findPolicy, pairAhead, restore, writePolicy } from '../storage/policies.ts';
 import { type Database, entries, keyring, opened, startDatabase } from './storage_fixture.ts';
 
@@ -95,6 +96,23 @@ test('a life that goes on is not taken over, save one that the caller knows is o
   assert.deepEqual(await restore(storage, second), { outcome: 'exists', life });
   assert.deepEqual(await restore(storage, { ...second, over: 'someone' }), { outcome: 'exists', life });
   assert.equal((await restore(storage, { ...second, over: life })).outcome, 'restored');
+});
+
+test('an end that the audit wrote is none that the workflow told: the record may lag, however often it is asked for', async () => {
+  const policy = opened();
+  await claim(storage, policy);
+  const { mchid, out_insurance_no, life } = policy;
+  const _id = `${mchid}/${out_insurance_no}`;
+  await recordStop(storage, { _id, mchid, out_insurance_no, life });
+  const stopped = await find(policy);
+  assert.deepEqual([stopped?.end, stopped?.sync, stopped?.ended_by], ['STOPPED', 'STOPPED', 'audit']);
+  for (const _ of [1, 2]) {
+    const restored = await restore(storage, { mchid, out_insurance_no, life: 'second', namespace });
+    assert.equal(restored.outcome === 'restored' && restored.document.end, null);
+  }
+  await writePolicy(storage, { ...policy, life: 'second', step: 2, end: 'STOPPED', ended_at: new Date() });
+  const restored = await restore(storage, { mchid, out_insurance_no, life: 'third', namespace });
+  assert.equal(restored.outcome === 'restored' && restored.document.end, 'STOPPED', 'this one told it itself');
 });
 
 test('a policy that another namespace keeps is neither claimed nor taken over, and that namespace is named', async () => {

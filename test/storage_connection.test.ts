@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { promises } from 'node:dns';
 import { after, before, test } from 'node:test';
+import { writeVerification } from '../storage/answers.ts';
 import { listCalls, writeIntent } from '../storage/calls.ts';
 import { connect, InvalidUri, type Storage } from '../storage/connection.ts';
 import { listDiscrepancies, writeDiscrepancies } from '../storage/discrepancies.ts';
 import { StorageRefused, StorageUnavailable } from '../storage/errors.ts';
-import { claim, findPolicy, restore, writePolicy, writeVerification } from '../storage/policies.ts';
+import { claim, findPolicy, restore, writePolicy } from '../storage/policies.ts';
 import { listPolicies } from '../storage/policy_list.ts';
 import { type Database, entries, keyring, type Line, lineTo, opened, startDatabase } from './storage_fixture.ts';
 
@@ -47,8 +48,8 @@ const operations: Record<string, () => Promise<unknown>> = {
     writeVerification(storage, {
       mchid,
       out_insurance_no,
+      life,
       revision,
-      step,
       verified_at: now,
       next_verification_at: now,
     }),

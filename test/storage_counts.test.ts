@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { writeVerification } from '../storage/answers.ts';
 import { writeCommands } from '../storage/commands.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { type Counts, countPolicies } from '../storage/counts.ts';
 import { writeDiscrepancies } from '../storage/discrepancies.ts';
 import type { Finding } from '../storage/documents.ts';
 import { keepFindings, listFindings } from '../storage/findings.ts';
-import { claim, documentId, type NewPolicy, writePolicy, writeVerification } from '../storage/policies.ts';
+import { claim, documentId, type NewPolicy, writePolicy } from '../storage/policies.ts';
 import { type Database, opened, startDatabase } from './storage_fixture.ts';
 
 let database: Database;

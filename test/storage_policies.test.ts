@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
+import { writeAnswer, writeNextVerification, writeVerification } from '../storage/answers.ts';
 import { connect, type Storage } from '../storage/connection.ts';
-import {
-  claim,
-  documentId,
-  findPolicy,
-  type PolicySnapshot,
-  writePolicy,
-  writeVerification,
-} from '../storage/policies.ts';
+import { claim, documentId, findPolicy, type PolicySnapshot, writePolicy } from '../storage/policies.ts';
 import { listPolicies } from '../storage/policy_list.ts';
 import { type Database, entries, keyring, opened, PERSONAL, startDatabase } from './storage_fixture.ts';
 
@@ -74,11 +68,9 @@ test('of eight writes at once of each of forty documents the one of the greatest
 test('a write leaves alone what it was not given', async () => {
   const policy = opened({ version: 3, attention: ['issuing-overdue'] });
   await claim(storage, policy);
-  const { mchid, out_insurance_no, life } = policy;
+  const { mchid, out_insurance_no, life, record, workflow_run } = policy;
   const snapshot: PolicySnapshot = {
-    mchid,
-    out_insurance_no,
-    life,
+    ...{ mchid, out_insurance_no, life, record, workflow_run },
     revision: 1,
     step: 2,
     sync: 'SYNCED',
@@ -95,36 +87,78 @@ test('a write leaves alone what it was not given', async () => {
   });
 });
 
-test('without a document a write makes one of a whole snapshot, and none of a part', async () => {
-  const { record, ...part } = opened();
-  assert.equal(await writePolicy(storage, part), 'older');
-  assert.equal(await find(part), null);
-  assert.equal(await writePolicy(storage, { ...part, record, end: null, ended_at: null }), 'written');
-  assert.deepEqual(same((await find(part))?.record), same(record));
+const minute = (number: number) => new Date(Date.UTC(2026, 0, 1, 0, number));
+
+test('without a document a write makes one of a whole snapshot, and none of an answer', async () => {
+  const snapshot = { ...opened(), end: null, ended_at: null };
+  const { mchid, out_insurance_no, life, revision, step, record } = snapshot;
+  const answer = { mchid, out_insurance_no, life, revision, step, remote: record.policy, observed_at: minute(1) };
+  assert.equal(await writeAnswer(storage, answer), 'older');
+  assert.equal(await find(snapshot), null);
+  assert.equal(await writePolicy(storage, snapshot), 'written');
+  assert.deepEqual(same((await find(snapshot))?.record), same(record));
 });
 
-test('a quiet verification is recorded for exactly its pair, and only forward', async () => {
+test('an answer is recorded beside the record of its revision only: no document claims one whose record it has not got', async () => {
+  const policy = opened({ revision: 2, step: 5 });
+  await claim(storage, policy);
+  const { mchid, out_insurance_no, life, record } = policy;
+  const observed = (revision: number, step: number, address: string, of = life) => {
+    const answer = {
+      mchid,
+      out_insurance_no,
+      life: of,
+      revision,
+      step,
+      remote: { address },
+      observed_at: minute(step),
+    };
+    return writeAnswer(storage, answer);
+  };
+  assert.equal(await observed(3, 8, 'of a record that MongoDB did not take'), 'older');
+  assert.equal(await observed(2, 8, 'of another life', 'another'), 'older');
+  const found = await find(policy);
+  assert.deepEqual([found?.revision, found?.step, found?.remote], [2, 5, null]);
+  assert.equal(await observed(2, 6, 'own'), 'written');
+  assert.deepEqual((await find(policy))?.remote, { address: 'own' });
+  await writePolicy(storage, { ...policy, revision: 3, step: 7, record });
+  assert.equal(await observed(2, 8, 'of a record of before'), 'older');
+});
+
+test('what a verification finds is recorded though a record of the same revision was written beside it, at a greater step', async () => {
+  const policy = opened({ revision: 2, step: 18 });
+  await claim(storage, policy);
+  const { mchid, out_insurance_no, life, revision } = policy;
+  const of = { mchid, out_insurance_no, life, revision };
+  const observed = (step: number, at: number) =>
+    writeAnswer(storage, { ...of, step, remote: { address: `of ${at}` }, observed_at: minute(at) });
+  assert.equal(await writePolicy(storage, { ...policy, step: 16 }), 'older');
+  assert.equal(await writeNextVerification(storage, { ...of, next_verification_at: minute(20) }), 'written');
+  assert.equal(await observed(17, 20), 'written');
+  const quiet = { ...of, verified_at: minute(20), next_verification_at: minute(80) };
+  assert.equal(await writeVerification(storage, quiet), 'written');
+  assert.equal(await observed(17, 10), 'older', 'an answer of before');
+  const found = await find(policy);
+  assert.deepEqual([found?.step, found?.remote, found?.observed_at], [18, { address: 'of 20' }, minute(20)]);
+  assert.deepEqual([found?.verified_at, found?.next_verification_at], [minute(20), minute(80)]);
+});
+
+test('a quiet verification is recorded for exactly its life and revision, and only forward', async () => {
   const policy = opened({ revision: 2, step: 5 });
   await claim(storage, policy);
   const { mchid, out_insurance_no } = policy;
-  const at = (minute: number) => new Date(Date.UTC(2026, 0, 1, 0, minute));
-  const verified = (revision: number, step: number, minute: number) =>
-    writeVerification(storage, {
-      mchid,
-      out_insurance_no,
-      revision,
-      step,
-      verified_at: at(minute),
-      next_verification_at: at(minute + 60),
-    });
-  assert.equal(await verified(2, 4, 1), 'older');
-  assert.equal(await verified(2, 6, 1), 'older');
-  assert.equal(await verified(3, 5, 1), 'older');
-  assert.equal(await verified(2, 5, 10), 'written');
-  assert.equal(await verified(2, 5, 9), 'older');
-  assert.equal(await verified(2, 5, 10), 'older');
+  const verified = (revision: number, at: number, life = policy.life) => {
+    const times = { verified_at: minute(at), next_verification_at: minute(at + 60) };
+    return writeVerification(storage, { mchid, out_insurance_no, life, revision, ...times });
+  };
+  assert.equal(await verified(1, 1), 'older');
+  assert.equal(await verified(3, 1), 'older');
+  assert.equal(await verified(2, 1, 'another'), 'older');
+  assert.equal(await verified(2, 10), 'written');
+  assert.equal(await verified(2, 9), 'later');
+  assert.equal(await verified(2, 10), 'later');
   const found = await find(policy);
-  assert.deepEqual([found?.verified_at, found?.next_verification_at], [at(10), at(70)]);
+  assert.deepEqual([found?.verified_at, found?.next_verification_at], [minute(10), minute(70)]);
 });
 
 test('a list is what all its conditions hold for, in order, a page after another', async () => {

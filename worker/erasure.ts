@@ -7,6 +7,7 @@ import {
   emptyCommands,
   emptyDiscrepancies,
   emptyRecord,
+  mayLand,
   noteErasure,
   type Standing,
   standingOf,
@@ -21,6 +22,8 @@ const ATTEMPT_MS = 21_000;
 /** One that stopped has awaited its calls; a record beside them may take so long. */
 const RECORD_MS = 11_000;
 const LOOK_MS = 200;
+/** An attempt of unknown outcome may take effect for so long: the reconciler's `LANDING`. */
+const LANDING_MS = 15 * 60_000;
 
 /** What was erased. */
 export interface Erased extends Pick<PolicyOf, 'mchid' | 'out_insurance_no'> {
@@ -70,7 +73,8 @@ const REASONS: Record<NotErased, string> = {
   elsewhere: 'is kept by another Temporal namespace: set TEMPORAL_NAMESPACE to the one that its record names',
   'in-force':
     'is in force: cancel it first, or erase it all the same with --force; WeChat Pay then keeps its copy as it is',
-  'on-its-way': 'has changes that WeChat Pay has not got: wait, or erase it all the same with --force',
+  'on-its-way':
+    'is not in step with WeChat Pay, or a call of the last quarter of an hour may still take effect there: see `policy-sync show`, wait, or erase it all the same with --force',
 };
 
 /** Temporal has not deleted all runs in time. The same again goes on. */
@@ -117,7 +121,7 @@ async function recordEmptied(
     const { namespace = temporal.options.namespace } = standing ?? {};
     if (namespace !== temporal.options.namespace) throw new ErasureRefused(_id, 'elsewhere');
     if (standing?.erased) return { ...standing, erased: standing.erased };
-    const why = refusalOf(standing);
+    const why = await refusalOf(storage, standing);
     if (!standing || (why && !force)) throw new ErasureRefused(_id, why ?? 'unknown');
     progress('emptying the record');
     // Something was written meanwhile: it is decided anew.
@@ -125,11 +129,14 @@ async function recordEmptied(
   }
 }
 
-function refusalOf(standing: Standing | null): NotErased | undefined {
+async function refusalOf(storage: Storage, standing: Standing | null): Promise<NotErased | undefined> {
   if (!standing) return 'unknown';
-  const { policy_state, revision, synced_revision, end } = standing;
+  const { _id, policy_state, revision, synced_revision, sync, end } = standing;
   if (policy_state === 'POLICY_STATE_ISSUING' || policy_state === 'POLICY_STATE_APPROVED') return 'in-force';
-  return end === null && synced_revision < revision ? 'on-its-way' : undefined;
+  if (end !== null) return undefined;
+  // WeChat Pay may show it in force, or come to do so, and nobody looks again.
+  const isBehind = sync !== 'SYNCED' || synced_revision < revision;
+  return isBehind || (await mayLand(storage, _id, LANDING_MS)) ? 'on-its-way' : undefined;
 }
 
 /** Once no workflow of the policy runs, and no attempt of one may write any more. */

@@ -1,3 +1,4 @@
+import type { RestoredRecord } from '../activities/types/results.ts';
 import type { OwedAttempts } from '../activities/types/snapshot.ts';
 import type { Life } from '../policy/life.ts';
 import type { PolicyFields, PolicyRecord } from '../policy/record.ts';
@@ -6,6 +7,7 @@ import type { Announced } from './events.ts';
 import type { Received } from './inbox.ts';
 import type { Journaled } from './journal.ts';
 import type { Parts } from './parts.ts';
+import { ASK_ANEW } from './reconciler/desired.ts';
 import type { Standing } from './reconciler/standing.ts';
 
 /** Raised when the shape of `Carried` changes; `fromCarried` then gets a converter from the former one. */
@@ -97,4 +99,18 @@ export function withoutRecord(carried: Carried): unknown {
 export function withRecord(carried: Carried, record: PolicyRecord, confirmed: PolicyFields | null): Carried {
   const standing = { ...carried.standing, confirmed, discrepancies: [] };
   return { ...carried, life: { ...carried.life, record }, standing };
+}
+
+/**
+ * What a life that restarts begins from. Whatever was known is old by now: it begins with a GET, and nothing in it is taken for ours by
+ * chance. Its record lags where no workflow wrote its end; that of a life that lagged itself does so until an answer has come.
+ */
+export function restarted(
+  former: Carried,
+  { record, remote, revision, end }: Pick<RestoredRecord, 'record' | 'remote' | 'revision' | 'end'>,
+): Carried {
+  const carried = withRecord(former, record, remote);
+  const lagging = end === null || carried.standing.lagging === true;
+  const anew = { ...ASK_ANEW, not_before: 0, revision, lagging };
+  return { ...carried, standing: { ...carried.standing, ...anew } };
 }

@@ -176,8 +176,14 @@ function queryRefused({ standing, hurried }: Position, refusal: Refusal, now: nu
 function uploadRefused(position: Position, refusal: Refusal, sent: PolicyFields, now: number): void {
   // What was amended while an upload ran has not been refused, and goes up in the next.
   if (comparable('', sent) !== comparable('', position.uploaded)) return;
-  position.standing.block = blockOf(refusal, now);
+  blockWrite(position, refusal, now);
   delete position.standing.unverified;
+}
+
+/** It stays though a verification that was refused before is answered again. */
+function blockWrite({ standing }: Position, refusal: Refusal, now: number): void {
+  standing.block = blockOf(refusal, now);
+  if (standing.verify_refused) standing.verify_refused = { blocks: false };
 }
 
 function updateRefused(position: Position, refusal: Refusal, sent: PolicyFields, now: number): void {
@@ -186,7 +192,7 @@ function updateRefused(position: Position, refusal: Refusal, sent: PolicyFields,
   // What was changed while the call ran has not been refused, and what was taken back is there already.
   const wanted = Object.entries(sent).filter(([field, value]) => sameValue(field, value, held[field]));
   if (wanted.some(([field, value]) => !sameValue(field, value, standing.confirmed?.[field]))) {
-    standing.block = blockOf(refusal, now);
+    blockWrite(position, refusal, now);
     for (const [field, value] of wanted) standing.refused[field] = comparable(field, value);
     if ('policy_state' in sent) standing.refused_with_state = true;
   }

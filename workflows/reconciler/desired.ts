@@ -11,7 +11,7 @@ const RESET = 'reset';
 /** For how long the attempt of a run goes on that a reset of Temporal's has ended: the start-to-close time of a call. */
 const ATTEMPT = 20_000;
 /** Nothing is sent before a GET, though one was refused before. */
-const ASK_ANEW = { must_query: true, query_refused: false, rounds: 0 } as const;
+export const ASK_ANEW = { must_query: true, query_refused: false, rounds: 0 } as const;
 /** What goes with a state. */
 const STATE_FIELDS: readonly string[] = ['policy_state', 'policy_code'];
 
@@ -115,14 +115,6 @@ export function behind(position: Position, revision: number, now: number): void 
   Object.assign(standing, { ...ASK_ANEW, not_before: now + ATTEMPT, lagging: true });
   standing.stray_until = now + ATTEMPT;
   position.life = marked(position.life, RESET);
-}
-
-/**
- * Another life goes on from what MongoDB has: whatever was known is old by now, so it begins with a GET. `lagging`: the record may lag
- * behind what was accepted, and nothing that differs is taken for a stranger's by chance.
- */
-export function goOn({ standing }: Position, { revision, lagging }: { revision: number; lagging: boolean }): void {
-  Object.assign(standing, { ...ASK_ANEW, not_before: 0, revision, lagging });
 }
 
 /**

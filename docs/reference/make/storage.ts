@@ -46,6 +46,7 @@ const POLICIES: Words<StoredPolicy> = {
   updated_at: 'When it was last written.',
   end: '`DECLINED`, `INACTIVE`, `STOPPED`, `ERASED`; null while the policy is lived.',
   ended_at: 'When it ended.',
+  ended_by: '`audit`: its workflow did not write the end, and what it did last may not be here.',
   last_event: 'The `sequence` of the last of its `events`; absent before any.',
   carried: 'What the workflow wants back when it restarts from this document; sealed, of no meaning to others.',
   erased: 'Of one whose personal data were erased: `{at, done_at}`; `done_at` is null until none is left.',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { APPROVED, DECLINED, INACTIVE } from '../policy/state.ts';
 import { wireTime } from '../policy/time.ts';
+import { until } from './client_namespace.ts';
 import { DAY, recordOf, uniqueNumber } from './fixtures.ts';
 import { restingLength } from './history_events.ts';
 import { HISTORY_KEYS, keptHistories } from './kept_histories.ts';
@@ -242,7 +243,11 @@ describe('a whole life', { timeout: 300_000 }, () => {
     await world.armed(number);
     await world.client.cancelBySignal(policy);
     await skip((await now()) + 40_000);
+    const asked = (await world.requests(number)).length;
     const second = world.client.verify(policy);
+    // It is asked anew for both, and has to be waiting again.
+    await until(async () => (await world.requests(number)).length > asked);
+    await world.armed(number);
     await skip((await now()) + 21_000);
     await first;
     await world.until(number, ({ sync }) => sync === 'SYNCED');

@@ -58,6 +58,9 @@ async function lived(over = true): Promise<string> {
   if (over) {
     const ended = await stage.client.cancel(of(number), { reason, by });
     await waitSynced(stage.client, of(number), ended.revision);
+    // MongoDB has it a moment later, and what is erased is decided by that.
+    const isOver = { _id: `${MCHID}/${number}`, sync: 'SYNCED' as const, synced_revision: ended.revision };
+    await until(async () => (await storage.policies.countDocuments(isOver)) === 1);
   }
   return number;
 }

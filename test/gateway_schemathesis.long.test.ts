@@ -45,6 +45,8 @@ describe('schemathesis', { skip: 'lacks' in tool ? tool.lacks : false }, () => {
       MOST,
       '--no-shrink',
       '--continue-on-failure',
+      // How fast it makes its cases is of the machine.
+      '--suppress-health-check=too_slow',
     ];
     // One worker: Python 3.11 fails in deep schemas with more.
     const args = ['--no-color', '--config-file', file, 'run', `${url}/openapi.json`, ...given, '-w', '1', ...words];

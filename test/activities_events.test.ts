@@ -70,6 +70,16 @@ describe('events that a snapshot carries', () => {
     }
   });
 
+  it('come with an end that is dated by MongoDB, whatever the clock of the worker says', async () => {
+    const at = new Date('2020-01-01T00:00:00Z');
+    const storage = Object.create(stage.storage, { clock: { value: async () => at } });
+    const snapshot = await stage.policy();
+    const { record } = recordActivities({ ...stage.settings(), storage });
+    await turn(record, { format: FORMAT, snapshot, end: 'INACTIVE' });
+    const found = await findPolicy(stage.storage, snapshot.mchid, snapshot.out_insurance_no);
+    assert.deepEqual([found?.end, found?.ended_at], ['INACTIVE', at]);
+  });
+
   it('are announced by the claim of a number, and by each call; not as written where MongoDB took nothing', async () => {
     const { result } = await turn(activities(true).claim, { format: FORMAT, snapshot: await stage.policy() });
     assert.deepEqual(result, { outcome: 'claimed', events: true });

@@ -137,6 +137,27 @@ describe('commands and discrepancies older than they are kept', () => {
   });
 });
 
+describe('a fault of the program in what a worker takes away by itself', () => {
+  it('is told of, and ends no worker', async (context) => {
+    const said: unknown[] = [];
+    const log = { debug() {}, warn() {}, info() {}, error: (...line: unknown[]) => said.push(line) } as unknown as Log;
+    const enough = new AbortController();
+    context.after(() => enough.abort());
+    const sweep = {
+      ...{ id: 'commands' as const, kept: 90 * DAY, done: 'gone' },
+      // biome-ignore lint/correctness/useYield: it fails before it could
+      async *sweep(): AsyncGenerator<number> {
+        throw new TypeError('a bug');
+      },
+    };
+    const keeping = keepSweeping({ storage, log }, sweep, enough.signal);
+    await until(async () => said.length > 0);
+    enough.abort();
+    await keeping;
+    assert.ok(JSON.stringify(said).includes('TypeError'));
+  });
+});
+
 describe('what rests under a former payload key', () => {
   async function written(): Promise<ReturnType<typeof opened>> {
     const made = opened();

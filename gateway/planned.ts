@@ -80,8 +80,7 @@ function causeOf(
   commands: readonly ReadCommand[],
   discrepancies: readonly ReadDiscrepancy[],
 ): Pick<PlannedRow, 'changed' | 'found_at'> {
-  const from = commands.at(-1);
-  const isWhole = from === undefined ? false : from.command === 'open';
+  const isWhole = commands.at(-1)?.command === 'open';
   // The opening gave every field its value.
   const of = commands.find(({ command, after, before }) => command !== 'open' && (field in after || field in before));
   const found = discrepancies.find((one) => one.field === field);

@@ -1,12 +1,11 @@
 import { z } from 'zod';
-import { defined } from './command_rule.ts';
+import { defined, refuseWithoutCode } from './command_rule.ts';
 import { differences } from './difference.ts';
 import { TIME_FIELDS } from './fields.ts';
 import { dueTimes, expiryOf, heldPolicy, type Life, type Window } from './life.ts';
 import { type Policy, type PolicyFields, policySchema } from './record.ts';
 import { APPROVED, INACTIVE, ISSUING } from './state.ts';
 import { toWireTime } from './time.ts';
-import { refuse } from './violation.ts';
 import { ofTerm, plannedAnew, replanned, WINDOW_FIELDS, WINDOW_TIMES } from './window_plan.ts';
 
 /**
@@ -50,8 +49,7 @@ function inState(life: Life, policy: Policy, now: number): Life {
 function codeKept(before: Life, after: Life, remote: PolicyFields): void {
   const { policy_state, policy_code } = after.record.policy;
   const isToEnd = after.cancellation !== undefined || (policy_state === INACTIVE && remote.policy_state !== INACTIVE);
-  if (isToEnd && before.record.policy.policy_code && !policy_code)
-    refuse('policy-code', 'accept: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
+  if (isToEnd && before.record.policy.policy_code && !policy_code) refuseWithoutCode('accept');
 }
 
 /**

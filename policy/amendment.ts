@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { changed, type MayHold, type Rule } from './command_rule.ts';
+import { changed, type MayHold, type Rule, refuseWithoutCode } from './command_rule.ts';
 import { isEmpty, sameWish } from './difference.ts';
 import { envelope, withoutEnvelope } from './envelope.ts';
 import { UPLOAD_ONLY } from './fields.ts';
@@ -45,8 +45,7 @@ export const amend: Rule<typeof amendSchema> = (life, command, _now, there) => {
   const takenBack = Object.keys(fields).filter((field) => fields[field] === null);
   const amended = without(changed(upload, replaced), takenBack);
   const ends = life.cancellation !== undefined || life.record.policy.policy_state === INACTIVE;
-  if (ends && takenBack.includes('policy_code') && life.record.policy.policy_code)
-    refuse('policy-code', 'amend: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
+  if (ends && takenBack.includes('policy_code') && life.record.policy.policy_code) refuseWithoutCode('amend');
   return replanned(life, amended);
 };
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { allowed, changed, inForce, isSo, type Rule, termChanged } from './command_rule.ts';
+import { allowed, changed, inForce, isSo, type Rule, refuseWithoutCode, termChanged } from './command_rule.ts';
 import { envelope } from './envelope.ts';
 import { givenId, reason, rfc3339 } from './field_types.ts';
 import { asDue, cancelled, closedWindow, expiryOf, type Life, unmarked } from './life.ts';
@@ -26,8 +26,7 @@ export const cancel: Rule<typeof cancelSchema> = (life, { cause, at, policy_code
   const come = asDue(coded, now);
   if (come.record.policy.policy_state === INACTIVE) return cancelledAfterEnd(come, cause);
   allowed(life, 'cancel', ISSUING, APPROVED);
-  if (!coded.record.policy.policy_code)
-    refuse('policy-code', 'cancel: expected policy_code: WeChat Pay takes INACTIVE only with one', 'policy_code');
+  if (!coded.record.policy.policy_code) refuseWithoutCode('cancel');
   const when = at === undefined ? now : (instantOf(at) ?? now);
   if (when <= now) return unmarked(cancelled(coded, cause, now, at), 'issuing-overdue', 'issuing-past-expiry');
   if (life.cancellation?.at === when && life.cancellation.cause === cause) return coded;

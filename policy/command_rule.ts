@@ -37,6 +37,11 @@ export function termChanged(life: Life, fields: PolicyFields): Life {
   return { ...life, record: { ...life.record, policy } };
 }
 
+/** @throws {RuleViolation} always, in the words of `what`: the number of the policy goes with its end. */
+export function refuseWithoutCode(what: string): never {
+  refuse('policy-code', `${what}: expected policy_code: WeChat Pay takes INACTIVE only with one`, 'policy_code');
+}
+
 /** Whether the policy has every field that is given already. */
 export function isSo(policy: Policy, fields: PolicyFields): boolean {
   return Object.entries(defined(fields)).every(([field, value]) => sameWish(field, value, policy[field]));

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Client } from '@temporalio/client';
+import { LANDING } from '../policy/landing.ts';
 import { INACTIVE } from '../policy/state.ts';
 import { writeIntent, writeOutcome } from '../storage/calls.ts';
 import { connect, type Storage } from '../storage/connection.ts';
 import { standingOf } from '../storage/erasure.ts';
 import { claim, documentId, type NewPolicy, writePolicy } from '../storage/policies.ts';
 import { erase } from '../worker/erasure.ts';
-import { LANDING } from '../workflows/reconciler/position.ts';
 import { type Database, opened, startDatabase } from './storage_fixture.ts';
 
 const MINUTE = 60_000;

@@ -9,6 +9,7 @@ import {
 import { Cut, type Received } from './exchange.ts';
 import { jsonObjectIn } from './json.ts';
 import { redact } from './redaction.ts';
+import { retryAfterOf } from './retry_after.ts';
 import type { Verdict } from './verification.ts';
 
 /** What a classification knows of the call beside its answer. */
@@ -144,7 +145,6 @@ const HOUR = 3_600_000;
 
 // An hour at most: a 429 need not be signed, and must not hold a policy for longer than rounds back off to.
 function retryAfter(headers: Headers, now: number): number | undefined {
-  const value = headers.get('retry-after')?.trim() ?? '';
-  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : / GMT$/.test(value) ? Date.parse(value) - now : Number.NaN;
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(ms, 0), HOUR);
+  const ms = retryAfterOf(headers, now);
+  return ms === undefined ? undefined : Math.min(Math.max(ms, 0), HOUR);
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { LANDING } from '../policy/landing.ts';
 import { workflowIdOf } from '../policy/workflow_id.ts';
 import type { Storage } from '../storage/connection.ts';
 import {
@@ -22,8 +23,6 @@ const ATTEMPT_MS = 21_000;
 /** One that stopped has awaited its calls; a record beside them may take so long. */
 const RECORD_MS = 11_000;
 const LOOK_MS = 200;
-/** An attempt of unknown outcome may take effect for so long: the reconciler's `LANDING`. */
-const LANDING_MS = 15 * 60_000;
 
 /** What was erased. */
 export interface Erased extends Pick<PolicyOf, 'mchid' | 'out_insurance_no'> {
@@ -136,7 +135,7 @@ async function refusalOf(storage: Storage, standing: Standing | null): Promise<N
   if (end !== null) return undefined;
   // WeChat Pay may show it in force, or come to do so, and nobody looks again.
   const isBehind = sync !== 'SYNCED' || synced_revision < revision;
-  return isBehind || (await mayLand(storage, _id, LANDING_MS)) ? 'on-its-way' : undefined;
+  return isBehind || (await mayLand(storage, _id, LANDING)) ? 'on-its-way' : undefined;
 }
 
 /** Once no workflow of the policy runs, and no attempt of one may write any more. */

@@ -117,7 +117,6 @@ async function serve(delivering: Delivering, endpoints: Endpoints, name: string)
     const sink = sinks(endpoint, endpoints.version);
     const due = await policiesDue(storage, name, now(), [...active.keys()]).catch(quietly(log));
     for (const policy of due ?? []) {
-      if (active.has(policy)) continue;
       while (active.size >= AT_ONCE) await Promise.race(active.values());
       if (signal.aborted) break;
       active.set(policy, begin(policy, sink));

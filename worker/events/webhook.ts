@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { StoredDelivery } from '../../storage/documents.ts';
+import { retryAfterOf } from '../../wechatpay/retry_after.ts';
 import type { Endpoint } from './endpoints_file.ts';
 
 /** How long an endpoint has for its answer; Standard Webhooks says 15 to 30 s. */
@@ -66,14 +67,8 @@ function sentBy({ status, headers }: Response, now: Date): Sent {
   if (status >= 200 && status < 300) return { outcome: 'taken' };
   const reason = `status ${status}`;
   if (status === 410) return { outcome: 'gone', reason };
-  const asked = retryAfter(headers.get('retry-after')?.trim() ?? '', now);
+  const asked = retryAfterOf(headers, now.getTime()) ?? 0;
   return { outcome: 'not-taken', reason, ...(asked > 0 && { retry_after_ms: asked }) };
-}
-
-/** Seconds, or a date (RFC 9110), as ms from now on; NaN where it is neither. */
-function retryAfter(value: string, now: Date): number {
-  if (/^\d+$/.test(value)) return Number(value) * 1000;
-  return / GMT$/.test(value) ? Date.parse(value) - now.getTime() : Number.NaN;
 }
 
 /** The system's code: a message may quote the URL. */

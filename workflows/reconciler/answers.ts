@@ -1,9 +1,10 @@
 import { BLOCKS } from '../../policy/blocks.ts';
 import { comparable, type Difference, differences, sameValue } from '../../policy/difference.ts';
+import { LANDING } from '../../policy/landing.ts';
 import type { PolicyFields } from '../../policy/record.ts';
 import type { Block } from '../messages.ts';
 import { adopt, judge, noteDiscrepancy, noteUnreadable, noteWindow } from './drift.ts';
-import { LANDING, type Position } from './position.ts';
+import type { Position } from './position.ts';
 import { alert, answeredAgain, settle, unblock, unmark } from './settled.ts';
 import type { RemoteAnswer } from './standing.ts';
 

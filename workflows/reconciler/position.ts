@@ -1,14 +1,12 @@
 import { comparable, type Difference, differences, patchOf, sameValue, sameWish } from '../../policy/difference.ts';
 import { ms } from '../../policy/duration.ts';
 import { isPersonal, UPLOAD_ONLY } from '../../policy/fields.ts';
+import { LANDING } from '../../policy/landing.ts';
 import { heldPolicy, type Life } from '../../policy/life.ts';
 import type { Policy, PolicyFields } from '../../policy/record.ts';
 import { INACTIVE, isTransition, type PolicyState } from '../../policy/state.ts';
 import type { PolicySync } from '../messages.ts';
 import type { Standing } from './standing.ts';
-
-/** For how long an attempt of unknown outcome may still land: far above any time that a gateway holds a request. */
-export const LANDING = 15 * 60_000;
 
 /** The next call that the policy needs. `rest`: none before a person or a due time changes something. */
 export type Action =

@@ -191,7 +191,8 @@ describe('while Temporal is away', () => {
     const waiting = line.run(words, env);
     await until(async () => (await openIn(prefix)) >= 5);
     await way.cut();
-    await delay(1_500);
+    // What is asked meanwhile is given up after a second, and then it is looked for another whether the server answers.
+    await delay(4_000);
     await way.mend();
     const { code, stdout, stderr } = await waiting;
     const failures = code === 0 ? '' : await readFile(`${file}.report.jsonl`, 'utf8').catch(String);
